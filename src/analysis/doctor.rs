@@ -1,0 +1,348 @@
+//! What this machine lets pmem see, and what that means for each command.
+
+use serde::Serialize;
+
+use super::statm;
+use crate::kernel::features::Features;
+use crate::kernel::interfaces::{Interface, Setting};
+use crate::kernel::manifest::Host;
+use crate::kernel::scan::category;
+use crate::model::capabilities::{Capabilities, RELEVANT};
+
+/// Everything `pmem doctor` says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The capabilities that matter here, and whether pmem has them.
+    pub capabilities: Vec<CapabilityRow>,
+    /// The kernel's files.
+    pub interfaces: Vec<InterfaceRow>,
+    /// What the kernel can do, found by trying.
+    pub features: Vec<FeatureRow>,
+    /// What shapes the numbers.
+    pub settings: Vec<SettingRow>,
+    /// The commands.
+    pub commands: Vec<CommandRow>,
+}
+
+/// A capability.
+#[derive(Clone, Debug, Serialize)]
+pub struct CapabilityRow {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether pmem has it; `None` on a recorded tree.
+    pub held: Option<bool>,
+    /// What it opens.
+    pub opens: &'static str,
+}
+
+/// A file of the kernel.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterfaceRow {
+    /// Its path.
+    pub path: String,
+    /// Whether it can be read.
+    pub readable: bool,
+    /// What it takes.
+    pub needs: &'static str,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Something a kernel has or lacks.
+#[derive(Clone, Debug, Serialize)]
+pub struct FeatureRow {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is there; `None` where that could not be found out.
+    pub available: Option<bool>,
+    /// What was tried.
+    pub how_probed: &'static str,
+    /// What follows.
+    pub why: String,
+}
+
+/// A setting.
+#[derive(Clone, Debug, Serialize)]
+pub struct SettingRow {
+    /// What it is.
+    pub name: &'static str,
+    /// Its value; `None` where this machine does not have it.
+    pub value: Option<String>,
+    /// The file it is from.
+    pub source: String,
+}
+
+/// How far a command works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Works {
+    /// All of it.
+    Fully,
+    /// Some of it.
+    Partly,
+    /// Nothing of it.
+    No,
+}
+
+/// A command.
+#[derive(Clone, Debug, Serialize)]
+pub struct CommandRow {
+    /// The command, with the option this is about.
+    pub command: &'static str,
+    /// How far it works.
+    pub works: Works,
+    /// Why not fully; empty where it does.
+    pub why: String,
+}
+
+/// What was read and tried.
+#[derive(Debug)]
+pub struct Seen {
+    /// The machine.
+    pub host: Host,
+    /// The features every command knows.
+    pub features: Features,
+    /// The files.
+    pub interfaces: Vec<Interface>,
+    /// pmem's own capabilities; `None` on a recorded tree.
+    pub capabilities: Option<Capabilities>,
+    /// Whether a request to clear soft-dirty bits is answered with success.
+    pub clear_soft_dirty_succeeds: Option<bool>,
+    /// Whether frame numbers without memory are reported as such.
+    pub nopage_reported: Option<bool>,
+    /// The idle page bitmap exists.
+    pub idle_bitmap: bool,
+    /// Settings.
+    pub settings: Vec<Setting>,
+    /// Swap areas.
+    pub swap_areas: Option<Vec<String>>,
+}
+
+impl Seen {
+    /// What it all means.
+    pub fn report(self) -> Report {
+        Report {
+            capabilities: RELEVANT
+                .iter()
+                .map(|c| CapabilityRow {
+                    name: c.name,
+                    held: self.capabilities.map(|held| held.has(c)),
+                    opens: c.opens,
+                })
+                .collect(),
+            features: self.features(),
+            commands: self.commands(),
+            settings: self.settings(),
+            interfaces: self
+                .interfaces
+                .into_iter()
+                .map(|i| InterfaceRow { path: i.path, readable: i.readable, needs: i.needs, why: i.problem })
+                .collect(),
+        }
+    }
+
+    fn features(&self) -> Vec<FeatureRow> {
+        let features = &self.features;
+        let row = |name, available, how_probed, why: String| FeatureRow { name, available, how_probed, why };
+        let says = |available: Option<bool>, yes: &str, no: &str| {
+            match available {
+                Some(true) => yes,
+                Some(false) => no,
+                None => "could not be tried",
+            }
+            .to_owned()
+        };
+        let scan = features.scan_categories.is_some();
+        vec![
+            row(
+                "frame numbers",
+                Some(features.pfns_visible),
+                "own touched page in pagemap",
+                says(
+                    Some(features.pfns_visible),
+                    "pagemap shows frames and swap slots",
+                    "hidden: needs CAP_SYS_ADMIN in the first user namespace",
+                ),
+            ),
+            row(
+                "PAGEMAP_SCAN",
+                Some(scan),
+                "ioctl on own pagemap",
+                match features.scan_categories {
+                    Some(known) => format!("knows {}", newest_category(known)),
+                    None => "before Linux 6.7: page maps are read word by word, a second a TiB".to_owned(),
+                },
+            ),
+            row(
+                "guard regions in scans",
+                scan.then(|| features.scans(category::GUARD)),
+                "category mask of the ioctl",
+                says(
+                    scan.then(|| features.scans(category::GUARD)),
+                    "told from swap by the scan",
+                    "told from swap by the words of pagemap",
+                ),
+            ),
+            row(
+                "huge zero page in scans",
+                features.scan_huge_zero,
+                "own huge page, only read",
+                says(
+                    features.scan_huge_zero,
+                    "reported as a zero page",
+                    "not reported as a zero page: huge pages are looked at more closely",
+                ),
+            ),
+            row(
+                "PROCMAP_QUERY",
+                Some(features.procmap_query),
+                "ioctl on own maps",
+                says(
+                    Some(features.procmap_query),
+                    "exact names, hugetlb told without smaps",
+                    "before Linux 6.11: a newline in a name and a literal \\012 look the same",
+                ),
+            ),
+            row(
+                "exact statm",
+                features.statm_exact,
+                "statm after each of 16 own pages touched",
+                match features.statm_exact {
+                    Some(false) => format!(
+                        "a process with one thread may be off by up to {} pages",
+                        self.host.page_size().map_or(0, |size| {
+                            statm::bound_pages(&self.host.kernel, features.possible_cpus, 1, size)
+                        })
+                    ),
+                    other => says(other, "follows every page", ""),
+                },
+            ),
+            row("soft-dirty bits", features.soft_dirty, "bit 55 of an own fresh page", self.soft_dirty()),
+            row(
+                "KSM flag",
+                features.ksm_flag_wrong.map(|wrong| !wrong),
+                "own page in kpageflags",
+                says(
+                    features.ksm_flag_wrong.map(|wrong| !wrong),
+                    "set for merged pages only",
+                    "set for every anonymous page (a bug of Linux 6.10 to 7.0): not to be believed",
+                ),
+            ),
+            row(
+                "NOPAGE flag",
+                self.nopage_reported,
+                "a frame number in a missing memory block",
+                says(
+                    self.nopage_reported,
+                    "holes are reported",
+                    "holes read as 0, like frames without flags (Linux 6.15 to 7.1)",
+                ),
+            ),
+            row(
+                "idle page tracking",
+                Some(self.idle_bitmap),
+                "/sys/kernel/mm/page_idle/bitmap",
+                says(Some(self.idle_bitmap), "there", "not built in; an IDLE flag is then DAMON's"),
+            ),
+        ]
+    }
+
+    fn soft_dirty(&self) -> String {
+        match (self.features.soft_dirty, self.clear_soft_dirty_succeeds) {
+            (Some(true), _) => "writes can be tracked from outside".to_owned(),
+            (Some(false), Some(true)) => {
+                "not built in, yet writing 4 to clear_refs answers success: tools that trust it see every page clean"
+                    .to_owned()
+            }
+            (Some(false), _) => "not built in".to_owned(),
+            (None, _) => "could not be tried".to_owned(),
+        }
+    }
+
+    fn settings(&self) -> Vec<SettingRow> {
+        let mut rows: Vec<SettingRow> = self
+            .settings
+            .iter()
+            .map(|s| SettingRow { name: s.name, value: s.value.clone(), source: format!("/{}", s.path) })
+            .collect();
+        let swap =
+            self.swap_areas.as_ref().map(|areas| if areas.is_empty() { "none".into() } else { areas.join("; ") });
+        rows.push(SettingRow { name: "swap areas", value: swap, source: "/proc/swaps".to_owned() });
+        rows
+    }
+
+    fn readable(&self, suffix: &str) -> bool {
+        self.interfaces.iter().any(|i| i.path.ends_with(suffix) && i.readable)
+    }
+
+    fn commands(&self) -> Vec<CommandRow> {
+        let mut frames = Vec::new();
+        let others_closed = self.interfaces.iter().any(|i| i.path.ends_with("/pagemap") && !i.readable);
+        if others_closed {
+            frames.push("some other users' processes are closed");
+        }
+        if self.features.scan_categories.is_none() {
+            frames.push("without PAGEMAP_SCAN, mappings over 1 GiB in which smaps counts nothing are passed over");
+            if !self.features.pfns_visible {
+                frames.push("zero pages are inferred from smaps");
+            }
+        }
+        if self.features.statm_exact == Some(false) {
+            frames.push("statm is not exact here: --verify compares with smaps, which is");
+        }
+        let own_pagemap = self.interfaces.iter().find(|i| i.path.ends_with("/self/pagemap"));
+        let no_pagemap = own_pagemap.is_some_and(|i| !i.readable);
+        let row = |command, no: Option<&str>, partly: Vec<&str>| CommandRow {
+            command,
+            works: match (no, partly.is_empty()) {
+                (Some(_), _) => Works::No,
+                (None, false) => Works::Partly,
+                (None, true) => Works::Fully,
+            },
+            why: no.map_or_else(|| partly.join("; "), str::to_owned),
+        };
+        let hidden = || {
+            if !self.features.pfns_visible {
+                Some("frame numbers are hidden: needs CAP_SYS_ADMIN")
+            } else if !self.readable("kpagecount") {
+                Some("kpagecount is not readable: needs CAP_DAC_READ_SEARCH")
+            } else {
+                None
+            }
+        };
+        let none = no_pagemap.then_some("this kernel has no pagemap (CONFIG_PROC_PAGE_MONITOR)");
+        let capture = (!self.features.pfns_visible || !self.readable("kpageflags"))
+            .then_some("frame numbers or frame files are not recorded")
+            .into_iter()
+            .chain(others_closed.then_some("some other users' processes are closed"))
+            .collect();
+        vec![
+            row("frames", none, frames.clone()),
+            row("frames --owners", none.or_else(hidden), if others_closed { frames[..1].to_vec() } else { Vec::new() }),
+            row("capture", none, capture),
+            row("doctor", None, Vec::new()),
+        ]
+    }
+}
+
+/// The newest category that a mask of PAGEMAP_SCAN has, by its name in the kernel.
+fn newest_category(known: u64) -> String {
+    const NAMES: [&str; 10] =
+        ["WPALLOWED", "WRITTEN", "FILE", "PRESENT", "SWAPPED", "PFNZERO", "HUGE", "SOFT_DIRTY", "GUARD", "ACCESSED"];
+    let newest = 63u32.saturating_sub(known.leading_zeros()) as usize;
+    let name = NAMES.get(newest).copied().unwrap_or("categories newer than pmem");
+    format!("{} categories, the newest {name}", known.count_ones())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_category_is_named() {
+        assert_eq!(newest_category(0x7f), "7 categories, the newest HUGE");
+        assert_eq!(newest_category(0x1ff), "9 categories, the newest GUARD");
+        assert_eq!(newest_category(0xfff), "12 categories, the newest categories newer than pmem");
+    }
+}

@@ -1,0 +1,370 @@
+//! How many page frames a process has, where, and why the kernel's counters give other numbers.
+
+use std::borrow::Borrow;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::change::Change;
+use super::kind::Kind;
+use super::note::Note;
+use crate::model::smaps::{Value, Values, vm_flag_meaning};
+use crate::model::vma::Vma;
+use crate::name::{Name, as_comm, as_name};
+use crate::unit::{PageSize, VirtAddr};
+
+/// Counts of page-table entries, in base pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Present entries.
+    #[serde(rename = "present_pages")]
+    pub present: u64,
+    /// Of these, entries of the shared zero page, the small and the huge one: read but never written.
+    #[serde(rename = "zero_pages")]
+    pub zero: u64,
+    /// Of the present ones, those mapped by a PMD or PUD (`huge_pages` counts base pages too).
+    #[serde(rename = "huge_pages")]
+    pub huge: u64,
+    /// Entries that are swapped out. Swapped-out shared memory leaves no entry and is not among them.
+    #[serde(rename = "swapped_pages")]
+    pub swapped: u64,
+    /// Guard regions (`MADV_GUARD_INSTALL`): neither memory nor swap.
+    #[serde(rename = "guard_pages")]
+    pub guard: u64,
+    /// Markers of userfaultfd or poison: neither memory nor swap.
+    #[serde(rename = "marker_pages")]
+    pub marker: u64,
+    /// Entries in transit (migration), on a device, or poisoned.
+    #[serde(rename = "special_pages")]
+    pub special: u64,
+}
+
+impl Counts {
+    /// Adds another count to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.present += other.present;
+        self.zero += other.zero;
+        self.huge += other.huge;
+        self.swapped += other.swapped;
+        self.guard += other.guard;
+        self.marker += other.marker;
+        self.special += other.special;
+    }
+}
+
+/// How often the frames of a mapping are mapped, by the kernel's rules for smaps: zero pages and hugetlb are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// Pages whose frame is mapped once.
+    pub exclusive: u64,
+    /// Pages whose frame is mapped more than once, also twice by the same process.
+    pub shared: u64,
+    /// The proportional set size in bytes, shifted left by 12 as the kernel keeps it.
+    pub pss_shifted: u64,
+    /// Pages whose mapcount could not be had: their frame was unmapped meanwhile, or is in no recorded tree.
+    pub unknown: u64,
+}
+
+impl Owners {
+    /// The proportional set size in bytes.
+    pub fn pss_bytes(&self) -> u64 {
+        self.pss_shifted >> 12
+    }
+}
+
+/// One mapping of a process and what is in it.
+#[derive(Clone, Debug)]
+pub struct VmaRow {
+    /// The mapping, cut to the range that was asked for.
+    pub vma: Vma,
+    /// What kind of memory it is.
+    pub kind: Kind,
+    /// Its size in base pages.
+    pub size_pages: u64,
+    /// What its page-table entries are; `None` where the kernel shows none: `[vsyscall]`, `[vvar]`.
+    pub counts: Option<Counts>,
+    /// How its frames are shared, where that was asked for and can be known.
+    pub owners: Option<Box<Owners>>,
+    /// The values of smaps that were asked for; `None` where smaps has no such mapping.
+    pub smaps: Option<Box<Values>>,
+    /// The change of its present pages since the last round; `None` on the first, and for a mapping that is new.
+    pub present_change: Option<i64>,
+}
+
+/// A row with the names of the smaps values it holds: what JSON is made of.
+#[derive(Debug)]
+pub struct NamedRow<'a> {
+    /// The row.
+    pub row: &'a VmaRow,
+    /// The keys of its smaps values.
+    pub smaps_keys: &'a [String],
+    /// Whether owners were asked for: then their fields are there, `null` where they are not known.
+    pub with_owners: bool,
+}
+
+impl Serialize for NamedRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            start: VirtAddr,
+            end: VirtAddr,
+            perm: crate::model::vma::Perm,
+            offset: u64,
+            dev: crate::model::vma::Dev,
+            inode: u64,
+            #[serde(flatten, serialize_with = "as_name_ref")]
+            name: &'a Name,
+            kind: Kind,
+            size_pages: u64,
+            present_pages: Option<u64>,
+            zero_pages: Option<u64>,
+            huge_pages: Option<u64>,
+            swapped_pages: Option<u64>,
+            guard_pages: Option<u64>,
+            marker_pages: Option<u64>,
+            special_pages: Option<u64>,
+            #[serde(flatten)]
+            owners: Option<OwnerFields>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            smaps: Option<SmapsFields<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            present_change_pages: Option<i64>,
+        }
+        let row = self.row;
+        let count = |field: fn(&Counts) -> u64| row.counts.as_ref().map(field);
+        Fields {
+            start: row.vma.range.start,
+            end: row.vma.range.end,
+            perm: row.vma.perm,
+            offset: row.vma.offset,
+            dev: row.vma.dev,
+            inode: row.vma.inode,
+            name: &row.vma.name,
+            kind: row.kind,
+            size_pages: row.size_pages,
+            present_pages: count(|c| c.present),
+            zero_pages: count(|c| c.zero),
+            huge_pages: count(|c| c.huge),
+            swapped_pages: count(|c| c.swapped),
+            guard_pages: count(|c| c.guard),
+            marker_pages: count(|c| c.marker),
+            special_pages: count(|c| c.special),
+            owners: self.with_owners.then(|| OwnerFields {
+                exclusive_pages: row.owners.as_ref().map(|o| o.exclusive),
+                shared_pages: row.owners.as_ref().map(|o| o.shared),
+                pss_bytes: row.owners.as_ref().map(|o| o.pss_bytes()),
+            }),
+            smaps: (!self.smaps_keys.is_empty())
+                .then_some(SmapsFields { keys: self.smaps_keys, values: row.smaps.as_deref() }),
+            present_change_pages: row.present_change,
+        }
+        .serialize(serializer)
+    }
+}
+
+fn as_name_ref<S: Serializer>(name: &&Name, serializer: S) -> Result<S::Ok, S::Error> {
+    as_name(name, serializer)
+}
+
+#[derive(Serialize)]
+struct OwnerFields {
+    exclusive_pages: Option<u64>,
+    shared_pages: Option<u64>,
+    pss_bytes: Option<u64>,
+}
+
+/// `{"Rss_bytes": 4096, "THPeligible": 0, "VmFlags": {"raw": "rd wr", "names": ["readable", "writable"]}}`
+struct SmapsFields<'a> {
+    keys: &'a [String],
+    values: Option<&'a Values>,
+}
+
+impl Serialize for SmapsFields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Flags<'a> {
+            raw: &'a str,
+            names: Vec<&'a str>,
+        }
+        let mut map = serializer.serialize_map(None)?;
+        for (position, key) in self.keys.iter().enumerate() {
+            if key == crate::model::smaps::VM_FLAGS {
+                let flags = self.values.and_then(|v| v.flags.as_deref());
+                map.serialize_entry(key, &flags.map(|raw| Flags { raw, names: flag_names(raw).collect() }))?;
+                continue;
+            }
+            match self.values.and_then(|v| v.values[position]) {
+                Some(Value::Bytes(bytes)) => map.serialize_entry(&format!("{key}_bytes"), &bytes)?,
+                Some(Value::Number(number)) => map.serialize_entry(key, &number)?,
+                None => map.serialize_entry(key, &None::<u64>)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// The codes of VmFlags in words; codes without a known meaning stay as they are.
+pub fn flag_names(codes: &str) -> impl Iterator<Item = &str> {
+    codes.split_ascii_whitespace().map(|code| vm_flag_meaning(code).unwrap_or(code))
+}
+
+/// How a process's page-table entries become its resident frames, beside what the kernel's counters say. In base pages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ledger {
+    /// Present page-table entries.
+    pub present_pages: u64,
+    /// Of these, entries of the shared zero page: no frame of the process's own.
+    pub zero_pages: u64,
+    /// Of the present ones, hugetlb pages, which the kernel accounts apart.
+    pub hugetlb_pages: u64,
+    /// Present less zero less hugetlb.
+    pub resident_pages: u64,
+    /// What `statm` says.
+    pub statm_resident_pages: u64,
+    /// What `smaps_rollup` says; `None` unless it was asked for.
+    pub smaps_rss_pages: Option<u64>,
+    /// Entries that are swapped out.
+    pub swapped_pages: u64,
+    /// Guard regions.
+    pub guard_pages: u64,
+    /// Markers of userfaultfd or poison.
+    pub marker_pages: u64,
+    /// Entries in transit, on a device, or poisoned. statm counts the first two as resident.
+    pub special_pages: u64,
+    /// Resident less what smaps says, where it was asked, else less what statm says. 0 for a process that held still.
+    pub unexplained_pages: i64,
+    /// How often the process was looked at until it held still, at most [`ATTEMPTS`](super::select::ATTEMPTS).
+    pub attempts: u32,
+    /// Whether all readings of the last attempt agreed on what the process had before and after.
+    pub held_still: bool,
+    /// The most pages by which statm may be off on this kernel; `None` where it is exact, or not known to be inexact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statm_bound_pages: Option<u64>,
+}
+
+/// Why a process has no address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoAddressSpace {
+    /// A thread of the kernel: it uses the kernel's.
+    KernelThread,
+    /// It has exited and waits to be reaped.
+    Zombie,
+}
+
+/// Everything `pmem frames` says of one process.
+#[derive(Clone, Debug)]
+pub struct ProcessFrames {
+    /// Its PID.
+    pub pid: u32,
+    /// Its name.
+    pub comm: Name,
+    /// Its command line, arguments separated by spaces; empty for kernel threads and zombies.
+    pub command_line: Name,
+    /// When it started, in clock ticks since boot.
+    pub start_time_ticks: u64,
+    /// Why there is nothing to count, where there is not.
+    pub no_address_space: Option<NoAddressSpace>,
+    /// The ledger of the whole address space, whatever rows were asked for.
+    pub ledger: Option<Ledger>,
+    /// A row for each mapping that was asked for.
+    pub vmas: Vec<VmaRow>,
+    /// How many mappings the process has.
+    pub vma_count: usize,
+    /// The change since the last round.
+    pub change: Option<Change>,
+    /// What a reader must know.
+    pub notes: Vec<Note>,
+}
+
+/// A process with what was asked for: what JSON is made of.
+#[derive(Debug)]
+pub struct NamedProcess<'a, P: Borrow<ProcessFrames>> {
+    /// The process.
+    pub process: P,
+    /// The keys of smaps values in its rows.
+    pub smaps_keys: &'a [String],
+    /// Whether owners were asked for.
+    pub with_owners: bool,
+    /// Whether only the ledger was asked for.
+    pub summary: bool,
+}
+
+impl<P: Borrow<ProcessFrames>> Serialize for NamedProcess<'_, P> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            pid: u32,
+            #[serde(flatten, serialize_with = "as_comm_ref")]
+            comm: &'a Name,
+            start_time_ticks: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            no_address_space: Option<NoAddressSpace>,
+            ledger: &'a Option<Ledger>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            change: &'a Option<Change>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            vmas: Option<Vec<NamedRow<'a>>>,
+        }
+        let process = self.process.borrow();
+        let row = |row| NamedRow { row, smaps_keys: self.smaps_keys, with_owners: self.with_owners };
+        Fields {
+            pid: process.pid,
+            comm: &process.comm,
+            start_time_ticks: process.start_time_ticks,
+            no_address_space: process.no_address_space,
+            ledger: &process.ledger,
+            change: &process.change,
+            vmas: (!self.summary).then(|| process.vmas.iter().map(row).collect()),
+        }
+        .serialize(serializer)
+    }
+}
+
+fn as_comm_ref<S: Serializer>(name: &&Name, serializer: S) -> Result<S::Ok, S::Error> {
+    as_comm(name, serializer)
+}
+
+/// The ledger of counted rows.
+pub fn ledger(rows: &[VmaRow], statm: u64, smaps_rss: Option<u64>) -> Ledger {
+    let (mut all, mut hugetlb) = (Counts::default(), 0);
+    for row in rows {
+        let Some(counts) = &row.counts else { continue };
+        all.add(counts);
+        if row.kind == Kind::Hugetlb {
+            hugetlb += counts.present;
+        }
+    }
+    let resident = all.present.saturating_sub(all.zero).saturating_sub(hugetlb);
+    Ledger {
+        present_pages: all.present,
+        zero_pages: all.zero,
+        hugetlb_pages: hugetlb,
+        resident_pages: resident,
+        statm_resident_pages: statm,
+        smaps_rss_pages: smaps_rss,
+        swapped_pages: all.swapped,
+        guard_pages: all.guard,
+        marker_pages: all.marker,
+        special_pages: all.special,
+        unexplained_pages: resident.cast_signed() - smaps_rss.unwrap_or(statm).cast_signed(),
+        attempts: 1,
+        held_still: true,
+        statm_bound_pages: None,
+    }
+}
+
+impl VmaRow {
+    /// A row with nothing counted yet.
+    pub fn new(vma: Vma, kind: Kind, page_size: PageSize) -> Self {
+        Self {
+            kind,
+            size_pages: page_size.pages_between(&vma.range),
+            counts: (!vma.range.start.is_kernel() && !vma.name.bytes().starts_with(b"[vvar")).then(Counts::default),
+            owners: None,
+            smaps: None,
+            present_change: None,
+            vma,
+        }
+    }
+}

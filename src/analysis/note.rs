@@ -1,0 +1,27 @@
+//! What a reader must know to read the numbers right.
+
+use serde::Serialize;
+
+/// A sentence beside a report, with a code that scripts can rely on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// Stable between releases.
+    pub code: &'static str,
+    /// The process it is about, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// What, why, and what would help.
+    pub text: String,
+}
+
+impl Note {
+    /// A note about one process.
+    pub fn of(pid: u32, code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, pid: Some(pid), text: text.into() }
+    }
+
+    /// A note about the whole report.
+    pub fn general(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, pid: None, text: text.into() }
+    }
+}

@@ -1,0 +1,107 @@
+//! `pmem capture`: record processes and the machine, to be read back with `--root`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args as ClapArgs;
+
+use super::options::{Format, GlobalOptions};
+use super::output::Output;
+use super::progress::Progress;
+use super::status::{Refusal, Status, say};
+use super::target::{self, Target};
+use crate::kernel::capture::Recording;
+use crate::kernel::process::Process;
+use crate::kernel::root::Root;
+use crate::view::size::grouped_string;
+use crate::view::{json, time};
+
+/// Record processes and the machine into a directory that --root reads back
+///
+/// Text files are kept byte for byte, page maps and frame files as runs in which a hole costs nothing: a process with
+/// 1 TiB of empty mappings takes kilobytes. The tree tells the layout of address spaces and where in memory they are, so
+/// it is made with mode 0700.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:
+  pmem capture /tmp/tree 1234      record a process
+  pmem --root /tmp/tree frames     the same answers, anywhere, without privilege
+  sudo pmem capture --all --frames incident
+                                   everything, with every frame of the machine")]
+pub struct Args {
+    /// Where to: a directory that does not exist yet
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
+    #[arg(value_name = "TARGET")]
+    targets: Vec<Target>,
+    /// Record every process
+    #[arg(short, long, conflicts_with = "targets")]
+    all: bool,
+    /// Record every frame's flags, mapcount and cgroup, not only those of the recorded processes
+    #[arg(long)]
+    frames: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+    let root = Root::open(&global.root)?;
+    if root.is_recorded() {
+        return Err(Refusal::Usage("a recorded tree is copied with cp, not captured".to_owned()).into());
+    }
+    let found = target::find(&root, &args.targets, args.all)?;
+    let mut status = Status::Complete;
+    for missing in &found.missing {
+        say(missing);
+        status = Status::Incomplete;
+    }
+    if let Some(remark) = found.remark.filter(|_| !global.quiet) {
+        say(&remark);
+    }
+    let own_pid = target::find(&root, &[Target::Myself], false)?.pids;
+    let mut recording = Recording::begin(&root, &args.directory)?;
+    let mut progress = Progress::new(global.quiet);
+    let (mut processes, mut mappings, mut entries) = (0u64, 0, 0);
+    for (number, &pid) in found.pids.iter().enumerate() {
+        progress.show(|| format!("{} of {} processes", number + 1, found.pids.len()));
+        let kept = Process::open(&root, pid).and_then(|p| recording.process(&p, own_pid.contains(&pid)));
+        match kept {
+            Ok(kept) => {
+                processes += 1;
+                mappings += kept.mappings as u64;
+                entries += kept.entries;
+                if !kept.held_still && !args.all && !global.quiet {
+                    progress.wipe();
+                    say(&format!("{pid}: the process did not hold still; its files may not agree with each other"));
+                }
+            }
+            Err(error) if error.is_gone() && args.all => {}
+            Err(error) => {
+                progress.wipe();
+                say(&format!("{pid}: {error}"));
+                recording.gap(pid, &error);
+                status = Status::Incomplete;
+            }
+        }
+    }
+    let manifest = recording.finish(args.frames, time::now(), |file, words| {
+        progress.show(|| format!("{file}: {} frames", grouped_string(words)));
+    })?;
+    progress.wipe();
+    match global.format() {
+        Format::Table | Format::Csv => {
+            let [processes, mappings, entries] = [processes, mappings, entries].map(grouped_string);
+            writeln!(
+                output,
+                "{}: {processes} processes, {mappings} mappings, {entries} page-table entries",
+                args.directory.display()
+            )?;
+            for gap in &manifest.gaps {
+                writeln!(output, "  not recorded: {} ({})", gap.path, gap.why)?;
+            }
+        }
+        Format::Json => json::pretty(output, &manifest)?,
+        Format::Jsonl => json::line(output, &manifest)?,
+    }
+    Ok(status)
+}

@@ -1,0 +1,57 @@
+//! `pmem generate`: the man pages and completions that are kept in the repository.
+//!
+//! For packagers, and no part of [`Cli`], so that neither help nor completions offer it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser, ValueEnum};
+use clap_complete::Shell;
+
+use super::Cli;
+use super::status::Status;
+
+/// The word that stands for this in place of a subcommand.
+pub const NAME: &str = "generate";
+
+/// Write the man pages or the shell completions into a directory
+#[derive(Debug, Parser)]
+#[command(name = "pmem generate")]
+struct Args {
+    /// What to write
+    #[arg(value_enum)]
+    what: What,
+    /// Where to
+    directory: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// pmem.1 and a page a command
+    Man,
+    /// For bash, zsh and fish
+    Completions,
+}
+
+/// Runs the command with the arguments behind `pmem`.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<Status> {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            error.print()?;
+            return Ok(if error.use_stderr() { Status::Usage } else { Status::Complete });
+        }
+    };
+    let mut command = Cli::command();
+    let place = || args.directory.display().to_string();
+    match args.what {
+        What::Man => clap_mangen::generate_to(command, &args.directory).with_context(place)?,
+        What::Completions => {
+            for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+                clap_complete::generate_to(shell, &mut command, "pmem", &args.directory).with_context(place)?;
+            }
+        }
+    }
+    Ok(Status::Complete)
+}

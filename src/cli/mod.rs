@@ -1,0 +1,84 @@
+//! The command line: one file a subcommand, each with its arguments and a short `run` that reads, analyses and shows.
+
+pub mod capture;
+pub mod doctor;
+pub mod frames;
+pub mod generate;
+pub mod options;
+pub mod output;
+pub mod progress;
+pub mod status;
+pub mod target;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::{Parser, Subcommand};
+
+use options::GlobalOptions;
+use output::Output;
+use status::Status;
+
+/// Where a Linux machine's memory is, frame by frame.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pmem",
+    version,
+    about = "Where a Linux machine's memory is, frame by frame",
+    long_about = "Where a Linux machine's memory is, frame by frame: exact to the page, reconciled with the kernel's own \
+                  counters, any difference explained. (It has nothing to do with persistent memory.)",
+    after_long_help = "Exit status:\n  \
+        0   all that was asked for is in the output\n  \
+        1   it failed, or the output is incomplete; what is missing is on standard error\n  \
+        2   the command line is wrong\n  \
+        3   this kernel does not have what the command needs\n  \
+        4   not permitted; the message names what would help\n  \
+        42  no such process",
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: GlobalOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Frames(frames::Args),
+    Doctor(doctor::Args),
+    Capture(capture::Args),
+}
+
+/// Parses a command line, runs it, and says with which status to exit. Everything that goes wrong is told on standard
+/// error.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|word| word == generate::NAME) {
+        return generate::run(arguments.into_iter().skip(1)).unwrap_or_else(|error| status::report(&error, false));
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" for standard output, and succeed.
+            let status = if error.use_stderr() { Status::Usage } else { Status::Complete };
+            return match error.print() {
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Status::Complete,
+                _ => status,
+            };
+        }
+    };
+    let mut output = match cli.global.check().map_err(Into::into).and_then(|()| Output::new(&cli.global)) {
+        Ok(output) => output,
+        Err(error) => return status::report(&error, cli.global.quiet),
+    };
+    let done = match &cli.command {
+        Command::Frames(args) => frames::run(args, &cli.global, &mut output),
+        Command::Doctor(args) => doctor::run(args, &cli.global, &mut output),
+        Command::Capture(args) => capture::run(args, &cli.global, &mut output),
+    };
+    let done = done.and_then(|status| Ok(output.flush().map(|()| status)?));
+    done.unwrap_or_else(|error| status::report(&error, cli.global.quiet))
+}

@@ -1,0 +1,168 @@
+//! The options that every command takes.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::status::Refusal;
+use crate::view::size::Unit;
+
+/// Options that may stand before or after the command.
+#[derive(Debug, Args)]
+pub struct GlobalOptions {
+    /// Read a tree recorded by 'pmem capture' instead of the live machine
+    #[arg(long, global = true, value_name = "DIR", default_value = "/", hide_default_value = true, help_heading = GLOBAL)]
+    pub root: PathBuf,
+    /// The form of the output
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Table, help_heading = GLOBAL)]
+    pub format: Format,
+    /// The same as --format json
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub json: bool,
+    /// Columns by name, in this order; +NAME adds to the default; 'help' lists them
+    #[arg(short = 'o', long, global = true, value_name = "LIST", help_heading = GLOBAL)]
+    pub columns: Option<String>,
+    /// Sort by this column; with '-' before it, descending
+    #[arg(short, long, global = true, value_name = "[-]COLUMN", allow_hyphen_values = true, help_heading = GLOBAL)]
+    pub sort: Option<String>,
+    /// Leave out the header row
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub no_headings: bool,
+    #[command(flatten)]
+    units: Units,
+    /// Write to a new file, mode 0600, instead of standard output
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
+    pub out: Option<PathBuf>,
+    /// Let --out replace a file
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub force: bool,
+    /// Whether to colour
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = When::Auto, help_heading = GLOBAL)]
+    pub color: When,
+    /// Say less on standard error
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub quiet: bool,
+    /// Say more on standard error
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub verbose: bool,
+}
+
+const GLOBAL: &str = "Global options";
+
+/// The unit of sizes and page counts.
+#[derive(Debug, Args)]
+struct Units {
+    /// Sizes and page counts in bytes
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    bytes: bool,
+    /// Sizes and page counts in KiB
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    kib: bool,
+    /// Sizes and page counts in MiB
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    mib: bool,
+    /// Sizes in pages too
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pages: bool,
+}
+
+impl GlobalOptions {
+    /// Refuses options that contradict each other. clap does not see that of global options.
+    ///
+    /// # Errors
+    /// [`Refusal::Usage`].
+    pub fn check(&self) -> Result<(), Refusal> {
+        let Units { bytes, kib, mib, pages } = self.units;
+        let wrong = |text: &str| Err(Refusal::Usage(text.to_owned()));
+        if [bytes, kib, mib, pages].into_iter().filter(|&unit| unit).count() > 1 {
+            return wrong("--bytes, --kib, --mib and --pages: one of them at most");
+        }
+        if self.json && !matches!(self.format, Format::Table | Format::Json) {
+            return wrong("--json and another --format contradict each other");
+        }
+        if self.quiet && self.verbose {
+            return wrong("--quiet and --verbose contradict each other");
+        }
+        if self.force && self.out.is_none() {
+            return wrong("--force goes with --out");
+        }
+        Ok(())
+    }
+
+    /// The form of the output.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+
+    /// The unit of sizes.
+    pub fn unit(&self) -> Unit {
+        match &self.units {
+            Units { bytes: true, .. } => Unit::Bytes,
+            Units { kib: true, .. } => Unit::Kib,
+            Units { mib: true, .. } => Unit::Mib,
+            Units { pages: true, .. } => Unit::Pages,
+            _ => Unit::Human,
+        }
+    }
+}
+
+/// The forms of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON object a row
+    Jsonl,
+    /// Comma-separated values, plain numbers
+    Csv,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Repeating, for commands that are worth watching.
+#[derive(Debug, Args)]
+pub struct Repeat {
+    /// Repeat every SECONDS, each round with the change since the last
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    pub delay: Option<Duration>,
+    /// Stop after N rounds (one a second unless -d says otherwise)
+    #[arg(short = 'n', long, value_name = "N")]
+    pub count: Option<NonZeroU32>,
+}
+
+impl Repeat {
+    /// How many rounds; `None` for no end.
+    pub fn rounds(&self) -> Option<u32> {
+        match (self.delay, self.count) {
+            (_, Some(count)) => Some(count.get()),
+            (Some(_), None) => None,
+            (None, None) => Some(1),
+        }
+    }
+
+    /// The time between two rounds.
+    pub fn pause(&self) -> Duration {
+        self.delay.unwrap_or(Duration::from_secs(1))
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if !(0.01..=86_400.0 * 365.0).contains(&seconds) {
+        return Err("expected from 0.01 seconds to a year".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}

@@ -1,0 +1,123 @@
+//! Where results go: standard output, or a file of its own.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::options::{GlobalOptions, When};
+use super::status::Refusal;
+use crate::kernel::root::Root;
+use crate::view::size::Scale;
+use crate::view::style::Palette;
+use crate::view::table::Layout;
+
+/// The writer of results.
+#[derive(Debug)]
+pub struct Output {
+    writer: BufWriter<Sink>,
+    palette: Palette,
+    width: Option<usize>,
+    headings: bool,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Stdout(io::Stdout),
+    /// Nothing was written yet: a run that has nothing to say leaves no file behind, and replaces none.
+    Unopened {
+        path: PathBuf,
+        force: bool,
+    },
+    File(File),
+}
+
+impl Sink {
+    /// The file is new: mode 0600, and never another one reached through a symbolic link.
+    fn create(path: &Path, force: bool) -> io::Result<File> {
+        if force && path.symlink_metadata().is_ok() {
+            std::fs::remove_file(path)?;
+        }
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Self::Unopened { path, force } = self {
+            let failed = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+            *self = Self::File(Self::create(path, *force).map_err(failed)?);
+        }
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::File(file) => file.write(bytes),
+            Self::Unopened { .. } => Ok(0),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            Self::File(file) => file.flush(),
+            Self::Unopened { .. } => Ok(()),
+        }
+    }
+}
+
+impl Output {
+    /// The output that the options ask for.
+    ///
+    /// # Errors
+    /// [`Refusal::Usage`] for a file that exists, unless it may be replaced.
+    pub fn new(options: &GlobalOptions) -> Result<Self> {
+        let sink = match &options.out {
+            None => Sink::Stdout(io::stdout()),
+            Some(path) if !options.force && path.symlink_metadata().is_ok() => {
+                return Err(Refusal::Usage(format!("{}: exists already; --force replaces it", path.display())).into());
+            }
+            Some(path) => Sink::Unopened { path: path.clone(), force: options.force },
+        };
+        let terminal = options.out.is_none() && io::stdout().is_terminal();
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let coloured = match options.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => terminal && !dumb && !no_color,
+        };
+        Ok(Self {
+            writer: BufWriter::with_capacity(64 * 1024, sink),
+            palette: Palette { coloured },
+            width: terminal.then(terminal_width),
+            headings: !options.no_headings,
+        })
+    }
+
+    /// How tables are laid out on it.
+    pub fn layout(&self, options: &GlobalOptions, root: &Root) -> Layout {
+        Layout {
+            scale: Scale { unit: options.unit(), page_size: root.page_size() },
+            width: self.width,
+            headings: self.headings,
+            palette: self.palette,
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// The width of the terminal; 80 where it does not say.
+fn terminal_width() -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))).unwrap_or(80).max(20)
+}

@@ -1,0 +1,93 @@
+//! Exit status and error messages: one contract for all commands.
+
+use std::process::{ExitCode, Termination};
+
+use crate::error::Error;
+use crate::kernel::access::what_would_help;
+use crate::name::escaped;
+
+/// With what status pmem exits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// All that was asked for is in the output.
+    Complete = 0,
+    /// It failed, or the output is incomplete.
+    Incomplete = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// This kernel does not have what the command needs.
+    Unsupported = 3,
+    /// Not permitted.
+    Denied = 4,
+    /// No such process.
+    NoProcess = 42,
+}
+
+impl Termination for Status {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}
+
+/// What can be wrong with a command line that clap cannot tell.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// It names a process that is not there.
+    #[error("{0}")]
+    NoProcess(String),
+}
+
+/// The status that goes with an error.
+pub fn of(error: &anyhow::Error) -> Status {
+    if is_broken_pipe(error) {
+        return Status::Complete;
+    }
+    match error.downcast_ref::<Refusal>() {
+        Some(Refusal::Usage(_)) => return Status::Usage,
+        Some(Refusal::NoProcess(_)) => return Status::NoProcess,
+        None => {}
+    }
+    match error.downcast_ref::<Error>() {
+        Some(Error::Denied { .. } | Error::Hidden { .. }) => Status::Denied,
+        Some(Error::Unsupported { .. }) => Status::Unsupported,
+        _ => Status::Incomplete,
+    }
+}
+
+/// Tells an error on standard error and gives its status. A broken pipe is none: whoever read the output had enough.
+pub fn report(error: &anyhow::Error, quiet: bool) -> Status {
+    let status = of(error);
+    if status != Status::Complete {
+        say(&format!("{error:#}"));
+        if let Some(help) = error.downcast_ref::<Error>().and_then(what_would_help)
+            && !quiet
+        {
+            explain(help);
+        }
+    }
+    status
+}
+
+/// A line on standard error, begun with the program's name.
+pub fn say(text: &str) {
+    to_stderr(&format!("pmem: {}\n", escaped(text.as_bytes())));
+}
+
+/// What would help, below a line that was said.
+pub fn explain(text: &str) {
+    to_stderr(&crate::view::table::wrapped(&escaped(text.as_bytes()), 80, 2));
+}
+
+/// Where standard error is closed there is nobody to tell.
+fn to_stderr(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,156 @@
+//! Which processes a command looks at.
+
+use std::convert::Infallible;
+use std::str::FromStr;
+
+use anyhow::Result;
+
+use super::status::Refusal;
+use crate::error::Error;
+use crate::kernel::process::{Process, pids};
+use crate::kernel::root::Root;
+use crate::model::stat::Stat;
+use crate::name::escaped;
+
+/// A process or several, as a user names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// By PID. Too large a number is a PID that no process has.
+    Pid(u64),
+    /// pmem's own process; in a recorded tree, the one that recorded it.
+    Myself,
+    /// All whose name is this.
+    Comm(String),
+}
+
+impl FromStr for Target {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Infallible> {
+        Ok(match text.strip_prefix("comm:") {
+            Some(name) => Self::Comm(name.to_owned()),
+            None if text == "self" => Self::Myself,
+            None if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+                Self::Pid(text.parse().unwrap_or(u64::MAX))
+            }
+            None => Self::Comm(text.to_owned()),
+        })
+    }
+}
+
+/// The processes that were found, and what was not.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Their PIDs, in the order they were asked for, each once.
+    pub pids: Vec<u32>,
+    /// What was asked for and is not there.
+    pub missing: Vec<String>,
+    /// What there is to say of a choice that pmem made.
+    pub remark: Option<String>,
+}
+
+/// Finds processes: all, or those that are named, or else the one that started pmem.
+///
+/// # Errors
+/// [`Refusal::NoProcess`] when nothing that was named is there.
+pub fn find(root: &Root, targets: &[Target], all: bool) -> Result<Found> {
+    if all {
+        return Ok(Found { pids: pids(root)?, ..Found::default() });
+    }
+    if targets.is_empty() {
+        return default(root);
+    }
+    let mut found = Found::default();
+    for target in targets {
+        let pids = match target {
+            Target::Pid(pid) => existing(root, *pid).into_iter().collect(),
+            Target::Myself => vec![myself(root)?],
+            Target::Comm(name) => named(root, name)?,
+        };
+        if pids.is_empty() {
+            found.missing.push(match target {
+                Target::Pid(pid) => format!("{pid}: no such process (or hidden from this user by procfs's hidepid)"),
+                Target::Myself => "self: no such process".to_owned(),
+                Target::Comm(name) => format!("{}: no process has this name", escaped(name.as_bytes())),
+            });
+        }
+        for pid in pids {
+            if !found.pids.contains(&pid) {
+                found.pids.push(pid);
+            }
+        }
+    }
+    if found.pids.is_empty() {
+        return Err(Refusal::NoProcess(found.missing.join("; ")).into());
+    }
+    Ok(found)
+}
+
+fn existing(root: &Root, pid: u64) -> Option<u32> {
+    let pid = u32::try_from(pid).ok()?;
+    match Process::open(root, pid) {
+        Err(error) if error.is_gone() => None,
+        // Anything else is told when it is looked at.
+        _ => Some(pid),
+    }
+}
+
+fn named(root: &Root, name: &str) -> Result<Vec<u32>> {
+    let has_name = |pid: &u32| {
+        let comm = Process::open(root, *pid).and_then(|process| process.comm());
+        comm.is_ok_and(|comm| comm.bytes() == name.as_bytes())
+    };
+    Ok(pids(root)?.into_iter().filter(has_name).collect())
+}
+
+/// pmem's own process, as this procfs sees it: in another PID namespace it has another PID there.
+fn own_stat(root: &Root) -> Result<Stat> {
+    let path = "proc/self/stat";
+    Ok(Stat::parse(&root.dir().read(path, crate::kernel::root::SMALL)?, path.as_ref())?)
+}
+
+fn myself(root: &Root) -> Result<u32> {
+    match root.manifest() {
+        None => Ok(own_stat(root)?.pid),
+        Some(manifest) => manifest
+            .recorder
+            .ok_or_else(|| Refusal::Usage("self: the process that recorded this tree is not in it".to_owned()).into()),
+    }
+}
+
+fn default(root: &Root) -> Result<Found> {
+    if root.is_recorded() {
+        let pids = pids(root)?;
+        let [pid] = pids[..] else {
+            let list = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+            return Err(Refusal::Usage(format!("which process of this tree? It has {list}")).into());
+        };
+        return Ok(Found { pids: vec![pid], ..Found::default() });
+    }
+    let parent = own_stat(root)?.parent;
+    let comm = Process::open(root, parent).and_then(|process| process.comm()).map_err(|error| match error {
+        error if error.is_gone() => anyhow::Error::from(Refusal::Usage(
+            "no target was given, and the process that started pmem is not visible here; name one".to_owned(),
+        )),
+        other => Error::into(other),
+    })?;
+    let remark = format!("no target was given: looking at {} ({parent}), which started pmem", comm.escaped());
+    Ok(Found { pids: vec![parent], remark: Some(remark), ..Found::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_as_users_mean_them() {
+        let target = |text: &str| text.parse::<Target>().unwrap();
+        assert_eq!(target("42"), Target::Pid(42));
+        assert_eq!(target("99999999999999999999"), Target::Pid(u64::MAX));
+        assert_eq!(target("self"), Target::Myself);
+        assert_eq!(target("reclim-me"), Target::Comm("reclim-me".into()));
+        assert_eq!(target("comm:42"), Target::Comm("42".into()));
+        assert_eq!(target("comm:self"), Target::Comm("self".into()));
+        assert_eq!(target(""), Target::Comm(String::new()));
+    }
+}

@@ -1,0 +1,114 @@
+//! What can go wrong below the command line, each case with the path it happened at.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+/// The result of everything below the command line.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why something could not be read or understood.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused (EACCES, EPERM). What would help depends on the file: see [`crate::kernel::access`].
+    #[error("{}: permission denied", path.display())]
+    Denied {
+        /// The file that was refused.
+        path: PathBuf,
+    },
+    /// The kernel answers, but leaves out what was asked for.
+    #[error("{what}")]
+    Hidden {
+        /// What is left out, as a sentence.
+        what: &'static str,
+        /// What would help, as a sentence.
+        help: &'static str,
+    },
+    /// The process, or the address space behind an open file, is gone (ESRCH).
+    #[error("{}: the process has gone", path.display())]
+    Gone {
+        /// The file that was being read.
+        path: PathBuf,
+    },
+    /// There is no such file (ENOENT).
+    #[error("{}: no such file", path.display())]
+    Missing {
+        /// The file that was looked for.
+        path: PathBuf,
+    },
+    /// This kernel, or this recorded tree, does not have what was asked for.
+    #[error("{what}")]
+    Unsupported {
+        /// What is lacking, as a sentence.
+        what: String,
+    },
+    /// A file does not have the form that is documented for it.
+    #[error("{}:{line}: {what}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from one.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A file is larger than anything the kernel writes there: refused before memory is taken for it.
+    #[error("{}: larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is accepted, in bytes.
+        limit: u64,
+    },
+    /// Any other failure of the system.
+    #[error("{}: {cause}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+impl Error {
+    /// The error for what the system said about `path`.
+    pub fn from_io(cause: io::Error, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        match cause.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EACCES | Errno::EPERM) => Self::Denied { path },
+            Some(Errno::ESRCH) => Self::Gone { path },
+            Some(Errno::ENOENT) => Self::Missing { path },
+            _ => Self::Io { path, cause },
+        }
+    }
+
+    /// The same for a call made through `nix`.
+    pub fn from_errno(errno: Errno, path: impl Into<PathBuf>) -> Self {
+        Self::from_io(errno.into(), path)
+    }
+
+    /// A line that is not of the documented form.
+    pub fn malformed(path: &Path, line: usize, what: &'static str) -> Self {
+        Self::Malformed { path: path.to_owned(), line, what }
+    }
+
+    /// Whether the process went away, however the kernel says so: the directory of a process that has been reaped
+    /// answers ENOENT to a look-up by path and ESRCH through a held descriptor.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone { .. } | Self::Missing { .. })
+    }
+
+    /// The path the error is about, where it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Denied { path }
+            | Self::Gone { path }
+            | Self::Missing { path }
+            | Self::Malformed { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Io { path, .. } => Some(path),
+            Self::Hidden { .. } | Self::Unsupported { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Recording: a tree of the machine's and of processes' files that [`Root::open`] reads back with the same answers.
+//!
+//! Text files are kept byte for byte, word files as [runs](super::runs). Of the machine's frames those are kept that the
+//! recorded processes map, or all of them where that is asked for.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::features::Features;
+use super::manifest::{self, Gap, Manifest, SCHEMA};
+use super::process::{Process, RECORDED_NAMES, RECORDED_SCAN};
+use super::root::Root;
+use super::runs::{Holes, RunWriter};
+use super::scan::{Region, category};
+use super::walk::{self, Walk};
+use super::words::{WINDOW, Words};
+use crate::error::{Error, Result};
+use crate::model::pagemap::Entry;
+use crate::model::smaps;
+use crate::model::status;
+use crate::model::vma::Vma;
+use crate::unit::{PageSize, VirtAddr};
+
+/// The files of a process that are kept as they are. Its environment is not: it holds secrets, and no answer needs it.
+const PROCESS_FILES: &[&str] =
+    &["comm", "cmdline", "stat", "status", "maps", "smaps", "smaps_rollup", "mountinfo", "cgroup", "statm"];
+
+/// The files of the machine that are kept as they are, where they can be read.
+const MACHINE_FILES: &[&str] = &[
+    "proc/buddyinfo",
+    "proc/iomem",
+    "proc/meminfo",
+    "proc/pagetypeinfo",
+    "proc/pressure/memory",
+    "proc/slabinfo",
+    "proc/stat",
+    "proc/swaps",
+    "proc/sys/vm/overcommit_memory",
+    "proc/vmallocinfo",
+    "proc/vmstat",
+    "proc/zoneinfo",
+    "sys/devices/system/cpu/possible",
+    "sys/devices/system/memory/block_size_bytes",
+    "sys/kernel/mm/ksm/run",
+    "sys/kernel/mm/transparent_hugepage/defrag",
+    "sys/kernel/mm/transparent_hugepage/enabled",
+    "sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
+    "sys/kernel/mm/transparent_hugepage/shmem_enabled",
+    "sys/kernel/mm/transparent_hugepage/use_zero_page",
+];
+
+/// The machine's word files.
+const FRAME_FILES: &[&str] = &["proc/kpageflags", "proc/kpagecount", "proc/kpagecgroup"];
+
+/// The most that is kept of one text file, in bytes: smaps of 60,000 mappings has 44 MB.
+const LARGEST_TEXT: u64 = 1 << 30;
+
+/// How often a process is recorded until it held still.
+const ATTEMPTS: u32 = 3;
+
+/// A recording under way.
+#[derive(Debug)]
+pub struct Recording<'r> {
+    root: &'r Root,
+    features: Features,
+    directory: PathBuf,
+    frames: Vec<u64>,
+    gaps: Vec<Gap>,
+    recorder: Option<u32>,
+}
+
+/// What was kept of one process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Its mappings.
+    pub mappings: usize,
+    /// Its page-table entries that are not empty.
+    pub entries: u64,
+    /// Whether it held still meanwhile, so that its files agree with each other.
+    pub held_still: bool,
+}
+
+impl<'r> Recording<'r> {
+    /// Begins a tree in `directory`, which must not exist yet. It is made with mode 0700: what is recorded tells the
+    /// layout of address spaces and where in memory they are.
+    pub fn begin(root: &'r Root, directory: &Path) -> Result<Self> {
+        DirBuilder::new().mode(0o700).create(directory).map_err(|e| Error::from_io(e, directory))?;
+        Ok(Self {
+            root,
+            features: root.features(),
+            directory: directory.to_owned(),
+            frames: Vec::new(),
+            gaps: Vec::new(),
+            recorder: None,
+        })
+    }
+
+    /// Records one process. `myself` says that it is pmem's own.
+    ///
+    /// # Errors
+    /// When its mappings or its page map cannot be read, or the tree cannot be written. What lacks otherwise is a gap.
+    pub fn process(&mut self, process: &Process, myself: bool) -> Result<Kept> {
+        let pid = process.pid();
+        let mut attempt = 1;
+        let snapshot = loop {
+            let snapshot = self.snapshot(process)?;
+            if snapshot.kept.held_still || attempt == ATTEMPTS {
+                break snapshot;
+            }
+            attempt += 1;
+        };
+        for (name, bytes) in &snapshot.files {
+            self.write(&format!("proc/{pid}/{name}"), bytes)?;
+        }
+        for (name, why) in snapshot.gaps {
+            self.gaps.push(Gap { path: format!("proc/{pid}/{name}"), why });
+        }
+        self.frames.extend(snapshot.frames);
+        if myself {
+            self.recorder = Some(pid);
+        }
+        Ok(snapshot.kept)
+    }
+
+    /// Notes a process that could not be recorded.
+    pub fn gap(&mut self, pid: u32, why: &Error) {
+        self.gaps.push(Gap { path: format!("proc/{pid}"), why: why.to_string() });
+    }
+
+    /// Records the machine's own files and ends the tree. With `every_frame`, the frame files are kept whole; `progress`
+    /// is told the file and how many words were read.
+    pub fn finish(mut self, every_frame: bool, time: String, mut progress: impl FnMut(&str, u64)) -> Result<Manifest> {
+        for name in MACHINE_FILES {
+            match self.root.dir().read(name, LARGEST_TEXT) {
+                Ok(bytes) => self.write(name, &bytes)?,
+                Err(error) => self.gaps.push(Gap { path: (*name).to_owned(), why: error.to_string() }),
+            }
+        }
+        self.frames.sort_unstable();
+        self.frames.dedup();
+        for name in FRAME_FILES {
+            if let Err(error) = self.frame_file(name, every_frame, &mut progress) {
+                let _ = std::fs::remove_file(self.directory.join(name));
+                self.gaps.push(Gap { path: (*name).to_owned(), why: error.to_string() });
+            }
+        }
+        let manifest = Manifest {
+            schema: SCHEMA.to_owned(),
+            time,
+            host: self.root.host().clone(),
+            clock_ticks: self.root.clock_ticks(),
+            features: self.features.clone(),
+            recorder: self.recorder,
+            gaps: std::mem::take(&mut self.gaps),
+            origin: None,
+        };
+        let mut text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::from_io(e.into(), manifest::FILE))?;
+        text.push(b'\n');
+        self.write(manifest::FILE, &text)?;
+        Ok(manifest)
+    }
+
+    /// Reads everything of a process, as close together as it can be read.
+    fn snapshot(&self, process: &Process) -> Result<Snapshot> {
+        let statm_before = process.statm_resident()?;
+        let status = process.read("status")?;
+        let mut vmas = Vec::new();
+        let maps = process.open_file("maps")?;
+        process.vmas(&maps, |vma| vmas.push(vma))?;
+        let mut snapshot = Snapshot::default();
+        let mut names = String::new();
+        for vma in vmas.iter().filter(|vma| vma.has_doubtful_name()) {
+            let name = process.exact_name(vma, &maps, &self.features)?;
+            names += &format!("{} {}\n", vma.range.start, name.to_hex());
+        }
+        if !names.is_empty() {
+            snapshot.files.push((RECORDED_NAMES, names.into_bytes()));
+        }
+        if !vmas.is_empty() {
+            let regions = self.regions(process, &status, &vmas)?;
+            self.words(process, &regions, &mut snapshot)?;
+            if self.features.scan_categories.is_some() {
+                snapshot.files.push((RECORDED_SCAN, recorded_scan(&regions, self.root.page_size())));
+            }
+        }
+        for name in PROCESS_FILES {
+            match process.dir().read(name, LARGEST_TEXT) {
+                Ok(bytes) => snapshot.files.push((name, bytes)),
+                // A thread of the kernel has no rollup; every other process has all of these.
+                Err(error) => snapshot.gaps.push((name, error.to_string())),
+            }
+        }
+        snapshot.kept.mappings = vmas.len();
+        snapshot.kept.held_still = process.statm_resident()? == statm_before;
+        Ok(snapshot)
+    }
+
+    /// The ranges of addresses that are not empty, with their categories where the kernel scans.
+    fn regions(&self, process: &Process, status: &[u8], vmas: &[Vma]) -> Result<Vec<Region>> {
+        let mut regions = Vec::new();
+        if let Some(known) = self.features.scan_categories {
+            let all = category::PRESENT | category::SWAPPED | category::PFNZERO | category::HUGE | category::GUARD;
+            let walk = Walk {
+                end: VirtAddr(self.features.user_end),
+                any_of: category::PRESENT | category::SWAPPED,
+                report: all & known,
+                tables: status::bytes_of(status, "VmPTE").map_or(u64::MAX, |b| self.root.page_size().pages_in(b)),
+            };
+            walk::walk(&process.pagemap()?, &walk, |found| {
+                regions.extend_from_slice(found);
+                Ok(())
+            })?;
+        } else {
+            let keys = smaps::COUNTED.map(str::to_owned);
+            let mappings = process.smaps(&keys)?;
+            let read = |vma: &&Vma| {
+                let empty = smaps::find(&mappings, &vma.range).is_some_and(smaps::may_pass_over);
+                !vma.range.start.is_kernel() && !empty
+            };
+            regions.extend(vmas.iter().filter(read).map(|vma| Region {
+                start: vma.range.start,
+                end: vma.range.end,
+                categories: 0,
+            }));
+        }
+        Ok(regions)
+    }
+
+    /// The page map in these regions, and the frames in it.
+    fn words(&self, process: &Process, regions: &[Region], snapshot: &mut Snapshot) -> Result<()> {
+        let path = process.path("pagemap");
+        let failed = |e| Error::from_io(e, &path);
+        let pagemap = process.pagemap()?;
+        let mut writer = RunWriter::new(Vec::new(), Holes::Zero).map_err(failed)?;
+        let mut words = vec![0; WINDOW];
+        for region in regions {
+            let page_size = self.root.page_size();
+            let mut index = page_size.index_of(region.start);
+            let end = page_size.index_of(region.end);
+            while index < end {
+                let want = (end - index).min(WINDOW as u64) as usize;
+                let got = pagemap.read(index, &mut words[..want])?;
+                if got == 0 {
+                    return Err(Error::Gone { path });
+                }
+                for (index, &word) in (index..).zip(&words[..got]).filter(|(_, word)| !Entry(**word).is_empty()) {
+                    writer.push(index, word).map_err(failed)?;
+                    snapshot.kept.entries += 1;
+                    snapshot.frames.extend(Entry(word).pfn().map(|pfn| pfn.0));
+                }
+                index += got as u64;
+            }
+        }
+        snapshot.files.push(("pagemap", writer.finish().map_err(failed)?));
+        Ok(())
+    }
+
+    fn frame_file(&self, name: &str, every_frame: bool, progress: &mut impl FnMut(&str, u64)) -> Result<()> {
+        let source = self.root.words(name)?;
+        let failed = |e| Error::from_io(e, self.directory.join(name));
+        let holes = if every_frame { Holes::Zero } else { Holes::Unrecorded };
+        let mut writer = RunWriter::new(BufWriter::new(self.create(name)?), holes).map_err(failed)?;
+        if every_frame {
+            return copy_all(&source, &mut writer, |read| progress(name, read))
+                .and_then(|()| writer.finish().map(drop).map_err(failed));
+        }
+        let mut result = Ok(());
+        source.gather(self.frames.iter().copied(), |position, word| {
+            if let Some(word) = word
+                && result.is_ok()
+            {
+                result = writer.push(self.frames[position], word);
+            }
+        })?;
+        result.and_then(|()| writer.finish().map(drop)).map_err(failed)
+    }
+
+    fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {
+        self.create(relative)?.write_all(bytes).map_err(|e| Error::from_io(e, self.directory.join(relative)))
+    }
+
+    fn create(&self, relative: &str) -> Result<std::fs::File> {
+        let path = self.directory.join(relative);
+        let failed = |e| Error::from_io(e, &path);
+        if let Some(parent) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
+        }
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)
+    }
+}
+
+/// What was read of one process.
+#[derive(Default)]
+struct Snapshot {
+    files: Vec<(&'static str, Vec<u8>)>,
+    gaps: Vec<(&'static str, String)>,
+    frames: Vec<u64>,
+    kept: Kept,
+}
+
+fn recorded_scan(regions: &[Region], page_size: PageSize) -> Vec<u8> {
+    let write = || {
+        let mut writer = RunWriter::new(Vec::new(), Holes::Zero)?;
+        for region in regions {
+            let pages = page_size.pages_between(&(region.start..region.end));
+            writer.repeat(page_size.index_of(region.start), pages, region.categories)?;
+        }
+        writer.finish()
+    };
+    // Writing into memory does not fail.
+    write().unwrap_or_default()
+}
+
+/// Copies a word file from its first word to its end.
+fn copy_all<W: Write>(from: &Words, to: &mut RunWriter<W>, mut progress: impl FnMut(u64)) -> Result<()> {
+    let mut words = vec![0; WINDOW];
+    let mut index = 0;
+    loop {
+        let got = from.read(index, &mut words)?;
+        if got == 0 {
+            return Ok(());
+        }
+        for (index, &word) in (index..).zip(&words[..got]).filter(|(_, word)| **word != 0) {
+            to.push(index, word).map_err(|e| Error::from_io(e, from.path()))?;
+        }
+        index += got as u64;
+        progress(index);
+    }
+}

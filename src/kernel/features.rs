@@ -1,0 +1,182 @@
+//! What this kernel lets pmem see, found by trying: versions tell nothing where stable kernels carry backports.
+//!
+//! Every probe works on memory of pmem's own.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::MmapAdvise;
+use serde::{Deserialize, Serialize};
+
+use super::memory::Mapping;
+use super::root::Root;
+use super::scan::{self, Query, Region, category};
+use super::words::Words;
+use crate::model::frame_flags;
+use crate::model::pagemap::Entry;
+use crate::model::vma::Dev;
+use crate::unit::VirtAddr;
+
+/// What one machine lets one user see. Probed once and handed down; a recorded tree brings its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Features {
+    /// pagemap shows frame numbers and swap slots (CAP_SYS_ADMIN in the first user namespace).
+    pub pfns_visible: bool,
+    /// The categories that PAGEMAP_SCAN knows (bits of [`category`]); `None` without the ioctl (before Linux 6.7).
+    pub scan_categories: Option<u64>,
+    /// PAGEMAP_SCAN reports the huge zero page as a zero page; `None` where no huge zero page could be had to try.
+    pub scan_huge_zero: Option<bool>,
+    /// The first address that no process can map: where a scan ends.
+    pub user_end: u64,
+    /// PROCMAP_QUERY works (since Linux 6.11).
+    pub procmap_query: bool,
+    /// pagemap tells soft-dirty pages; `None` where pagemap could not be read.
+    pub soft_dirty: Option<bool>,
+    /// kpageflags calls every anonymous page a KSM page (Linux 6.10 to 7.0); `None` without frame numbers or kpageflags.
+    pub ksm_flag_wrong: Option<bool>,
+    /// statm follows every single page; `None` where it could not be told.
+    pub statm_exact: Option<bool>,
+    /// The processors there can be: with inexact counters, the error grows with them.
+    pub possible_cpus: u64,
+    /// The device number of the kernel's own tmpfs, which holds shared anonymous memory, memfds and SysV segments.
+    pub shmem_dev: Option<(u32, u32)>,
+}
+
+/// A transparent huge page is not larger than this on any architecture with 4 KiB base pages; elsewhere the probe that
+/// needs one is skipped.
+const HUGE: usize = 2 << 20;
+
+impl Features {
+    /// Tries everything once. Takes well under a millisecond.
+    pub fn probe(root: &Root) -> Self {
+        let own = |file| format!("proc/self/{file}");
+        let pagemap = root.words(&own("pagemap")).ok();
+        let page = Mapping::private(root.page_size().bytes() as usize).ok();
+        let entry = match (&pagemap, &page) {
+            (Some(pagemap), Some(page)) => {
+                page.write(0, 1);
+                own_entry(root, pagemap, page)
+            }
+            _ => None,
+        };
+        let scan_categories = pagemap.as_ref().and_then(Words::live).and_then(scan_categories);
+        Self {
+            pfns_visible: entry.is_some_and(|entry| entry.pfn().is_some()),
+            scan_categories,
+            scan_huge_zero: pagemap
+                .as_ref()
+                .and_then(Words::live)
+                .filter(|_| scan_categories.is_some())
+                .and_then(scan_huge_zero),
+            user_end: pagemap.as_ref().and_then(Words::live).and_then(user_end).unwrap_or(1 << 47),
+            procmap_query: root.dir().open(own("maps")).is_ok_and(|maps| has_procmap_query(&maps)),
+            soft_dirty: entry.map(Entry::is_soft_dirty),
+            ksm_flag_wrong: entry.and_then(Entry::pfn).and_then(|pfn| {
+                let mut flags = [0];
+                let read = root.words("proc/kpageflags").ok()?.read(pfn.0, &mut flags).ok()?;
+                (read == 1).then_some(flags[0] & frame_flags::KSM != 0)
+            }),
+            statm_exact: root.dir().open(own("statm")).ok().and_then(|statm| statm_exact(&statm, root)),
+            possible_cpus: possible_cpus(root),
+            shmem_dev: shmem_dev(),
+        }
+    }
+
+    /// The device of the kernel's own tmpfs.
+    pub fn shmem_dev(&self) -> Option<Dev> {
+        self.shmem_dev.map(|(major, minor)| Dev { major, minor })
+    }
+
+    /// Whether PAGEMAP_SCAN knows a category.
+    pub fn scans(&self, category: u64) -> bool {
+        self.scan_categories.is_some_and(|known| known & category != 0)
+    }
+}
+
+/// The pagemap entry of the first page of a mapping of pmem's own.
+fn own_entry(root: &Root, pagemap: &Words, mapping: &Mapping) -> Option<Entry> {
+    let mut words = [0];
+    let read = pagemap.read(root.page_size().index_of(mapping.address()), &mut words).ok()?;
+    (read == 1 && Entry(words[0]).is_present()).then_some(Entry(words[0]))
+}
+
+/// An unknown bit in a mask is EINVAL, so the newest category is found by taking them away one by one.
+fn scan_categories(pagemap: &File) -> Option<u64> {
+    (5..=16).rev().map(|bits| (1 << bits) - 1).find(|&known| {
+        let query = Query { start: VirtAddr(0), end: VirtAddr(0), max_pages: 0, any_of: known, report: known };
+        scan::scan(pagemap, &query, &mut []).is_ok()
+    })
+}
+
+fn scan_huge_zero(pagemap: &File) -> Option<bool> {
+    let arena = Mapping::private(2 * HUGE).ok()?;
+    let offset = arena.address().0.next_multiple_of(HUGE as u64) - arena.address().0;
+    arena.advise(offset as usize, HUGE, MmapAdvise::MADV_HUGEPAGE).ok()?;
+    arena.read(offset as usize);
+    let start = VirtAddr(arena.address().0 + offset);
+    let query = Query {
+        start,
+        end: VirtAddr(start.0 + HUGE as u64),
+        max_pages: 0,
+        any_of: category::PRESENT,
+        report: category::HUGE | category::PFNZERO,
+    };
+    let mut regions = [Region::default()];
+    let (found, _) = scan::scan(pagemap, &query, &mut regions).ok()?;
+    (found == 1 && regions[0].categories & category::HUGE != 0).then(|| regions[0].categories & category::PFNZERO != 0)
+}
+
+/// A scan that ends beyond the address space is EFAULT: the largest power of two that is not, or that less a page.
+fn user_end(pagemap: &File) -> Option<u64> {
+    (30..=63).rev().flat_map(|bits| [1u64 << bits, (1 << bits) - 4096]).find(|&end| {
+        let end = VirtAddr(end);
+        let query = Query { start: end, end, max_pages: 0, any_of: category::PRESENT, report: category::PRESENT };
+        scan::scan(pagemap, &query, &mut []).is_ok()
+    })
+}
+
+fn has_procmap_query(maps: &File) -> bool {
+    // Nothing can be mapped at address 0: ENOENT is the answer of a kernel that has it.
+    matches!(scan::query_vma(maps, VirtAddr(0)), Ok(_) | Err(Errno::ENOENT))
+}
+
+/// Touches pages one by one and looks whether statm moves each time. Where counters are batched (32 pages a processor, or
+/// 64 faults a thread) it stands still for most of them.
+fn statm_exact(statm: &File, root: &Root) -> Option<bool> {
+    const PAGES: usize = 16;
+    let page = root.page_size().bytes() as usize;
+    let arena = Mapping::private(PAGES * page).ok()?;
+    // One page each: also where huge pages are always given.
+    let _ = arena.advise(0, arena.length(), MmapAdvise::MADV_NOHUGEPAGE);
+    let mut before = resident(statm)?;
+    let mut moved = 0;
+    for number in 0..PAGES {
+        arena.write(number * page, 1);
+        let after = resident(statm)?;
+        moved += usize::from(after > before);
+        before = after;
+    }
+    // Reclaim may take a page away between two looks.
+    Some(moved * 4 >= PAGES * 3)
+}
+
+/// The second number of statm, read without allocating: that would move it.
+fn resident(statm: &File) -> Option<u64> {
+    let mut buffer = [0; 128];
+    let length = statm.read_at(&mut buffer, 0).ok()?;
+    std::str::from_utf8(&buffer[..length]).ok()?.split(' ').nth(1)?.parse().ok()
+}
+
+/// `0-3,8` and the like in `/sys/devices/system/cpu/possible`: one more than the last number.
+fn possible_cpus(root: &Root) -> u64 {
+    let text = super::root::text(root.dir(), "sys/devices/system/cpu/possible");
+    text.and_then(|t| t.rsplit(['-', ',']).next()?.parse::<u64>().ok()).map_or(1, |last| last + 1)
+}
+
+fn shmem_dev() -> Option<(u32, u32)> {
+    let file = File::from(memfd_create(c"pmem-probe", MFdFlags::MFD_CLOEXEC).ok()?);
+    let dev = file.metadata().ok()?.dev();
+    Some((nix::libc::major(dev), nix::libc::minor(dev)))
+}

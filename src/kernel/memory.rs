@@ -1,0 +1,150 @@
+//! Memory of pmem's own: what the probes and the tests' workloads map, touch and give back.
+
+#![allow(unsafe_code)]
+
+use std::ffi::c_int;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+
+use nix::libc;
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use crate::unit::VirtAddr;
+
+/// A mapping of this process, unmapped when dropped.
+///
+/// Its memory is only reached through volatile reads and writes of single bytes, never as a slice: other processes and
+/// the kernel (`MADV_DONTNEED`, guard regions) change it behind the compiler's back.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<libc::c_void>,
+    length: NonZeroUsize,
+}
+
+impl Mapping {
+    /// Maps `length` bytes of anonymous memory with the given further flags (`MAP_PRIVATE` or `MAP_SHARED`, …), at
+    /// `address` where one is given (`MAP_FIXED_NOREPLACE`: an occupied address is an error).
+    pub fn anonymous(
+        length: usize,
+        protection: ProtFlags,
+        flags: MapFlags,
+        address: Option<usize>,
+    ) -> nix::Result<Self> {
+        let length = NonZeroUsize::new(length).ok_or(nix::errno::Errno::EINVAL)?;
+        let address = address.and_then(NonZeroUsize::new);
+        let flags = if address.is_some() { flags | MapFlags::MAP_FIXED_NOREPLACE } else { flags };
+        // SAFETY: without MAP_FIXED (and no caller passes it: MAP_FIXED_NOREPLACE refuses an occupied address) a new
+        // mapping takes no memory from anyone.
+        let start = unsafe { mmap_anonymous(address, length, protection, flags) }?;
+        Ok(Self { start, length })
+    }
+
+    /// Maps `length` bytes of `file` from its beginning.
+    pub fn file(file: impl AsFd, length: usize, protection: ProtFlags, flags: MapFlags) -> nix::Result<Self> {
+        let length = NonZeroUsize::new(length).ok_or(nix::errno::Errno::EINVAL)?;
+        // SAFETY: as above. The memory is only reached by volatile single-byte accesses, so that a change of the file
+        // by others is no data race on a reference.
+        let start = unsafe { mmap(None, length, protection, flags, file, 0) }?;
+        Ok(Self { start, length })
+    }
+
+    /// Private anonymous memory for reading and writing: what most callers want.
+    pub fn private(length: usize) -> nix::Result<Self> {
+        Self::anonymous(length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE, None)
+    }
+
+    /// Where the mapping begins.
+    pub fn address(&self) -> VirtAddr {
+        VirtAddr(self.start.as_ptr() as u64)
+    }
+
+    /// Its length in bytes.
+    pub fn length(&self) -> usize {
+        self.length.get()
+    }
+
+    /// Writes one byte at `offset`, which must be inside and writable (else the process ends with SIGSEGV).
+    pub fn write(&self, offset: usize, value: u8) {
+        assert!(offset < self.length(), "offset {offset} is outside the mapping");
+        // SAFETY: the address is inside this mapping, which lives as long as `self`; no reference to it exists.
+        unsafe { self.start.as_ptr().cast::<u8>().add(offset).write_volatile(value) }
+    }
+
+    /// Reads one byte at `offset`, which must be inside and readable.
+    pub fn read(&self, offset: usize) -> u8 {
+        assert!(offset < self.length(), "offset {offset} is outside the mapping");
+        // SAFETY: as for `write`.
+        unsafe { self.start.as_ptr().cast::<u8>().add(offset).read_volatile() }
+    }
+
+    /// `madvise` on `length` bytes from `offset` on.
+    pub fn advise(&self, offset: usize, length: usize, advice: MmapAdvise) -> nix::Result<()> {
+        // SAFETY: the range is inside this mapping, whose contents nobody holds a reference to.
+        unsafe { madvise(self.at(offset, length), length, advice) }
+    }
+
+    /// `madvise` with an advice that `nix` has no name for (`MADV_GUARD_INSTALL` is 102).
+    pub fn advise_raw(&self, offset: usize, length: usize, advice: c_int) -> nix::Result<()> {
+        // SAFETY: as for `advise`.
+        nix::errno::Errno::result(unsafe { libc::madvise(self.at(offset, length).as_ptr(), length, advice) }).map(drop)
+    }
+
+    /// `mprotect` on `length` bytes from `offset` on.
+    pub fn protect(&self, offset: usize, length: usize, protection: ProtFlags) -> nix::Result<()> {
+        // SAFETY: the range is inside this mapping; later accesses to it go through `read` and `write` only.
+        unsafe { mprotect(self.at(offset, length), length, protection) }
+    }
+
+    fn at(&self, offset: usize, length: usize) -> NonNull<libc::c_void> {
+        assert!(
+            offset.checked_add(length).is_some_and(|end| end <= self.length()),
+            "{length} bytes from {offset} on are not inside the mapping"
+        );
+        // SAFETY: the offset was just checked to be inside the mapping.
+        unsafe { self.start.byte_add(offset) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is this mapping's own and nothing refers to it any more. Failure leaves it mapped.
+        let _ = unsafe { munmap(self.start, self.length.get()) };
+    }
+}
+
+/// A SysV shared memory segment of `length` bytes, attached and already marked for removal: it goes with its last user.
+///
+/// # Errors
+/// What `shmget` and `shmat` say.
+pub fn sysv(length: usize, flags: c_int) -> nix::Result<Mapping> {
+    let length = NonZeroUsize::new(length).ok_or(nix::errno::Errno::EINVAL)?;
+    // SAFETY: shmget only makes a segment.
+    let id = nix::errno::Errno::result(unsafe {
+        libc::shmget(libc::IPC_PRIVATE, length.get(), libc::IPC_CREAT | 0o600 | flags)
+    })?;
+    // SAFETY: attaching where the kernel chooses takes no memory from anyone.
+    let start = unsafe { libc::shmat(id, std::ptr::null(), 0) };
+    // SAFETY: IPC_RMID uses no buffer. It is done before the result of shmat is looked at, so that nothing stays behind.
+    unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
+    match NonNull::new(start) {
+        Some(start) if start.as_ptr() as isize != -1 => Ok(Mapping { start, length }),
+        _ => Err(nix::errno::Errno::last()),
+    }
+}
+
+/// Runs `work` in a forked child, which then exits with the status it returned.
+///
+/// For single-threaded programs only (the workloads are): in a child of a program with threads, a lock that another
+/// thread held would stay locked for ever.
+///
+/// # Errors
+/// What `fork` says.
+pub fn in_child(work: impl FnOnce() -> i32) -> nix::Result<Pid> {
+    // SAFETY: the caller has one thread, so the child may do what the parent could.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => std::process::exit(work()),
+    }
+}

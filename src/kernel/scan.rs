@@ -1,0 +1,162 @@
+//! The two ioctls of `/proc/PID`: PAGEMAP_SCAN (on pagemap, since Linux 6.7) and PROCMAP_QUERY (on maps, since 6.11).
+//!
+//! Layouts, numbers and error codes are those of `include/uapi/linux/fs.h`.
+
+#![allow(unsafe_code)]
+#![allow(unreachable_pub, private_interfaces, reason = "the ioctl macros make public functions")]
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+
+use crate::unit::VirtAddr;
+
+/// What PAGEMAP_SCAN can say about a page: the bits of its category masks.
+pub mod category {
+    /// Not anonymous: a page of a file or of shared memory. Asking for it makes the kernel look at every page's
+    /// `struct page`: four to five times slower.
+    pub const FILE: u64 = 1 << 2;
+    /// The page-table entry is present.
+    pub const PRESENT: u64 = 1 << 3;
+    /// The entry is neither empty nor present: swap, but also guard regions, userfaultfd markers and migration.
+    pub const SWAPPED: u64 = 1 << 4;
+    /// The shared zero page; the huge one only where [`crate::kernel::features::Features::scan_huge_zero`].
+    pub const PFNZERO: u64 = 1 << 5;
+    /// Mapped by a PMD (or PUD): a transparent huge page or hugetlb. A huge page mapped by PTEs does not have it.
+    pub const HUGE: u64 = 1 << 6;
+    /// Soft-dirty.
+    pub const SOFT_DIRTY: u64 = 1 << 7;
+    /// A guard region (`MADV_GUARD_INSTALL`), together with [`SWAPPED`].
+    pub const GUARD: u64 = 1 << 8;
+}
+
+/// A stretch of pages with the same categories, as PAGEMAP_SCAN writes it (`struct page_region`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Region {
+    /// The address of the first page.
+    pub start: VirtAddr,
+    /// The address behind the last page.
+    pub end: VirtAddr,
+    /// Bits of [`category`].
+    pub categories: u64,
+}
+
+/// `struct pm_scan_arg`.
+#[derive(Default)]
+#[repr(C)]
+struct ScanArg {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+nix::ioctl_readwrite! {
+    /// PAGEMAP_SCAN.
+    pagemap_scan, b'f', 16, ScanArg
+}
+
+/// What one call of [`scan`] is to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Query {
+    /// The first address, a multiple of the page size.
+    pub start: VirtAddr,
+    /// The address behind the last.
+    pub end: VirtAddr,
+    /// The most pages that may match before the call returns; 0 for no limit.
+    pub max_pages: u64,
+    /// Pages with any of these categories match.
+    pub any_of: u64,
+    /// The categories that are reported, and by which pages are told apart.
+    pub report: u64,
+}
+
+/// One PAGEMAP_SCAN call on an open pagemap: fills `regions` from its start and returns how many were written and the
+/// address where the walk ended (less than the query's end when `regions` or `max_pages` was full).
+///
+/// # Errors
+/// ENOTTY on a kernel without the ioctl, EINVAL for a category it does not know, ESRCH when the address space is gone.
+pub fn scan(pagemap: &File, query: &Query, regions: &mut [Region]) -> Result<(usize, VirtAddr), Errno> {
+    let mut arg = ScanArg {
+        size: size_of::<ScanArg>() as u64,
+        start: query.start.0,
+        end: query.end.0,
+        vec: regions.as_mut_ptr() as u64,
+        vec_len: regions.len() as u64,
+        max_pages: query.max_pages,
+        category_anyof_mask: query.any_of,
+        return_mask: query.report,
+        ..ScanArg::default()
+    };
+    // SAFETY: `arg` is laid out as the kernel's `struct pm_scan_arg`, and `vec`/`vec_len` describe `regions`, which is
+    // borrowed for the whole call; the kernel writes at most `vec_len` elements of the layout of `Region`.
+    let written = unsafe { pagemap_scan(pagemap.as_raw_fd(), &raw mut arg) }?;
+    Ok((usize::try_from(written).unwrap_or(0).min(regions.len()), VirtAddr(arg.walk_end)))
+}
+
+/// `struct procmap_query`.
+#[derive(Default)]
+#[repr(C)]
+struct ProcmapQuery {
+    size: u64,
+    query_flags: u64,
+    query_addr: u64,
+    vma_start: u64,
+    vma_end: u64,
+    vma_flags: u64,
+    vma_page_size: u64,
+    vma_offset: u64,
+    inode: u64,
+    dev_major: u32,
+    dev_minor: u32,
+    vma_name_size: u32,
+    build_id_size: u32,
+    vma_name_addr: u64,
+    build_id_addr: u64,
+}
+
+nix::ioctl_readwrite! {
+    /// PROCMAP_QUERY.
+    procmap_query, b'f', 17, ProcmapQuery
+}
+
+/// What PROCMAP_QUERY says about one VMA that its line in `maps` does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VmaDetail {
+    /// The size of the pages the kernel maps it with, in bytes: larger than the base page only for hugetlb.
+    pub page_size: u64,
+    /// The name as it is: `maps` writes a newline as `\012`, which a name can also contain literally.
+    pub name: Vec<u8>,
+}
+
+/// Asks an open `maps` file about the VMA that holds `address`.
+///
+/// # Errors
+/// ENOTTY on a kernel without the ioctl, ENOENT when no VMA is there, ESRCH when the address space is gone.
+pub fn query_vma(maps: &File, address: VirtAddr) -> Result<VmaDetail, Errno> {
+    // PATH_MAX, and room for the " (deleted)" that the kernel appends.
+    let mut name = vec![0u8; 4096 + 16];
+    let mut query = ProcmapQuery {
+        size: size_of::<ProcmapQuery>() as u64,
+        query_addr: address.0,
+        vma_name_size: 4096,
+        vma_name_addr: name.as_mut_ptr() as u64,
+        ..ProcmapQuery::default()
+    };
+    // SAFETY: `query` is laid out as the kernel's `struct procmap_query` and says its own size; the name buffer is
+    // longer than the size given for it and lives until after the call.
+    unsafe { procmap_query(maps.as_raw_fd(), &raw mut query) }?;
+    // The size counts the terminating NUL and is 0 for a VMA without a name.
+    name.truncate((query.vma_name_size as usize).saturating_sub(1));
+    Ok(VmaDetail { page_size: query.vma_page_size, name })
+}

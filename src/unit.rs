@@ -1,0 +1,94 @@
+//! The quantities everything else is counted in: virtual addresses, page frame numbers and the size of a page.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::{Serialize, Serializer};
+
+/// A virtual address, in bytes. Shown as `0x…`, in JSON as a hexadecimal string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct VirtAddr(pub u64);
+
+impl VirtAddr {
+    /// Whether the address is in the upper half of the address space, which no process's page tables cover.
+    ///
+    /// `[vsyscall]` on x86-64 is the one mapping of `/proc/PID/maps` up there: a walk that adds chunks to its address
+    /// overflows and starts again from zero.
+    pub fn is_kernel(self) -> bool {
+        self.0 >= 1 << 63
+    }
+}
+
+impl fmt::Display for VirtAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl Serialize for VirtAddr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A page frame number: a physical address divided by the page size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Pfn(pub u64);
+
+/// The machine's base page size in bytes: a power of two from 4 KiB to 1 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PageSize(u64);
+
+impl PageSize {
+    /// The page size, unless `bytes` cannot be one.
+    pub fn new(bytes: u64) -> Option<Self> {
+        (bytes.is_power_of_two() && (4096..=1 << 20).contains(&bytes)).then_some(Self(bytes))
+    }
+
+    /// The size of a page in bytes.
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+
+    /// The number of whole pages in `bytes`.
+    pub fn pages_in(self, bytes: u64) -> u64 {
+        bytes >> self.0.trailing_zeros()
+    }
+
+    /// The size of `pages` pages in bytes, at most `u64::MAX`.
+    pub fn bytes_of(self, pages: u64) -> u64 {
+        pages.saturating_mul(self.0)
+    }
+
+    /// The index of the page that holds `address`: where `/proc/PID/pagemap` has its word.
+    pub fn index_of(self, address: VirtAddr) -> u64 {
+        self.pages_in(address.0)
+    }
+
+    /// The number of pages that a range of addresses covers.
+    pub fn pages_between(self, range: &Range<VirtAddr>) -> u64 {
+        self.pages_in(range.end.0.saturating_sub(range.start.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_sizes_that_exist_are_accepted_and_others_are_not() {
+        for good in [4096, 16384, 65536] {
+            assert_eq!(PageSize::new(good).map(PageSize::bytes), Some(good));
+        }
+        for bad in [0, 1, 4095, 5000, 1 << 21, u64::MAX] {
+            assert_eq!(PageSize::new(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_the_upper_half_is_the_kernels() {
+        assert!(VirtAddr(0xffff_ffff_ff60_0000).is_kernel());
+        assert!(!VirtAddr(0x7fff_ffff_f000).is_kernel());
+    }
+}

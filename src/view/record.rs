@@ -1,0 +1,188 @@
+//! The columns of a report, said once for every format: name, heading, help, and what stands in a row.
+
+use std::cmp::Ordering;
+
+use super::size::Scale;
+use crate::name::Name;
+
+/// What a table shows for none: a zero that was counted.
+pub const NONE: &str = "·";
+
+/// What stands in one place of a table.
+#[derive(Clone, Copy, Debug)]
+pub enum Cell<'r> {
+    /// Text of pmem's own or of the kernel's: safe to show.
+    Text(&'r str),
+    /// A name that somebody chose.
+    Name(&'r Name),
+    /// An address; shown as hexadecimal without prefix, as in `maps`.
+    Address(u64),
+    /// A plain number.
+    Number(u64),
+    /// A number of base pages.
+    Pages(u64),
+    /// A change in a number of base pages.
+    Change(i64),
+    /// A size in bytes.
+    Bytes(u64),
+    /// A device number.
+    Dev(crate::model::vma::Dev),
+    /// Codes of VmFlags, shown in words.
+    Flags(&'r str),
+    /// Not known: `-`.
+    Unknown,
+}
+
+impl Cell<'_> {
+    /// Whether it is a number that was counted and is none.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Cell::Number(0) | Cell::Pages(0) | Cell::Change(0) | Cell::Bytes(0))
+    }
+
+    /// Appends the cell as a person reads it: `·` for none, `-` for not known.
+    pub fn write(&self, scale: &Scale, out: &mut Vec<u8>) {
+        match self {
+            Cell::Text(text) => out.extend(text.as_bytes()),
+            Cell::Name(name) => out.extend(name.escaped().as_bytes()),
+            Cell::Address(address) => hex(*address, out),
+            cell if cell.is_none() => out.extend_from_slice(NONE.as_bytes()),
+            Cell::Number(number) => super::size::grouped(*number, out),
+            Cell::Pages(pages) => scale.pages(*pages, out),
+            Cell::Change(pages) => scale.change(*pages, out),
+            Cell::Bytes(bytes) => scale.size(*bytes, out),
+            Cell::Dev(dev) => out.extend(dev.to_string().as_bytes()),
+            Cell::Flags(codes) => out.extend(words(codes).as_bytes()),
+            Cell::Unknown => out.push(b'-'),
+        }
+    }
+
+    /// The cell as a program reads it: plain numbers in base units, empty for not known.
+    pub fn raw(&self) -> String {
+        match self {
+            Cell::Text(text) => (*text).to_owned(),
+            Cell::Name(name) => name.escaped().into_owned(),
+            Cell::Address(address) => format!("{address:#x}"),
+            Cell::Number(number) | Cell::Pages(number) | Cell::Bytes(number) => number.to_string(),
+            Cell::Change(change) => change.to_string(),
+            Cell::Dev(dev) => dev.to_string(),
+            Cell::Flags(codes) => words(codes),
+            Cell::Unknown => String::new(),
+        }
+    }
+
+    /// The order of two cells of one column; what is not known comes first.
+    pub fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Cell::Text(a), Cell::Text(b)) | (Cell::Flags(a), Cell::Flags(b)) => a.cmp(b),
+            (Cell::Name(a), Cell::Name(b)) => a.cmp(b),
+            (Cell::Dev(a), Cell::Dev(b)) => a.cmp(b),
+            (a, b) => a.number().cmp(&b.number()),
+        }
+    }
+
+    /// The number it shows; `None` for text and for what is not known.
+    pub fn number(&self) -> Option<i128> {
+        match self {
+            Cell::Address(n) | Cell::Number(n) | Cell::Pages(n) | Cell::Bytes(n) => Some(i128::from(*n)),
+            Cell::Change(n) => Some(i128::from(*n)),
+            _ => None,
+        }
+    }
+
+    /// The sum of two cells of one column, for a totals row.
+    pub fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Cell::Pages(a), Cell::Pages(b)) => Cell::Pages(a.saturating_add(b)),
+            (Cell::Bytes(a), Cell::Bytes(b)) => Cell::Bytes(a.saturating_add(b)),
+            (Cell::Change(a), Cell::Change(b)) => Cell::Change(a.saturating_add(b)),
+            // A sum over what is known.
+            (known, Cell::Unknown) | (Cell::Unknown, known) => known,
+            // Codes and the like make no sum.
+            _ => Cell::Text(""),
+        }
+    }
+}
+
+/// Codes of VmFlags in words.
+fn words(codes: &str) -> String {
+    crate::analysis::frames::flag_names(codes).collect::<Vec<_>>().join(" ")
+}
+
+/// Appends a number in hexadecimal, at least eight digits, as `maps` does.
+fn hex(number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 16];
+    for (place, digit) in digits.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (4 * place) & 0xf) as usize];
+    }
+    let wanted = ((64 - number.leading_zeros()).div_ceil(4) as usize).max(8);
+    out.extend_from_slice(&digits[16 - wanted..]);
+}
+
+/// A column of a table whose rows are `R`.
+pub struct Column<R> {
+    /// What `--columns` and `--sort` call it, and the header of CSV.
+    pub name: String,
+    /// What stands above it.
+    pub heading: String,
+    /// One line of help.
+    pub help: String,
+    /// Whether it belongs to the right.
+    pub right: bool,
+    /// Whether a totals row adds it up.
+    pub total: bool,
+    /// What stands in a row.
+    pub cell: CellOf<R>,
+}
+
+/// What stands in a row of a column.
+pub type CellOf<R> = Box<dyn for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync>;
+
+/// A function that can be one: any number of threads may lay out parts of a long table.
+pub trait CellFn<R>: for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync + 'static {}
+
+impl<R, F: for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync + 'static> CellFn<R> for F {}
+
+impl<R> Column<R> {
+    /// A column that belongs to the left and has no total.
+    pub fn text(name: &str, heading: &str, help: &str, cell: impl CellFn<R>) -> Self {
+        let (name, heading, help) = (name.to_owned(), heading.to_owned(), help.to_owned());
+        Self { name, heading, help, right: false, total: false, cell: Box::new(cell) }
+    }
+
+    /// A column of numbers with a total.
+    pub fn summed(name: &str, heading: &str, help: &str, cell: impl CellFn<R>) -> Self {
+        Self { right: true, total: true, ..Self::text(name, heading, help, cell) }
+    }
+
+    /// A column of numbers that make no sum.
+    pub fn number(name: &str, heading: &str, help: &str, cell: impl CellFn<R>) -> Self {
+        Self { right: true, ..Self::text(name, heading, help, cell) }
+    }
+}
+
+/// Sorts rows by a column; equal ones keep their order.
+pub fn sort<R>(rows: &mut [R], column: &Column<R>, descending: bool) {
+    rows.sort_by(|a, b| {
+        let order = (column.cell)(a).compare(&(column.cell)(b));
+        if descending { order.reverse() } else { order }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_over_what_is_known() {
+        let sum = [Cell::Unknown, Cell::Pages(2), Cell::Unknown, Cell::Pages(3)].into_iter().reduce(Cell::plus);
+        assert!(matches!(sum, Some(Cell::Pages(5))));
+        assert!(matches!(Cell::Unknown.plus(Cell::Unknown), Cell::Unknown));
+    }
+
+    #[test]
+    fn addresses_are_written_as_maps_does() {
+        for (address, shown) in [(0x40_0000, "00400000"), (0x7f16_6880_0000, "7f1668800000"), (0, "00000000")] {
+            assert_eq!(super::super::size::text(|out| hex(address, out)), shown);
+        }
+    }
+}

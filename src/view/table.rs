@@ -1,0 +1,339 @@
+//! Tables for people.
+//!
+//! Up to some two thousand rows on a terminal `comfy-table` lays them out; above that, and into pipes, a plain grid does:
+//! 60,000 rows took comfy-table 273 ms and 163 MiB against 40 ms and 2 MiB. Both give the same lines.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use unicode_width::UnicodeWidthStr;
+
+use super::record::{Cell, Column, NONE};
+use super::size::{Scale, text};
+use super::style::{Emphasis, Palette};
+
+/// How tables are laid out.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// How quantities are written.
+    pub scale: Scale,
+    /// The width of the terminal; `None` where there is none, and lines may be as long as they are.
+    pub width: Option<usize>,
+    /// Whether to print the header row.
+    pub headings: bool,
+    /// Colour.
+    pub palette: Palette,
+}
+
+/// The most rows that comfy-table gets.
+const COMFORTABLE: usize = 2000;
+
+/// What stands between two columns.
+const GAP: usize = 2;
+
+/// The least width that is left to the last column before lines grow beyond the terminal.
+const LEAST_LAST: usize = 12;
+
+/// Writes rows under their headings; `total` names the totals row, if there is to be one.
+pub fn write<R: Sync>(
+    out: &mut dyn Write,
+    columns: &[&Column<R>],
+    rows: &[R],
+    total: Option<&str>,
+    layout: &Layout,
+) -> io::Result<()> {
+    let total = total.map(|name| totals(columns, rows, name));
+    match layout.width {
+        Some(width) if rows.len() <= COMFORTABLE => {
+            write_comfortably(out, columns, rows, total.as_deref(), width, layout)
+        }
+        _ => Grid::new(columns, rows, total.as_deref(), layout).write(out, rows, total.as_deref()),
+    }
+}
+
+/// The cells of a totals row: the name in the first column, sums where they make sense.
+fn totals<'r, R>(columns: &[&Column<R>], rows: &'r [R], name: &'r str) -> Vec<Cell<'r>> {
+    let total = |(number, column): (usize, &&Column<R>)| match number {
+        0 => Cell::Text(name),
+        _ if !column.total => Cell::Text(""),
+        _ => rows.iter().map(|row| (column.cell)(row)).reduce(Cell::plus).unwrap_or(Cell::Unknown),
+    };
+    columns.iter().enumerate().map(total).collect()
+}
+
+/// The width of text on a terminal, in columns.
+fn width_of(text: &[u8]) -> usize {
+    match text {
+        _ if text.is_ascii() => text.len(),
+        // By far the most frequent cell that is not ASCII: two bytes, one column.
+        _ if text == NONE.as_bytes() => 1,
+        _ => String::from_utf8_lossy(text).width(),
+    }
+}
+
+/// Rows that one thread lays out at a time. A table of fewer is laid out by the calling thread alone.
+const PART: usize = 4096;
+
+/// The widths of a table's columns, by which its rows are laid out one by one: cells are looked at once for their width
+/// and once to be written, and none is kept.
+struct Grid<'c, R> {
+    columns: &'c [&'c Column<R>],
+    widths: Vec<usize>,
+    /// What stands in each column for none, blanks and all: more than half of the cells of a long table.
+    none: Vec<Vec<u8>>,
+    layout: Layout,
+}
+
+impl<'c, R: Sync> Grid<'c, R> {
+    fn new(columns: &'c [&'c Column<R>], rows: &[R], total: Option<&[Cell<'_>]>, layout: &Layout) -> Self {
+        let mut widths = in_parts(rows, |part| widths_of(columns, part, layout))
+            .reduce(|a, b| a.iter().zip(b).map(|(a, b)| *a.max(&b)).collect())
+            .unwrap_or_else(|| vec![0; columns.len()]);
+        for (number, width) in widths.iter_mut().enumerate() {
+            let heading = if layout.headings { columns[number].heading.width() } else { 0 };
+            let total = total.map_or(0, |total| cell_text(&total[number], &layout.scale).width());
+            *width = heading.max(total).max(*width);
+        }
+        let none = widths.iter().map(|width| format!("{NONE:>width$}{:GAP$}", "").into_bytes()).collect();
+        Self { columns, widths, none, layout: *layout }
+    }
+
+    fn write(&self, out: &mut dyn Write, rows: &[R], total: Option<&[Cell<'_>]>) -> io::Result<()> {
+        let mut line = Vec::new();
+        if self.layout.headings {
+            self.fill(&mut line, self.columns.iter().map(|column| Cell::Text(&column.heading)));
+            let heading = String::from_utf8_lossy(line.trim_ascii_end());
+            writeln!(out, "{}", self.layout.palette.paint(Emphasis::Heading, &heading))?;
+        }
+        // A round of parts at a time, so that no more text than that is kept.
+        for round in rows.chunks(PART * threads()) {
+            for text in in_parts(round, |part| self.lines(part)) {
+                out.write_all(&text)?;
+            }
+        }
+        if let Some(total) = total {
+            line.clear();
+            self.fill(&mut line, total.iter().copied());
+            out.write_all(&line)?;
+        }
+        Ok(())
+    }
+
+    fn lines(&self, rows: &[R]) -> Vec<u8> {
+        let mut text = Vec::new();
+        rows.iter().for_each(|row| self.fill(&mut text, self.columns.iter().map(|column| (column.cell)(row))));
+        text
+    }
+
+    /// Appends a row's cells as a line.
+    fn fill<'r>(&self, text: &mut Vec<u8>, cells: impl Iterator<Item = Cell<'r>>) {
+        let line = text.len();
+        for (number, cell) in cells.enumerate() {
+            let (right, width) = (self.columns[number].right, self.widths[number]);
+            if right && cell.is_none() {
+                text.extend_from_slice(&self.none[number]);
+                continue;
+            }
+            let start = text.len();
+            cell.write(&self.layout.scale, text);
+            let end = text.len();
+            let padding = width - width_of(&text[start..]);
+            text.resize(end + padding + GAP, b' ');
+            if right && padding > 0 {
+                text.copy_within(start..end, start + padding);
+                text[start..start + padding].fill(b' ');
+            }
+        }
+        text.truncate(line + text[line..].trim_ascii_end().len());
+        text.push(b'\n');
+    }
+}
+
+/// The widest cell of each column.
+fn widths_of<R>(columns: &[&Column<R>], rows: &[R], layout: &Layout) -> Vec<usize> {
+    let mut text = Vec::new();
+    let widest = |column: &&Column<R>| {
+        let (mut widest, mut last) = (0, None);
+        for cell in rows.iter().map(|row| (column.cell)(row)) {
+            // Most rows of a long table have the number of the row before.
+            if last.is_none() || cell.number() != last {
+                last = cell.number();
+                text.clear();
+                cell.write(&layout.scale, &mut text);
+                widest = widest.max(width_of(&text));
+            }
+        }
+        widest
+    };
+    columns.iter().map(widest).collect()
+}
+
+/// What `work` makes of the parts of `rows`, in their order, each part on a thread of its own.
+fn in_parts<R: Sync, T: Send>(rows: &[R], work: impl Fn(&[R]) -> T + Sync) -> impl Iterator<Item = T> {
+    let part = rows.len().div_ceil(threads()).max(PART);
+    let done: Vec<T> = match rows.len() {
+        0..=PART => rows.chunks(part).map(work).collect(),
+        _ => std::thread::scope(|scope| {
+            let work = &work;
+            let running: Vec<_> = rows.chunks(part).map(|rows| scope.spawn(move || work(rows))).collect();
+            // A thread that panicked has said so; its panic goes on here.
+            let join = |thread: std::thread::ScopedJoinHandle<'_, T>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            running.into_iter().map(join).collect()
+        }),
+    };
+    done.into_iter()
+}
+
+/// The processors there are to work on; no more than eight, which is more than a table needs.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8)
+}
+
+/// The same through comfy-table, with the last column cut to what is left of a line.
+fn write_comfortably<R>(
+    out: &mut dyn Write,
+    columns: &[&Column<R>],
+    rows: &[R],
+    total: Option<&[Cell<'_>]>,
+    width: usize,
+    layout: &Layout,
+) -> io::Result<()> {
+    let Some(last) = columns.len().checked_sub(1) else { return Ok(()) };
+    let row_text = |row: &R| columns.iter().map(|column| cell_text(&(column.cell)(row), &layout.scale)).collect();
+    let headings = layout.headings.then(|| columns.iter().map(|column| column.heading.clone()).collect());
+    let total = total.map(|total| total.iter().map(|cell| cell_text(cell, &layout.scale)).collect());
+    let mut lines: Vec<Vec<String>> = headings.into_iter().chain(rows.iter().map(row_text)).chain(total).collect();
+
+    let widest = |column: usize| lines.iter().map(|line| line[column].width()).max().unwrap_or(0);
+    let others: usize = (0..last).map(|column| widest(column) + GAP).sum();
+    if !columns[last].right {
+        let room = width.saturating_sub(others).max(LEAST_LAST);
+        lines.iter_mut().for_each(|line| line[last] = elided(&line[last], room));
+    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.add_rows(lines);
+    for (number, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if number == last { 0 } else { GAP as u16 }));
+        column.set_cell_alignment(if columns[number].right { CellAlignment::Right } else { CellAlignment::Left });
+    }
+    for (number, line) in table.lines().enumerate() {
+        let emphasis = (number == 0 && layout.headings).then_some(Emphasis::Heading);
+        let line = line.trim_end();
+        writeln!(out, "{}", emphasis.map_or_else(|| line.to_owned(), |e| layout.palette.paint(e, line)))?;
+    }
+    Ok(())
+}
+
+/// Text that fits into `width` columns: the beginning is cut off, since the end of a path tells more.
+pub fn elided(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut tail = text;
+    while tail.width() + 1 > width {
+        let Some(first) = tail.chars().next() else { break };
+        tail = &tail[first.len_utf8()..];
+    }
+    format!("…{tail}")
+}
+
+/// Text that fits into `width` columns: the end is cut off.
+pub fn clipped(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut head = String::new();
+    for character in text.chars() {
+        if head.width() + 1 + unicode_width::UnicodeWidthChar::width(character).unwrap_or(0) > width {
+            break;
+        }
+        head.push(character);
+    }
+    head + "…"
+}
+
+/// Words in lines of at most `width` columns, each line begun with `indent` spaces.
+pub fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let mut lines = String::new();
+    let mut line = " ".repeat(indent);
+    for word in text.split_whitespace() {
+        if line.width() > indent && line.width() + 1 + word.width() > width {
+            lines.push_str(line.trim_end());
+            lines.push('\n');
+            line = " ".repeat(indent);
+        }
+        if line.width() > indent {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines + &line + "\n"
+}
+
+/// The names of columns with their help, a line each.
+pub fn write_help<R>(out: &mut dyn Write, columns: &[Column<R>]) -> io::Result<()> {
+    let widest = columns.iter().map(|column| column.name.width()).max().unwrap_or(0);
+    for Column { name, help, .. } in columns {
+        writeln!(out, "  {name:widest$}  {help}")?;
+    }
+    Ok(())
+}
+
+/// A cell as text of its own.
+pub fn cell_text(cell: &Cell<'_>, scale: &Scale) -> String {
+    text(|out| cell.write(scale, out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unit::PageSize;
+    use crate::view::size::Unit;
+
+    struct Row(u64, &'static str);
+
+    fn lines(rows: &[Row], width: Option<usize>) -> Vec<String> {
+        let columns = [
+            Column::text("kind", "KIND", "", |_: &Row| Cell::Text("é")),
+            Column::summed("present", "PRESENT", "", |row: &Row| Cell::Pages(row.0)),
+            Column::text("mapping", "MAPPING", "", |row: &Row| Cell::Text(row.1)),
+        ];
+        let scale = Scale { unit: Unit::Human, page_size: PageSize::new(4096).unwrap() };
+        let layout = Layout { scale, width, headings: true, palette: Palette::default() };
+        let mut out = Vec::new();
+        write(&mut out, &columns.iter().collect::<Vec<_>>(), rows, Some("total"), &layout).unwrap();
+        String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn both_ways_of_laying_out_give_the_same_lines() {
+        let rows = [Row(1_234_567, "/usr/lib/libc.so.6"), Row(0, ""), Row(5, "日本")];
+        let expected = [
+            "KIND     PRESENT  MAPPING",
+            "é      1,234,567  /usr/lib/libc.so.6",
+            "é              ·",
+            "é              5  日本",
+            "total  1,234,572",
+        ];
+        assert_eq!(lines(&rows, None), expected);
+        assert_eq!(lines(&rows, Some(80)), expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_the_beginning_of_the_last_column() {
+        let rows = [Row(1, "/usr/lib/x86_64-linux-gnu/libc.so.6")];
+        assert_eq!(lines(&rows, Some(30))[1], "é            1  …gnu/libc.so.6");
+        assert!(lines(&rows, Some(10))[1].ends_with("…u/libc.so.6"), "the last column keeps its least width");
+    }
+
+    #[test]
+    fn text_is_cut_by_columns_and_not_by_bytes() {
+        assert_eq!(elided("日本語テキスト", 7), "…キスト");
+        assert_eq!(clipped("日本語テキスト", 7), "日本語…");
+        assert_eq!(clipped("short", 7), "short");
+        assert_eq!(wrapped("one two three four", 11, 2), "  one two\n  three\n  four\n");
+    }
+}

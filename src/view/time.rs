@@ -1,0 +1,50 @@
+//! Points in time, as people and programs read them.
+//!
+//! By `chrono`: `jiff` looks through the whole time zone database for the name of the local zone, which took longer than
+//! everything else `pmem frames` does for a small process.
+
+use chrono::{DateTime, Local, SecondsFormat, TimeDelta, TimeZone, Utc};
+
+/// Now, UTC, in the form of RFC 3339 with seconds.
+pub fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The time of day now, local, as `22:41:07`.
+pub fn clock() -> String {
+    Local::now().format("%H:%M:%S").to_string()
+}
+
+/// The zone that points in time are shown in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// Where the reader is.
+    Local,
+    /// UTC: for recorded trees, which are of another place perhaps.
+    Utc,
+}
+
+/// When a process started: the time of day within the last day, else the date. `boot_time` is in seconds since 1970,
+/// `ticks` since then.
+pub fn started(boot_time: i64, ticks: u64, clock_ticks: u64, zone: Zone) -> Option<String> {
+    let seconds = boot_time.checked_add(i64::try_from(ticks / clock_ticks.max(1)).ok()?)?;
+    let start = DateTime::from_timestamp(seconds, 0)?;
+    let recent = Utc::now().signed_duration_since(start) < TimeDelta::hours(24);
+    let form = if recent { "%H:%M:%S" } else { "%Y-%m-%d %H:%M" };
+    Some(match zone {
+        Zone::Local => Local.from_utc_datetime(&start.naive_utc()).format(form).to_string(),
+        Zone::Utc => start.format(form).to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_boot_time_and_ticks() {
+        let started = |ticks| started(1_700_000_000, ticks, 100, Zone::Utc);
+        assert_eq!(started(6_000).as_deref(), Some("2023-11-14 22:14"));
+        assert_eq!(started(u64::MAX), None);
+    }
+}

@@ -1,0 +1,20 @@
+//! What the tests share: running pmem, processes with known memory, and the kernel's own numbers.
+
+pub(crate) mod json;
+pub(crate) mod kernel;
+pub(crate) mod ordinary;
+pub(crate) mod run;
+pub(crate) mod scene;
+pub(crate) mod text;
+pub(crate) mod watch;
+
+/// Says, visibly with `--nocapture`, that a test or a part of it was not run.
+pub(crate) fn skipped(what: &str, reason: &str) {
+    eprintln!("skipped: {what}: {reason}");
+}
+
+/// The size of a base page, in bytes.
+pub(crate) fn page_size() -> u64 {
+    let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap().unwrap();
+    u64::try_from(bytes).unwrap()
+}

@@ -1,0 +1,45 @@
+//! `hugepages`: lends the machine some hugetlb pages, and puts the setting back when standard input ends.
+//!
+//! A process of its own, so that the setting is put back however the test ends.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+
+use anyhow::Result;
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::json;
+
+use super::report::{say, say_skipped, wait_for_the_end};
+
+const SETTING: &str = "/proc/sys/vm/nr_hugepages";
+
+pub(crate) fn run(more: u64) -> Result<()> {
+    let file = match File::options().read(true).write(true).open(SETTING) {
+        Ok(file) => file,
+        Err(error) => return say_skipped(&format!("{SETTING}: {error}")),
+    };
+    // Two that change it at a time would put back what the other had changed.
+    let Ok(mut file) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
+        return say_skipped("another test is changing the number of hugetlb pages");
+    };
+    let before = number(&mut file)?;
+    let changed = set(&mut file, before + more).and_then(|()| number(&mut file));
+    let told = match changed {
+        Ok(now) => say(&json!({ "before": before, "now": now })).and_then(|()| wait_for_the_end()),
+        Err(error) => say_skipped(&format!("{SETTING}: {error}")),
+    };
+    set(&mut file, before)?;
+    told
+}
+
+fn number(file: &mut File) -> Result<u64> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(text.trim().parse()?)
+}
+
+fn set(file: &mut File, number: u64) -> Result<()> {
+    file.rewind()?;
+    Ok(file.write_all(number.to_string().as_bytes())?)
+}

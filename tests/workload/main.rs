@@ -1,0 +1,48 @@
+//! A process with memory of a known shape, for the live tests and the benchmark.
+//!
+//! `workload SCENE [ARGUMENT…]` makes the memory, prints one line of JSON that says exactly what it made, and then waits
+//! on standard input until it ends. So it ends when whoever started it does, and takes its children with it.
+//!
+//! It has one thread (it forks, and its memory must be no other than what it says) and does nothing between its line and
+//! the end of standard input, but for the scenes that are there to move.
+
+#![allow(missing_docs)]
+
+mod everything;
+mod hugepages;
+mod many;
+mod moving;
+mod names;
+mod place;
+mod report;
+mod zombie;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args_os().skip(1);
+    let scene = arguments.next().context("which scene?")?;
+    let argument = arguments.next();
+    // The one scene that has something to put back must live to do so.
+    if scene != "hugepages" {
+        set_pdeathsig(Signal::SIGKILL)?;
+    }
+    let number = || -> Result<u64> {
+        let text = argument.as_ref().and_then(|a| a.to_str()).context("this scene needs a number")?;
+        text.parse().with_context(|| format!("{text} is not a number"))
+    };
+    match scene.to_str() {
+        Some("everything") => everything::run(argument.is_some_and(|word| word == "with-hugetlb")),
+        Some("vmas") => many::vmas(number()?),
+        Some("sparse") => many::sparse(),
+        Some("names") => names::run(argument.as_ref().context("this scene needs a directory")?.as_ref()),
+        Some("churn") => moving::churn(),
+        Some("dying") => moving::dying(number()?),
+        Some("exec-loop") => moving::exec_loop(argument.is_none()),
+        Some("zombie") => zombie::run(),
+        Some("hugepages") => hugepages::run(number()?),
+        _ => bail!("there is no scene {}", scene.display()),
+    }
+}
