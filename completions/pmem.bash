@@ -200,7 +200,7 @@ _pmem() {
                     return 0
                     ;;
                 --kind)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "anon heap stack file shmem hugetlb special" -- "${cur}"))
                     return 0
                     ;;
                 --min-pages)

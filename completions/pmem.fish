@@ -50,9 +50,15 @@ complete -c pmem -n "__fish_pmem_needs_command" -f -a "frames" -d 'Count a proce
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "doctor" -d 'Tell what this machine lets pmem see, and what would help'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "capture" -d 'Record processes and the machine into a directory that --root reads back'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c pmem -n "__fish_pmem_using_subcommand frames" -l range -d 'Show mappings between these addresses, cut to them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand frames" -l range -d 'Show mappings between these hexadecimal addresses, cut to them; HIGH is the first behind' -r
 complete -c pmem -n "__fish_pmem_using_subcommand frames" -l match -d 'Show mappings whose name contains this' -r
-complete -c pmem -n "__fish_pmem_using_subcommand frames" -l kind -d 'Show mappings of these kinds' -r
+complete -c pmem -n "__fish_pmem_using_subcommand frames" -l kind -d 'Show mappings of these kinds; several with commas' -r -f -a "anon\t''
+heap\t''
+stack\t''
+file\t''
+shmem\t''
+hugetlb\t''
+special\t''"
 complete -c pmem -n "__fish_pmem_using_subcommand frames" -l min-pages -d 'Show mappings with at least so many present, swapped or guard pages' -r
 complete -c pmem -n "__fish_pmem_using_subcommand frames" -s d -l delay -d 'Repeat every SECONDS, each round with the change since the last' -r
 complete -c pmem -n "__fish_pmem_using_subcommand frames" -s n -l count -d 'Stop after N rounds (one a second unless -d says otherwise)' -r

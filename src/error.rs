@@ -93,6 +93,13 @@ impl Error {
         Self::Malformed { path: path.to_owned(), line, what }
     }
 
+    /// A file that this kernel was built without.
+    pub fn not_built_in(path: &Path) -> Self {
+        Self::Unsupported {
+            what: format!("{}: this kernel was built without it (CONFIG_PROC_PAGE_MONITOR)", path.display()),
+        }
+    }
+
     /// Whether the process went away, however the kernel says so: the directory of a process that has been reaped
     /// answers ENOENT to a look-up by path and ESRCH through a held descriptor.
     pub fn is_gone(&self) -> bool {

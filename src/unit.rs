@@ -5,6 +5,12 @@ use std::ops::Range;
 
 use serde::{Serialize, Serializer};
 
+/// `a - b`, at the ends of the range where it does not fit (a recorded tree can claim any number).
+pub fn difference(a: u64, b: u64) -> i64 {
+    let difference = i128::from(a) - i128::from(b);
+    i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
+}
+
 /// A virtual address, in bytes. Shown as `0x…`, in JSON as a hexadecimal string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
@@ -66,6 +72,12 @@ impl PageSize {
         self.pages_in(address.0)
     }
 
+    /// The pages that a range of addresses touches, whole.
+    pub fn whole_pages(self, range: Range<VirtAddr>) -> Range<VirtAddr> {
+        let end = range.end.0.checked_next_multiple_of(self.0).unwrap_or(u64::MAX - (self.0 - 1));
+        VirtAddr(range.start.0 & !(self.0 - 1))..VirtAddr(end)
+    }
+
     /// The number of pages that a range of addresses covers.
     pub fn pages_between(self, range: &Range<VirtAddr>) -> u64 {
         self.pages_in(range.end.0.saturating_sub(range.start.0))
@@ -84,6 +96,13 @@ mod tests {
         for bad in [0, 1, 4095, 5000, 1 << 21, u64::MAX] {
             assert_eq!(PageSize::new(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_difference_stops_at_the_ends() {
+        assert_eq!(difference(3, 5), -2);
+        assert_eq!(difference(1 << 63, 0), i64::MAX);
+        assert_eq!(difference(0, u64::MAX), i64::MIN);
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl<'k> WordCount<'k> {
         Self { pagemap, kpageflags, page_size, swap_areas, words: Vec::new(), candidates: Vec::new() }
     }
 
+    /// Whether the flags of frames can be looked up.
+    pub fn sees_frame_flags(&self) -> bool {
+        self.kpageflags.is_some()
+    }
+
     /// Counts every mapping. `mappings` has the values of [`KEYS`] for each; mappings cut by a range have none.
     pub fn count_rows(
         &mut self,
@@ -57,6 +62,7 @@ impl<'k> WordCount<'k> {
             }
             let values = smaps::find(mappings, &row.vma.range);
             if values.is_some_and(smaps::may_pass_over) {
+                row.counts = None;
                 blind.passed_over_bytes += row.vma.range.end.0 - row.vma.range.start.0;
                 continue;
             }
@@ -125,10 +131,20 @@ impl<'k> WordCount<'k> {
         Ok(zero_pages)
     }
 
-    /// Hands the frames in a range of page indices to `owners`, as mapped by row `number`.
-    pub fn push_frames(&mut self, range: Range<u64>, number: usize, owners: &mut OwnerCount<'_>) -> Result<()> {
-        self.for_each_window(range, |_, words, times| {
-            words.iter().filter_map(|&word| Entry(word).pfn()).try_for_each(|pfn| owners.push(pfn, number, times))
+    /// Hands the frames in a range of page indices to `owners`, as mapped by row `number`. `maybe_zero` says that zero
+    /// pages may be among them, which have no owners.
+    pub fn push_frames(
+        &mut self,
+        range: Range<u64>,
+        number: usize,
+        maybe_zero: bool,
+        owners: &mut OwnerCount<'_>,
+    ) -> Result<()> {
+        self.for_each_window(range, |this, words, times| {
+            let zero = if maybe_zero { this.zero_frames(words)? } else { Vec::new() };
+            let frames = words.iter().filter_map(|&word| Entry(word).pfn());
+            let owned = frames.filter(|pfn| zero.binary_search(&pfn.0).is_err());
+            owned.into_iter().try_for_each(|pfn| owners.push(pfn, number, times))
         })
     }
 

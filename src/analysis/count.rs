@@ -1,35 +1,41 @@
 //! Looking at one process until it held still: the readings that `pmem frames` puts side by side.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Scope, scope};
 
-use super::by_words::{self, Blind, WordCount};
-use super::frames::{Counts, Ledger, NoAddressSpace, ProcessFrames, VmaRow, ledger};
-use super::join::{self, Join};
+use super::by_words::{self, WordCount};
+use super::frames::{NoAddressSpace, Owners, ProcessFrames, VmaRow, ledger};
 use super::kind::{Kind, kind};
+use super::look::{Look, Witness};
 use super::note::Note;
 use super::owners::OwnerCount;
 use super::select::{ATTEMPTS, Selection, Wanted};
 use super::statm;
+use super::taker::Taker;
 use crate::error::{Error, Result};
-use crate::kernel::features::Features;
+use crate::kernel::features::{Features, huge_zero_in_scans};
 use crate::kernel::filesystems::FileSystems;
+use crate::kernel::memory::prefer_huge_pages;
 use crate::kernel::process::Process;
 use crate::kernel::root::Root;
-use crate::kernel::scan::{Region, category};
+use crate::kernel::scan::Region;
 use crate::kernel::walk::{self, Walk, WalkCost};
 use crate::kernel::words::Words;
 use crate::model::smaps::{self, Line, Value};
 use crate::model::stat::Stat;
 use crate::model::status;
 use crate::name::Name;
-use crate::unit::{PageSize, VirtAddr};
+use crate::unit::PageSize;
 
 /// Counts the frames of processes, with what was probed and opened once for all of them.
 #[derive(Debug)]
 pub struct Counter<'r> {
+    root: &'r Root,
     features: Features,
+    /// Whether scans do not tell the huge zero page: tried when the first huge page is met.
+    lacks_huge_zero: OnceCell<bool>,
     page_size: PageSize,
     kernel: &'r str,
     swap_areas: u64,
@@ -43,6 +49,10 @@ pub struct Counter<'r> {
 /// From this many mappings on, the page tables are scanned while `maps` is still being read: both take a microsecond for
 /// every four or so, and the machine has more than one processor.
 const SCAN_BESIDE: usize = 1024;
+
+/// From this many rows on there is made room for as many as a process has by default (vm.max_map_count), in huge pages.
+const MANY_ROWS: usize = 4096;
+const ROOM_FOR_ROWS: usize = 65_536;
 
 /// Batches of regions that wait for the reader of `maps`, at most: 6 MiB.
 const WAITING: usize = 512;
@@ -60,7 +70,7 @@ impl<'r> Counter<'r> {
     /// [`Error::Hidden`] and [`Error::Denied`] where owners are wanted, and frame numbers or kpagecount are not to be
     /// had.
     pub fn new(root: &'r Root, wanted: Wanted) -> Result<Self> {
-        let features = root.features();
+        let features = root.features_cheaply();
         let kpagecount = if wanted.owners {
             if !features.pfns_visible {
                 return Err(Error::Hidden {
@@ -69,16 +79,21 @@ impl<'r> Counter<'r> {
                            still counts present frames of your own processes.",
                 });
             }
-            Some(root.words("proc/kpagecount")?)
+            Some(root.words("proc/kpagecount").map_err(|error| match error {
+                Error::Missing { path } if !root.is_recorded() => Error::not_built_in(&path),
+                other => other,
+            })?)
         } else {
             None
         };
-        let needs_flags = features.pfns_visible && (features.scan_categories.is_none() || lacks_huge_zero(&features));
         Ok(Self {
             page_size: root.page_size(),
             kernel: &root.host().kernel,
             swap_areas: root.swap_areas(),
-            kpageflags: if needs_flags { root.words("proc/kpageflags").ok() } else { None },
+            // Flags tell zero pages where frames are seen and a scan does not.
+            kpageflags: if features.pfns_visible { root.words("proc/kpageflags").ok() } else { None },
+            root,
+            lacks_huge_zero: OnceCell::new(),
             kpagecount,
             features,
             wanted,
@@ -99,6 +114,7 @@ impl<'r> Counter<'r> {
             start_time_ticks: stat.start_time_ticks,
             no_address_space: no_address_space(&stat),
             ledger: None,
+            owners: None,
             vmas: Vec::new(),
             vma_count: 0,
             change: None,
@@ -125,21 +141,17 @@ impl<'r> Counter<'r> {
         let (mut attempt, mut replaced) = (1, 0);
         loop {
             let look = match self.look(process) {
-                // The address space went away under the open files: the process ended, or called exec. The files of one
-                // that has ended also change their owner, which can look like a denial.
-                Err(error @ (Error::Gone { .. } | Error::Missing { .. } | Error::Denied { .. })) => {
-                    match is_alive(process) {
-                        true if matches!(error, Error::Denied { .. }) || replaced == MOST_REPLACED => {
-                            return Err(error);
-                        }
-                        true => replaced += 1,
-                        false => return Err(Error::Gone { path: process.path("maps") }),
+                Err(error) => {
+                    self.after_failure(error, process)?;
+                    replaced += 1;
+                    if replaced > MOST_REPLACED {
+                        return Err(Error::Gone { path: process.path("maps") });
                     }
                     continue;
                 }
-                other => other?,
+                Ok(look) => look,
             };
-            if look.held_still(&self.features) || attempt == ATTEMPTS {
+            if (!look.moved() && look.agrees(&self.features)) || attempt == ATTEMPTS {
                 self.finish(look, attempt, process, report)?;
                 break;
             }
@@ -154,12 +166,29 @@ impl<'r> Counter<'r> {
         Ok(())
     }
 
+    /// What a failed look means: nothing, where the process replaced its program under the open files and is worth another
+    /// look; else the error to tell.
+    fn after_failure(&self, error: Error, process: &Process) -> Result<()> {
+        if process.is_recorded() {
+            return Err(error);
+        }
+        match error {
+            // The files of a process that has ended belong to root: that looks like a denial.
+            Error::Gone { .. } | Error::Missing { .. } | Error::Denied { .. } if !is_alive(process) => {
+                Err(Error::Gone { path: process.path("maps") })
+            }
+            Error::Gone { .. } => Ok(()),
+            Error::Missing { path } => Err(Error::not_built_in(&path)),
+            other => Err(other),
+        }
+    }
+
     /// One look: mappings, page tables and counters, as close together as they can be read.
     fn look(&mut self, process: &Process) -> Result<Look> {
         let status = process.read("status")?;
         let maps = process.open_file("maps")?;
         let pagemap = process.pagemap()?;
-        let statm_before = process.statm_resident()?;
+        let before = Witness::of(process)?;
         let recorded_scan = process.recorded_scan()?;
         // A recorded tree may have been made without a scan.
         let can_scan = self.features.scan_categories.is_some() && (!process.is_recorded() || recorded_scan.is_some());
@@ -170,20 +199,19 @@ impl<'r> Counter<'r> {
         if self.wanted.verify {
             look.rss = Some(rollup_rss(process, self.page_size)?);
         }
-        let statm_after = process.statm_resident()?;
-        look.statm = (statm_before, statm_after);
-        look.vm_swap = status::bytes_of(&status, "VmSwap").map(|bytes| self.page_size.pages_in(bytes));
-        look.threads =
-            status::field(&status, "Threads").and_then(|t| std::str::from_utf8(t).ok()?.parse().ok()).unwrap_or(1);
-        if look.rows.is_empty() && statm_after > 0 {
-            // No process runs without mappings: maps was opened on an address space that exec has replaced.
-            return Err(Error::Gone { path: process.path("maps") });
-        }
         if !self.wanted.smaps_keys.is_empty() {
             let mappings = process.smaps(&self.wanted.smaps_keys)?;
             for row in &mut look.rows {
                 row.smaps = smaps::find(&mappings, &row.vma.range).cloned().map(Box::new);
             }
+        }
+        look.witnesses = (before, Witness::of(process)?);
+        look.vm_swap = status::bytes_of(&status, "VmSwap").map(|bytes| self.page_size.pages_in(bytes));
+        look.threads =
+            status::field(&status, "Threads").and_then(|t| std::str::from_utf8(t).ok()?.parse().ok()).unwrap_or(1);
+        if look.rows.is_empty() {
+            // No process runs without mappings: maps was opened on an address space that exec has replaced, or exit.
+            return Err(Error::Gone { path: process.path("maps") });
         }
         Ok(look)
     }
@@ -195,6 +223,10 @@ impl<'r> Counter<'r> {
             vma_count += 1;
             // The kind is found once all devices are known.
             cut.cut(vma, |piece| rows.push(VmaRow::new(piece, Kind::Special, self.page_size)));
+            if rows.len() == MANY_ROWS {
+                rows.reserve_exact(ROOM_FOR_ROWS - MANY_ROWS);
+                prefer_huge_pages(&rows);
+            }
             on_each(rows.len());
         })?;
         let vmas = rows.iter().map(|row| &row.vma);
@@ -206,6 +238,13 @@ impl<'r> Counter<'r> {
             }
         }
         Ok(Look { rows, vma_count, torn, ..Look::default() })
+    }
+
+    /// Whether each huge page has to be looked at for being the zero page, since scans do not tell.
+    fn lacks_huge_zero(&self) -> bool {
+        let told =
+            || if self.root.is_recorded() { self.features.scan_huge_zero } else { huge_zero_in_scans(self.root) };
+        *self.lacks_huge_zero.get_or_init(|| told() != Some(true))
     }
 
     /// The swap areas that an entry of this process may be in. One that has nothing swapped out is in none, which tells
@@ -224,13 +263,7 @@ impl<'r> Counter<'r> {
         recorded: Option<&Words>,
         status: &[u8],
     ) -> Result<Look> {
-        let walk = Walk {
-            end: VirtAddr(self.features.user_end),
-            any_of: category::PRESENT | category::SWAPPED,
-            report: (category::PRESENT | category::SWAPPED | category::PFNZERO | category::HUGE | category::GUARD)
-                & self.features.scan_categories.unwrap_or(0),
-            tables: status::bytes_of(status, "VmPTE").map_or(u64::MAX, |bytes| self.page_size.pages_in(bytes)),
-        };
+        let walk = Walk::of(&self.features, status, self.page_size);
         scope(|scope| {
             let mut beside = None;
             let mut look = self.rows(process, maps, &self.wanted.rows, |count| {
@@ -238,7 +271,10 @@ impl<'r> Counter<'r> {
                     beside = Some(scan_beside(scope, pagemap, walk));
                 }
             })?;
-            let mut taker = Taker::new(self, pagemap, self.swap_areas(status), &mut look.rows);
+            let words = WordCount::new(pagemap, self.kpageflags.as_ref(), self.page_size, self.swap_areas(status));
+            let owners = self.kpagecount.as_ref().map(|file| OwnerCount::new(file, self.page_size));
+            let check_huge_zero = || self.lacks_huge_zero();
+            let mut taker = Taker::new(&mut look.rows, words, owners, self.page_size, &check_huge_zero);
             let cost = match (beside, recorded) {
                 (Some(scanned), _) => {
                     let mut cost = Ok(WalkCost::default());
@@ -253,7 +289,7 @@ impl<'r> Counter<'r> {
                 (None, Some(recorded)) => walk::replay(recorded, self.page_size, |regions| taker.take(regions))?,
                 (None, None) => walk::walk(pagemap, &walk, |regions| taker.take(regions))?,
             };
-            look.outside_pages = taker.finish()?;
+            (look.outside_pages, look.unsure_of_huge_zero) = taker.finish()?;
             self.cost.calls += cost.calls;
             self.cost.longest = self.cost.longest.max(cost.longest);
             Ok(look)
@@ -274,209 +310,52 @@ impl<'r> Counter<'r> {
         Ok(look)
     }
 
+    /// Notes on what is `null` in JSON and `-` in tables without being asked about in words.
+    fn note_unknown(&self, report: &mut ProcessFrames) {
+        if report.vmas.iter().any(|row| row.counts.is_none()) {
+            let text = "of [vvar] and [vsyscall] the kernel shows no page-table entries";
+            report.notes.push(Note { in_json_only: true, ..Note::of(report.pid, "not-shown", text) });
+        }
+        if self.wanted.owners && report.vmas.iter().any(|row| row.kind == Kind::Hugetlb) {
+            let text = "hugetlb pages have no owners here: smaps leaves them out of its shares too";
+            report.notes.push(Note { in_json_only: true, ..Note::of(report.pid, "hugetlb-owners", text) });
+        }
+        if self.wanted.rows.range.is_some() && !self.wanted.smaps_keys.is_empty() {
+            let text = "smaps tells of whole mappings only: of one that the range cuts it tells nothing";
+            report.notes.push(Note::of(report.pid, "range-smaps", text));
+        }
+    }
+
     /// Puts the last look into the report.
     fn finish(&self, look: Look, attempts: u32, process: &Process, report: &mut ProcessFrames) -> Result<()> {
-        let held_still = look.held_still(&self.features);
-        let mut ledger = ledger(&look.rows, look.statm.1, look.rss);
+        let held_still = !look.moved();
+        let mut ledger = ledger(&look.rows, look.statm(), look.rss);
         ledger.attempts = attempts;
         ledger.held_still = held_still;
         if self.features.statm_exact == Some(false) {
             ledger.statm_bound_pages =
                 Some(statm::bound_pages(self.kernel, self.features.possible_cpus, look.threads, self.page_size));
         }
-        // Everything was read below one held directory; that the process is still there makes it one process's.
-        let stat = process.stat()?;
-        if stat.is_zombie() {
+        // Half of a process that ended meanwhile is no answer. (Everything was read below one held directory: what was
+        // read whole is this process's, also if it has ended since.)
+        if !held_still && !is_alive(process) {
             return Err(Error::Gone { path: process.path("maps") });
         }
         report.notes = look.notes(report.pid, &ledger);
         report.vma_count = look.vma_count;
         report.ledger = Some(ledger);
         report.vmas = look.rows;
+        self.note_unknown(report);
         if self.wanted.owners {
+            let mut all = Owners::default();
             // A mapping without frames of its own is known to have no owners.
             for row in report.vmas.iter_mut().filter(|row| row.counts.is_some() && row.kind != Kind::Hugetlb) {
-                row.owners.get_or_insert_default();
+                all.add(row.owners.get_or_insert_default());
             }
-        }
-        report.vmas.retain(|row| self.wanted.rows.keeps(row));
-        Ok(())
-    }
-}
-
-/// What one look at a process found.
-#[derive(Default)]
-struct Look {
-    rows: Vec<VmaRow>,
-    /// How many mappings there are: fewer than rows where a range cuts some.
-    vma_count: usize,
-    torn: bool,
-    /// A range was asked for, and mappings are shown whole all the same.
-    whole: bool,
-    outside_pages: u64,
-    blind: Blind,
-    /// VmSwap, in pages.
-    vm_swap: Option<u64>,
-    statm: (u64, u64),
-    rss: Option<u64>,
-    threads: u64,
-}
-
-impl Look {
-    /// Whether all readings agree, so that looking again would bring nothing.
-    fn held_still(&self, features: &Features) -> bool {
-        let mine = ledger(&self.rows, self.statm.1, self.rss);
-        let statm_may_differ = features.statm_exact == Some(false);
-        let smaps_agrees = self.rss.is_none_or(|rss| rss == mine.resident_pages);
-        let statm_agrees = self.statm.1 == mine.resident_pages || statm_may_differ;
-        !self.torn && self.outside_pages == 0 && self.statm.0 == self.statm.1 && smaps_agrees && statm_agrees
-    }
-
-    fn notes(&self, pid: u32, ledger: &Ledger) -> Vec<Note> {
-        let (held_still, unexplained, swapped) = (ledger.held_still, ledger.unexplained_pages, ledger.swapped_pages);
-        let exact = ledger.statm_bound_pages.is_none();
-        let mut notes = Vec::new();
-        let mut note = |code, text: String| notes.push(Note::of(pid, code, text));
-        if self.torn {
-            note(
-                "maps-torn",
-                "the process changed its mappings while they were read; overlapping lines were clipped".into(),
-            );
-        }
-        if self.outside_pages > 0 {
-            note(
-                "mapped-meanwhile",
-                format!("{} present or swapped pages were in mappings made after maps was read", self.outside_pages),
-            );
-        }
-        if !held_still {
-            let (before, after) = self.statm;
-            note(
-                "moving",
-                match before == after {
-                    true => format!("the readings still differ by {unexplained} pages after {ATTEMPTS} attempts"),
-                    false => {
-                        format!("the process did not hold still: statm went from {before} to {after} pages meanwhile")
-                    }
-                },
-            );
-        }
-        if self.whole {
-            note(
-                "range-whole",
-                "mappings are shown whole, not cut at the ends of the range: without PAGEMAP_SCAN some counts come from \
-                 smaps, which tells of whole mappings only"
-                    .into(),
-            );
-        }
-        if let Some(vm_swap) = self.vm_swap.filter(|&pages| held_still && exact && pages != swapped) {
-            note(
-                "swap-differs",
-                format!(
-                    "{swapped} entries look swapped out, and VmSwap says {vm_swap} pages: where frame numbers are hidden, \
-                     markers of userfaultfd or poison look like swap"
-                ),
-            );
-        }
-        if self.blind.passed_over_bytes > 0 {
-            note(
-                "passed-over",
-                format!(
-                    "{} bytes of mappings in which smaps counts nothing were passed over; zero pages and markers in \
-                     them are not counted (this kernel has no PAGEMAP_SCAN)",
-                    self.blind.passed_over_bytes
-                ),
-            );
-        }
-        if self.blind.zero_inferred {
-            note(
-                "zero-inferred",
-                "zero pages are inferred from what smaps leaves out: frames or their flags are hidden, and this kernel \
-                 has no PAGEMAP_SCAN"
-                    .into(),
-            );
-        }
-        let unknown: u64 = self.rows.iter().filter_map(|row| row.owners.as_ref()).map(|o| o.unknown).sum();
-        if unknown > 0 {
-            note(
-                "mapcount-unknown",
-                format!("the mapcount of {unknown} pages could not be had: they were unmapped meanwhile"),
-            );
-        }
-        notes
-    }
-}
-
-/// Takes scanned regions: joins them with the rows and looks closer where a scan does not tell enough.
-struct Taker<'k, 'r> {
-    join: Join<'r>,
-    words: WordCount<'k>,
-    owners: Option<OwnerCount<'k>>,
-    page_size: PageSize,
-    check_huge_zero: bool,
-}
-
-impl<'k, 'r> Taker<'k, 'r> {
-    fn new(counter: &'k Counter<'_>, pagemap: &'k Words, swap_areas: u64, rows: &'r mut [VmaRow]) -> Self {
-        Self {
-            join: Join::new(rows, counter.page_size),
-            words: WordCount::new(pagemap, counter.kpageflags.as_ref(), counter.page_size, swap_areas),
-            owners: counter.kpagecount.as_ref().map(|file| OwnerCount::new(file, counter.page_size)),
-            page_size: counter.page_size,
-            check_huge_zero: lacks_huge_zero(&counter.features),
-        }
-    }
-
-    fn take(&mut self, regions: &[Region]) -> Result<()> {
-        let Self { join, words, owners, page_size, check_huge_zero } = self;
-        for region in regions {
-            join.region(region, |row, number, part| {
-                join::count(row, &part, *page_size);
-                let counts = row.counts.get_or_insert_default();
-                let range = page_size.index_of(part.start)..page_size.index_of(part.end);
-                let zero_before = counts.zero;
-                closer(words, row.kind, counts, &part, range.clone(), *check_huge_zero)?;
-                // Zero pages have no mapcount, also where only a closer look told them.
-                let frames = part.categories & category::PRESENT != 0
-                    && part.categories & category::PFNZERO == 0
-                    && counts.zero == zero_before;
-                match owners {
-                    Some(owners) if frames && row.kind != Kind::Hugetlb => words.push_frames(range, number, owners),
-                    _ => Ok(()),
-                }
-            })?;
+            report.owners = Some(all);
         }
         Ok(())
     }
-
-    /// Ends the join; returns the pages that were in no row.
-    fn finish(self) -> Result<u64> {
-        let (rows, outside_pages) = self.join.finish();
-        if let Some(owners) = self.owners {
-            owners.finish(rows)?;
-        }
-        Ok(outside_pages)
-    }
-}
-
-/// Reads the words where a scan leaves open what they are.
-fn closer(
-    words: &mut WordCount<'_>,
-    kind: Kind,
-    counts: &mut Counts,
-    part: &Region,
-    range: std::ops::Range<u64>,
-    check_huge_zero: bool,
-) -> Result<()> {
-    let is = |bit| part.categories & bit != 0;
-    if is(category::PRESENT) {
-        if check_huge_zero && is(category::HUGE) && !is(category::PFNZERO) && kind != Kind::Hugetlb {
-            counts.zero += words.count_zero(range, matches!(kind, Kind::Anon | Kind::Heap))?;
-        }
-    } else if !is(category::GUARD) {
-        words.count_swap_like(range, counts)?;
-    }
-    Ok(())
 }
 
 /// What a scan beside the reading of maps sends.
@@ -497,10 +376,6 @@ fn scan_beside<'scope>(scope: &'scope Scope<'scope, '_>, pagemap: &'scope Words,
     receive
 }
 
-fn lacks_huge_zero(features: &Features) -> bool {
-    features.scan_huge_zero == Some(false)
-}
-
 fn no_address_space(stat: &Stat) -> Option<NoAddressSpace> {
     match () {
         () if stat.is_kernel_thread() => Some(NoAddressSpace::KernelThread),
@@ -509,9 +384,9 @@ fn no_address_space(stat: &Stat) -> Option<NoAddressSpace> {
     }
 }
 
-/// Whether the process is still there, and more than a zombie.
+/// Whether the process is still there, and neither a zombie nor on its way to be one.
 fn is_alive(process: &Process) -> bool {
-    process.stat().is_ok_and(|stat| !stat.is_zombie())
+    process.stat().is_ok_and(|stat| !stat.is_zombie() && !stat.is_exiting())
 }
 
 /// Rss of `smaps_rollup`, in pages.

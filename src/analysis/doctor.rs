@@ -278,7 +278,11 @@ impl Seen {
 
     fn commands(&self) -> Vec<CommandRow> {
         let mut frames = Vec::new();
-        let others_closed = self.interfaces.iter().any(|i| i.path.ends_with("/pagemap") && !i.readable);
+        let recorded = self.capabilities.is_none();
+        let mut pagemaps = self.interfaces.iter().filter(|i| i.path.ends_with("/pagemap"));
+        // The first is that of pmem's own process, or of the first of a tree; the other is another user's.
+        let no_pagemap = pagemaps.next().is_some_and(|i| !i.readable);
+        let others_closed = pagemaps.any(|i| !i.readable);
         if others_closed {
             frames.push("some other users' processes are closed");
         }
@@ -291,8 +295,6 @@ impl Seen {
         if self.features.statm_exact == Some(false) {
             frames.push("statm is not exact here: --verify compares with smaps, which is");
         }
-        let own_pagemap = self.interfaces.iter().find(|i| i.path.ends_with("/self/pagemap"));
-        let no_pagemap = own_pagemap.is_some_and(|i| !i.readable);
         let row = |command, no: Option<&str>, partly: Vec<&str>| CommandRow {
             command,
             works: match (no, partly.is_empty()) {
@@ -311,7 +313,10 @@ impl Seen {
                 None
             }
         };
-        let none = no_pagemap.then_some("this kernel has no pagemap (CONFIG_PROC_PAGE_MONITOR)");
+        let none = no_pagemap.then_some(match recorded {
+            true => "the tree has no page map of its first process",
+            false => "pmem's own page map cannot be read: see the interfaces",
+        });
         let capture = (!self.features.pfns_visible || !self.readable("kpageflags"))
             .then_some("frame numbers or frame files are not recorded")
             .into_iter()
@@ -320,7 +325,7 @@ impl Seen {
         vec![
             row("frames", none, frames.clone()),
             row("frames --owners", none.or_else(hidden), if others_closed { frames[..1].to_vec() } else { Vec::new() }),
-            row("capture", none, capture),
+            row("capture", none.or(recorded.then_some("a recorded tree is copied with cp, not captured")), capture),
             row("doctor", None, Vec::new()),
         ]
     }

@@ -8,10 +8,10 @@ use serde::ser::{SerializeMap, Serializer};
 use super::change::Change;
 use super::kind::Kind;
 use super::note::Note;
-use crate::model::smaps::{Value, Values, vm_flag_meaning};
+use crate::model::smaps::{NUMBERS, Value, Values, vm_flag_meaning};
 use crate::model::vma::Vma;
 use crate::name::{Name, as_comm, as_name};
-use crate::unit::{PageSize, VirtAddr};
+use crate::unit::{PageSize, VirtAddr, difference};
 
 /// Counts of page-table entries, in base pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,6 +66,14 @@ pub struct Owners {
 }
 
 impl Owners {
+    /// Adds the owners of another mapping: shares are added up before they are cut to bytes, as smaps_rollup does.
+    pub fn add(&mut self, other: &Self) {
+        self.exclusive += other.exclusive;
+        self.shared += other.shared;
+        self.pss_shifted = self.pss_shifted.saturating_add(other.pss_shifted);
+        self.unknown += other.unknown;
+    }
+
     /// The proportional set size in bytes.
     pub fn pss_bytes(&self) -> u64 {
         self.pss_shifted >> 12
@@ -149,11 +157,7 @@ impl Serialize for NamedRow<'_> {
             guard_pages: count(|c| c.guard),
             marker_pages: count(|c| c.marker),
             special_pages: count(|c| c.special),
-            owners: self.with_owners.then(|| OwnerFields {
-                exclusive_pages: row.owners.as_ref().map(|o| o.exclusive),
-                shared_pages: row.owners.as_ref().map(|o| o.shared),
-                pss_bytes: row.owners.as_ref().map(|o| o.pss_bytes()),
-            }),
+            owners: self.with_owners.then(|| OwnerFields::of(row.owners.as_deref())),
             smaps: (!self.smaps_keys.is_empty())
                 .then_some(SmapsFields { keys: self.smaps_keys, values: row.smaps.as_deref() }),
             present_change_pages: row.present_change,
@@ -171,6 +175,16 @@ struct OwnerFields {
     exclusive_pages: Option<u64>,
     shared_pages: Option<u64>,
     pss_bytes: Option<u64>,
+}
+
+impl OwnerFields {
+    fn of(owners: Option<&Owners>) -> Self {
+        Self {
+            exclusive_pages: owners.map(|o| o.exclusive),
+            shared_pages: owners.map(|o| o.shared),
+            pss_bytes: owners.map(Owners::pss_bytes),
+        }
+    }
 }
 
 /// `{"Rss_bytes": 4096, "THPeligible": 0, "VmFlags": {"raw": "rd wr", "names": ["readable", "writable"]}}`
@@ -196,7 +210,8 @@ impl Serialize for SmapsFields<'_> {
             match self.values.and_then(|v| v.values[position]) {
                 Some(Value::Bytes(bytes)) => map.serialize_entry(&format!("{key}_bytes"), &bytes)?,
                 Some(Value::Number(number)) => map.serialize_entry(key, &number)?,
-                None => map.serialize_entry(key, &None::<u64>)?,
+                None if NUMBERS.contains(&key.as_str()) => map.serialize_entry(key, &None::<u64>)?,
+                None => map.serialize_entry(&format!("{key}_bytes"), &None::<u64>)?,
             }
         }
         map.end()
@@ -235,7 +250,8 @@ pub struct Ledger {
     pub unexplained_pages: i64,
     /// How often the process was looked at until it held still, at most [`ATTEMPTS`](super::select::ATTEMPTS).
     pub attempts: u32,
-    /// Whether all readings of the last attempt agreed on what the process had before and after.
+    /// Whether nothing was seen to move while the last attempt read: statm, faults and mappings were the same before and
+    /// after.
     pub held_still: bool,
     /// The most pages by which statm may be off on this kernel; `None` where it is exact, or not known to be inexact.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -267,7 +283,9 @@ pub struct ProcessFrames {
     pub no_address_space: Option<NoAddressSpace>,
     /// The ledger of the whole address space, whatever rows were asked for.
     pub ledger: Option<Ledger>,
-    /// A row for each mapping that was asked for.
+    /// How the frames of all mappings are shared, where that was asked for.
+    pub owners: Option<Owners>,
+    /// A row for each mapping.
     pub vmas: Vec<VmaRow>,
     /// How many mappings the process has.
     pub vma_count: usize,
@@ -301,6 +319,8 @@ impl<P: Borrow<ProcessFrames>> Serialize for NamedProcess<'_, P> {
             #[serde(skip_serializing_if = "Option::is_none")]
             no_address_space: Option<NoAddressSpace>,
             ledger: &'a Option<Ledger>,
+            #[serde(flatten)]
+            owners: Option<OwnerFields>,
             #[serde(skip_serializing_if = "Option::is_none")]
             change: &'a Option<Change>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -314,6 +334,7 @@ impl<P: Borrow<ProcessFrames>> Serialize for NamedProcess<'_, P> {
             start_time_ticks: process.start_time_ticks,
             no_address_space: process.no_address_space,
             ledger: &process.ledger,
+            owners: self.with_owners.then(|| OwnerFields::of(process.owners.as_ref())),
             change: &process.change,
             vmas: (!self.summary).then(|| process.vmas.iter().map(row).collect()),
         }
@@ -347,7 +368,7 @@ pub fn ledger(rows: &[VmaRow], statm: u64, smaps_rss: Option<u64>) -> Ledger {
         guard_pages: all.guard,
         marker_pages: all.marker,
         special_pages: all.special,
-        unexplained_pages: resident.cast_signed() - smaps_rss.unwrap_or(statm).cast_signed(),
+        unexplained_pages: difference(resident, smaps_rss.unwrap_or(statm)),
         attempts: 1,
         held_still: true,
         statm_bound_pages: None,

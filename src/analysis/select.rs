@@ -52,6 +52,11 @@ impl Selection {
         each(vma);
     }
 
+    /// Whether some rows may not be wanted.
+    pub fn is_narrow(&self) -> bool {
+        self.range.is_some() || self.name_contains.is_some() || !self.kinds.is_empty() || self.min_pages > 0
+    }
+
     /// Whether a row is wanted.
     pub fn keeps(&self, row: &VmaRow) -> bool {
         let within =

@@ -14,6 +14,7 @@ use super::target::{self, Target};
 use crate::kernel::capture::Recording;
 use crate::kernel::process::Process;
 use crate::kernel::root::Root;
+use crate::name::escaped;
 use crate::view::size::grouped_string;
 use crate::view::{json, time};
 
@@ -48,6 +49,16 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     let root = Root::open(&global.root)?;
     if root.is_recorded() {
         return Err(Refusal::Usage("a recorded tree is copied with cp, not captured".to_owned()).into());
+    }
+    if args.directory.symlink_metadata().is_ok() {
+        let text = format!("{}: exists already; capture makes a directory of its own", args.directory.display());
+        return Err(Refusal::Usage(text).into());
+    }
+    let digits = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    if args.targets.is_empty() && !args.all && digits(args.directory.as_os_str()) {
+        let name = args.directory.display();
+        let text = format!("is {name} the directory or the process? 'pmem capture DIR {name}', or './{name}'");
+        return Err(Refusal::Usage(text).into());
     }
     let found = target::find(&root, &args.targets, args.all)?;
     let mut status = Status::Complete;
@@ -94,7 +105,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
             writeln!(
                 output,
                 "{}: {processes} processes, {mappings} mappings, {entries} page-table entries",
-                args.directory.display()
+                escaped(args.directory.as_os_str().as_encoded_bytes())
             )?;
             for gap in &manifest.gaps {
                 writeln!(output, "  not recorded: {} ({})", gap.path, gap.why)?;

@@ -27,6 +27,10 @@ pub struct Args {}
 
 /// Runs the command.
 pub fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+    if global.columns.is_some() || global.sort.is_some() {
+        let text = "doctor has no columns to choose or to sort by: use --format json";
+        return Err(Refusal::Usage(text.to_owned()).into());
+    }
     let root = Root::open(&global.root)?;
     let seen = Seen {
         host: root.host().clone(),

@@ -1,12 +1,14 @@
 //! The command line: one file a subcommand, each with its arguments and a short `run` that reads, analyses and shows.
 
 pub mod capture;
+mod columns;
 pub mod doctor;
 pub mod frames;
 pub mod generate;
 pub mod options;
 pub mod output;
 pub mod progress;
+mod rounds;
 pub mod status;
 pub mod target;
 

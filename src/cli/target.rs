@@ -68,11 +68,7 @@ pub fn find(root: &Root, targets: &[Target], all: bool) -> Result<Found> {
             Target::Comm(name) => named(root, name)?,
         };
         if pids.is_empty() {
-            found.missing.push(match target {
-                Target::Pid(pid) => format!("{pid}: no such process (or hidden from this user by procfs's hidepid)"),
-                Target::Myself => "self: no such process".to_owned(),
-                Target::Comm(name) => format!("{}: no process has this name", escaped(name.as_bytes())),
-            });
+            found.missing.push(missing(root, target));
         }
         for pid in pids {
             if !found.pids.contains(&pid) {
@@ -84,6 +80,28 @@ pub fn find(root: &Root, targets: &[Target], all: bool) -> Result<Found> {
         return Err(Refusal::NoProcess(found.missing.join("; ")).into());
     }
     Ok(found)
+}
+
+/// Why there is no such process.
+fn missing(root: &Root, target: &Target) -> String {
+    match target {
+        _ if root.is_recorded() => {
+            let has: Vec<String> = pids(root).unwrap_or_default().iter().take(10).map(u32::to_string).collect();
+            let name = match target {
+                Target::Pid(pid) => pid.to_string(),
+                Target::Myself => "self".to_owned(),
+                Target::Comm(name) => format!("'{}'", escaped(name.as_bytes())),
+            };
+            format!("{name}: not in this tree, which has {}", has.join(" "))
+        }
+        Target::Pid(pid) => format!("{pid}: no such process (or one that procfs hides from this user: hidepid)"),
+        Target::Myself => "self: no such process".to_owned(),
+        // TASK_COMM_LEN, less its NUL.
+        Target::Comm(name) if name.len() > 15 => {
+            format!("'{}': no process has this name; the kernel keeps 15 bytes of one", escaped(name.as_bytes()))
+        }
+        Target::Comm(name) => format!("'{}': no process has this name", escaped(name.as_bytes())),
+    }
 }
 
 fn existing(root: &Root, pid: u64) -> Option<u32> {

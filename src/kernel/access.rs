@@ -17,11 +17,16 @@ pub fn what_would_help(error: &Error) -> Option<&'static str> {
              CAP_DAC_READ_SEARCH; frame numbers need CAP_SYS_ADMIN. Root has all of them."
         }
         "maps" | "smaps" | "smaps_rollup" | "mountinfo" => {
-            "The mappings of another user's process need CAP_SYS_PTRACE (CAP_PERFMON is enough from Linux 6.15 on). A \
-             process with more capabilities than pmem, or one that a security module protects, stays closed."
+            "The mappings of another user's process, or of one that changed its user, need CAP_SYS_PTRACE (CAP_PERFMON is \
+             enough from Linux 6.15 on). A process with more capabilities than pmem, or one that a security module \
+             protects, stays closed."
         }
         "kpageflags" | "kpagecount" | "kpagecgroup" | "slabinfo" | "pagetypeinfo" | "vmallocinfo" => {
             "The file's mode is 0400 and its owner root; CAP_DAC_READ_SEARCH is enough."
+        }
+        "stat" | "statm" | "status" | "comm" => {
+            "Where procfs is mounted with hidepid, the files of other users' processes need the group of its gid option, or \
+             CAP_SYS_PTRACE."
         }
         _ => return None,
     })

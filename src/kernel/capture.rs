@@ -9,23 +9,26 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::features::Features;
+use super::interfaces;
 use super::manifest::{self, Gap, Manifest, SCHEMA};
 use super::process::{Process, RECORDED_NAMES, RECORDED_SCAN};
 use super::root::Root;
 use super::runs::{Holes, RunWriter};
-use super::scan::{Region, category};
+use super::scan::Region;
 use super::walk::{self, Walk};
 use super::words::{WINDOW, Words};
 use crate::error::{Error, Result};
 use crate::model::pagemap::Entry;
 use crate::model::smaps;
-use crate::model::status;
 use crate::model::vma::Vma;
-use crate::unit::{PageSize, VirtAddr};
+use crate::unit::PageSize;
 
 /// The files of a process that are kept as they are. Its environment is not: it holds secrets, and no answer needs it.
 const PROCESS_FILES: &[&str] =
     &["comm", "cmdline", "stat", "status", "maps", "smaps", "smaps_rollup", "mountinfo", "cgroup", "statm"];
+
+/// Those of them that are of the address space.
+const OF_ADDRESS_SPACE: &[&str] = &["smaps", "smaps_rollup", "mountinfo"];
 
 /// The files of the machine that are kept as they are, where they can be read.
 const MACHINE_FILES: &[&str] = &[
@@ -37,6 +40,7 @@ const MACHINE_FILES: &[&str] = &[
     "proc/slabinfo",
     "proc/stat",
     "proc/swaps",
+    "proc/sys/vm/nr_hugepages",
     "proc/sys/vm/overcommit_memory",
     "proc/vmallocinfo",
     "proc/vmstat",
@@ -114,6 +118,10 @@ impl<'r> Recording<'r> {
         for (name, bytes) in &snapshot.files {
             self.write(&format!("proc/{pid}/{name}"), bytes)?;
         }
+        if !snapshot.kept.held_still {
+            let why = "the process did not hold still: its files may not agree with each other".to_owned();
+            self.gaps.push(Gap { path: format!("proc/{pid}"), why });
+        }
         for (name, why) in snapshot.gaps {
             self.gaps.push(Gap { path: format!("proc/{pid}/{name}"), why });
         }
@@ -132,10 +140,12 @@ impl<'r> Recording<'r> {
     /// Records the machine's own files and ends the tree. With `every_frame`, the frame files are kept whole; `progress`
     /// is told the file and how many words were read.
     pub fn finish(mut self, every_frame: bool, time: String, mut progress: impl FnMut(&str, u64)) -> Result<Manifest> {
-        for name in MACHINE_FILES {
+        let mut names: Vec<String> = MACHINE_FILES.iter().map(|&name| name.to_owned()).collect();
+        names.extend(interfaces::huge_page_switches(self.root));
+        for name in &names {
             match self.root.dir().read(name, LARGEST_TEXT) {
                 Ok(bytes) => self.write(name, &bytes)?,
-                Err(error) => self.gaps.push(Gap { path: (*name).to_owned(), why: error.to_string() }),
+                Err(error) => self.gaps.push(Gap { path: name.clone(), why: error.to_string() }),
             }
         }
         self.frames.sort_unstable();
@@ -185,10 +195,11 @@ impl<'r> Recording<'r> {
                 snapshot.files.push((RECORDED_SCAN, recorded_scan(&regions, self.root.page_size())));
             }
         }
-        for name in PROCESS_FILES {
+        // A thread of the kernel and a zombie have no address space, and nothing is missing without its files.
+        let without = vmas.is_empty();
+        for name in PROCESS_FILES.iter().filter(|name| !(without && OF_ADDRESS_SPACE.contains(name))) {
             match process.dir().read(name, LARGEST_TEXT) {
                 Ok(bytes) => snapshot.files.push((name, bytes)),
-                // A thread of the kernel has no rollup; every other process has all of these.
                 Err(error) => snapshot.gaps.push((name, error.to_string())),
             }
         }
@@ -200,14 +211,8 @@ impl<'r> Recording<'r> {
     /// The ranges of addresses that are not empty, with their categories where the kernel scans.
     fn regions(&self, process: &Process, status: &[u8], vmas: &[Vma]) -> Result<Vec<Region>> {
         let mut regions = Vec::new();
-        if let Some(known) = self.features.scan_categories {
-            let all = category::PRESENT | category::SWAPPED | category::PFNZERO | category::HUGE | category::GUARD;
-            let walk = Walk {
-                end: VirtAddr(self.features.user_end),
-                any_of: category::PRESENT | category::SWAPPED,
-                report: all & known,
-                tables: status::bytes_of(status, "VmPTE").map_or(u64::MAX, |b| self.root.page_size().pages_in(b)),
-            };
+        if self.features.scan_categories.is_some() {
+            let walk = Walk::of(&self.features, status, self.root.page_size());
             walk::walk(&process.pagemap()?, &walk, |found| {
                 regions.extend_from_slice(found);
                 Ok(())

@@ -44,13 +44,19 @@ pub struct Features {
     pub shmem_dev: Option<(u32, u32)>,
 }
 
-/// A transparent huge page is not larger than this on any architecture with 4 KiB base pages; elsewhere the probe that
-/// needs one is skipped.
-const HUGE: usize = 2 << 20;
+/// The largest huge zero page that is asked for: 2 MiB with 4 KiB pages, 32 MiB with 16 KiB; with 64 KiB it would be half
+/// a gigabyte.
+const LARGEST_HUGE: usize = 32 << 20;
 
 impl Features {
     /// Tries everything once. Takes well under a millisecond.
     pub fn probe(root: &Root) -> Self {
+        Self { scan_huge_zero: huge_zero_in_scans(root), ..Self::probe_cheaply(root) }
+    }
+
+    /// The same without [`scan_huge_zero`](Self::scan_huge_zero), which takes longer than all others together: the kernel
+    /// has to clear a huge page for it.
+    pub fn probe_cheaply(root: &Root) -> Self {
         let own = |file| format!("proc/self/{file}");
         let pagemap = root.words(&own("pagemap")).ok();
         let page = Mapping::private(root.page_size().bytes() as usize).ok();
@@ -65,11 +71,7 @@ impl Features {
         Self {
             pfns_visible: entry.is_some_and(|entry| entry.pfn().is_some()),
             scan_categories,
-            scan_huge_zero: pagemap
-                .as_ref()
-                .and_then(Words::live)
-                .filter(|_| scan_categories.is_some())
-                .and_then(scan_huge_zero),
+            scan_huge_zero: None,
             user_end: pagemap.as_ref().and_then(Words::live).and_then(user_end).unwrap_or(1 << 47),
             procmap_query: root.dir().open(own("maps")).is_ok_and(|maps| has_procmap_query(&maps)),
             soft_dirty: entry.map(Entry::is_soft_dirty),
@@ -110,15 +112,25 @@ fn scan_categories(pagemap: &File) -> Option<u64> {
     })
 }
 
-fn scan_huge_zero(pagemap: &File) -> Option<bool> {
-    let arena = Mapping::private(2 * HUGE).ok()?;
-    let offset = arena.address().0.next_multiple_of(HUGE as u64) - arena.address().0;
-    arena.advise(offset as usize, HUGE, MmapAdvise::MADV_HUGEPAGE).ok()?;
+/// Whether PAGEMAP_SCAN reports the huge zero page as a zero page; `None` where that cannot be tried.
+pub fn huge_zero_in_scans(root: &Root) -> Option<bool> {
+    let pagemap = root.words("proc/self/pagemap").ok()?;
+    let pagemap = pagemap.live()?;
+    scan_categories(pagemap)?;
+    let setting = |name: &str| super::root::text(root.dir(), &format!("sys/kernel/mm/transparent_hugepage/{name}"));
+    let huge: usize = setting("hpage_pmd_size")?.parse().ok()?;
+    // Without the huge zero page a read is answered with a page of one's own, and one is not wanted that is very large.
+    if huge > LARGEST_HUGE || setting("use_zero_page").as_deref() == Some("0") {
+        return None;
+    }
+    let arena = Mapping::private(2 * huge).ok()?;
+    let offset = arena.address().0.next_multiple_of(huge as u64) - arena.address().0;
+    arena.advise(offset as usize, huge, MmapAdvise::MADV_HUGEPAGE).ok()?;
     arena.read(offset as usize);
     let start = VirtAddr(arena.address().0 + offset);
     let query = Query {
         start,
-        end: VirtAddr(start.0 + HUGE as u64),
+        end: VirtAddr(start.0 + huge as u64),
         max_pages: 0,
         any_of: category::PRESENT,
         report: category::HUGE | category::PFNZERO,
@@ -130,11 +142,16 @@ fn scan_huge_zero(pagemap: &File) -> Option<bool> {
 
 /// A scan that ends beyond the address space is EFAULT: the largest power of two that is not, or that less a page.
 fn user_end(pagemap: &File) -> Option<u64> {
-    (30..=63).rev().flat_map(|bits| [1u64 << bits, (1 << bits) - 4096]).find(|&end| {
-        let end = VirtAddr(end);
+    highest_end(|end| {
         let query = Query { start: end, end, max_pages: 0, any_of: category::PRESENT, report: category::PRESENT };
-        scan::scan(pagemap, &query, &mut []).is_ok()
+        scan::scan(pagemap, &query, &mut []).map(|(_, stopped)| stopped).ok()
     })
+}
+
+/// The highest end that `scan` takes as it is: arm64 takes a tag off addresses first, which makes 0 of the highest.
+fn highest_end(scan: impl Fn(VirtAddr) -> Option<VirtAddr>) -> Option<u64> {
+    let ends = (30..=63).rev().flat_map(|bits| [1u64 << bits, (1 << bits) - 4096]);
+    ends.map(VirtAddr).find(|&end| scan(end) == Some(end)).map(|end| end.0)
 }
 
 fn has_procmap_query(maps: &File) -> bool {
@@ -179,4 +196,25 @@ fn shmem_dev() -> Option<(u32, u32)> {
     let file = File::from(memfd_create(c"pmem-probe", MFdFlags::MFD_CLOEXEC).ok()?);
     let dev = file.metadata().ok()?.dev();
     Some((nix::libc::major(dev), nix::libc::minor(dev)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_address_space_is_found_on_every_kind_of_kernel() {
+        let limit = |limit: u64| highest_end(move |end| (end.0 <= limit).then_some(end));
+        assert_eq!(limit(0x7fff_ffff_f000), Some(0x7fff_ffff_f000), "x86-64, four levels");
+        assert_eq!(limit(0xff_ffff_ffff_f000), Some(0xff_ffff_ffff_f000), "x86-64, five levels");
+        assert_eq!(limit(1 << 48), Some(1 << 48), "arm64, 48 bits");
+        // arm64 takes the tag (the top byte) off and goes by what is left.
+        let tagged = highest_end(|end| {
+            let untagged = VirtAddr(end.0 & !(0xff << 56));
+            (untagged.0 <= 1 << 48).then_some(untagged)
+        });
+        assert_eq!(tagged, Some(1 << 48));
+        // x86-64 up to about Linux 6.11 takes every address of the lower half.
+        assert_eq!(limit((1 << 63) - 1), Some((1 << 63) - 4096));
+    }
 }

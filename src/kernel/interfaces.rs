@@ -49,7 +49,15 @@ const FILES: &[(&str, &str)] = &[
 
 /// Tries every file.
 pub fn interfaces(root: &Root) -> Vec<Interface> {
-    let mut all: Vec<Interface> = FILES.iter().map(|(path, needs)| try_file(root, path, needs)).collect();
+    // A recorded tree has no process of pmem's own: its first stands for it.
+    let own = match root.is_recorded() {
+        true => {
+            pids(root).ok().and_then(|pids| pids.first().copied()).map_or_else(|| "self".to_owned(), |p| p.to_string())
+        }
+        false => "self".to_owned(),
+    };
+    let mut all: Vec<Interface> =
+        FILES.iter().map(|(path, needs)| try_file(root, &path.replace("self", &own), needs)).collect();
     if let Some(pid) = telling_process(root) {
         all.push(try_file(root, &format!("proc/{pid}/maps"), ANOTHERS));
         let pagemap = "the same user, or CAP_SYS_PTRACE (CAP_PERFMON from Linux 6.15 on) and CAP_DAC_READ_SEARCH";
@@ -138,7 +146,40 @@ pub fn settings(root: &Root) -> Vec<Setting> {
         ("hugetlb pages", "proc/sys/vm/nr_hugepages"),
         ("overcommit mode", "proc/sys/vm/overcommit_memory"),
     ];
-    FILES.iter().map(|&(name, path)| Setting { name, value: text(root.dir(), path), path }).collect()
+    let mut all: Vec<Setting> =
+        FILES.iter().map(|&(name, path)| Setting { name, value: text(root.dir(), path), path }).collect();
+    all.insert(3, Setting { name: "… by size", value: by_size(root), path: HUGE_PAGES });
+    all
+}
+
+const HUGE_PAGES: &str = "sys/kernel/mm/transparent_hugepage";
+
+/// The switches of the sizes of transparent huge pages, as paths below the root.
+pub fn huge_page_switches(root: &Root) -> Vec<String> {
+    let names = root.dir().open_dir(HUGE_PAGES).and_then(|directory| directory.names()).unwrap_or_default();
+    let switch = |name: &Vec<u8>| {
+        let name = std::str::from_utf8(name).ok().filter(|name| name.starts_with("hugepages-"))?;
+        Some(format!("{HUGE_PAGES}/{name}/enabled"))
+    };
+    names.iter().filter_map(switch).collect()
+}
+
+/// The sizes of transparent huge pages (mTHP, since Linux 6.8) that are not switched off by themselves, with their
+/// switch; `none` where all are, `None` where this kernel has only the one size.
+fn by_size(root: &Root) -> Option<String> {
+    let switch = |path: String| {
+        let kib: u64 = path.split('-').nth(1)?.split("kB").next()?.parse().ok()?;
+        let switch = text(root.dir(), &path)?;
+        Some((kib, switch.split(['[', ']']).nth(1)?.to_owned()))
+    };
+    let mut sizes: Vec<(u64, String)> = huge_page_switches(root).into_iter().filter_map(switch).collect();
+    if sizes.is_empty() {
+        return None;
+    }
+    sizes.sort_unstable();
+    sizes.retain(|(_, switch)| switch != "never");
+    let list: Vec<String> = sizes.iter().map(|(kib, switch)| format!("{kib} KiB {switch}")).collect();
+    Some(if list.is_empty() { "none".to_owned() } else { list.join(", ") })
 }
 
 /// `/proc/swaps` without its header: the areas in use; `None` where it cannot be read.

@@ -114,6 +114,19 @@ impl Drop for Mapping {
     }
 }
 
+/// Asks for huge pages behind a vector's memory, before it is filled: ten megabytes of rows else take 2,600 faults, 5 ms.
+/// Where there are none, nothing changes.
+pub fn prefer_huge_pages<T>(vector: &Vec<T>) {
+    const PAGE: usize = 4096;
+    let start = (vector.as_ptr() as usize).next_multiple_of(PAGE);
+    let length = (vector.as_ptr() as usize + vector.capacity() * size_of::<T>()).saturating_sub(start);
+    if let Some(start) = NonNull::new(start as *mut libc::c_void) {
+        // SAFETY: the range is inside the vector's allocation, and the advice changes nothing in it. An address that is
+        // no multiple of a larger base page is refused by the kernel, and that is as well.
+        let _ = unsafe { madvise(start, length / PAGE * PAGE, MmapAdvise::MADV_HUGEPAGE) };
+    }
+}
+
 /// A SysV shared memory segment of `length` bytes, attached and already marked for removal: it goes with its last user.
 ///
 /// # Errors

@@ -91,12 +91,15 @@ impl Process {
         Ok(Name::new(bytes.strip_suffix(b"\n").unwrap_or(&bytes)))
     }
 
+    /// The kernel's counts of its pages.
+    pub fn statm(&self) -> Result<StatM> {
+        let text = self.read("statm")?;
+        StatM::from_read(&text[..]).map_err(|_| Error::malformed(&self.path("statm"), 1, "expected seven numbers"))
+    }
+
     /// The kernel's count of its resident pages (the second column of `statm`).
     pub fn statm_resident(&self) -> Result<u64> {
-        let text = self.read("statm")?;
-        StatM::from_read(&text[..])
-            .map(|statm| statm.resident)
-            .map_err(|_| Error::malformed(&self.path("statm"), 1, "expected seven numbers"))
+        self.statm().map(|statm| statm.resident)
     }
 
     /// Its command line, arguments separated by spaces, at most `limit` bytes of it; empty for a kernel thread.

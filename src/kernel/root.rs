@@ -30,7 +30,8 @@ impl Root {
     /// else a recorded tree.
     pub fn open(path: &Path) -> Result<Self> {
         let dir = Dir::live(path)?;
-        if dir
+        // Not through a link: a tree whose proc is one to /proc is not the machine.
+        if Dir::confined(path)?
             .open_dir("proc")
             .is_ok_and(|proc| fstatfs(&proc).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC))
         {
@@ -119,6 +120,11 @@ impl Root {
     /// What this machine lets pmem see: probed now, or as a recorded tree says.
     pub fn features(&self) -> Features {
         self.manifest.as_ref().map_or_else(|| Features::probe(self), |m| m.features.clone())
+    }
+
+    /// The same for who needs it at once, and may never need the one probe that takes long.
+    pub fn features_cheaply(&self) -> Features {
+        self.manifest.as_ref().map_or_else(|| Features::probe_cheaply(self), |m| m.features.clone())
     }
 
     /// Opens one of the machine's word files: `proc/kpageflags`, `proc/kpagecount` or `proc/kpagecgroup`.

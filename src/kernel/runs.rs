@@ -19,8 +19,9 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The largest recorded word file that is read, in bytes: some ten million runs, far more than a machine's frames make.
-pub const LARGEST: u64 = 256 << 20;
+/// The largest recorded word file that is read, in bytes: a few million runs, more than the frames of a large machine make
+/// (24 GiB took 200,000).
+pub const LARGEST: u64 = 64 << 20;
 
 /// The most words that runs whose words differ may hold together: what 16 TiB of 4 KiB pages take. They are looked at one
 /// by one, so that a short file that claims more would take for ever; runs of one word are not, and may be of any length.

@@ -12,11 +12,9 @@ use nix::errno::Errno;
 
 use crate::unit::VirtAddr;
 
-/// What PAGEMAP_SCAN can say about a page: the bits of its category masks.
+/// What PAGEMAP_SCAN can say about a page: those bits of its category masks that pmem asks for. (FILE is left out: it
+/// makes the kernel look at every page's `struct page`, four to five times slower.)
 pub mod category {
-    /// Not anonymous: a page of a file or of shared memory. Asking for it makes the kernel look at every page's
-    /// `struct page`: four to five times slower.
-    pub const FILE: u64 = 1 << 2;
     /// The page-table entry is present.
     pub const PRESENT: u64 = 1 << 3;
     /// The entry is neither empty nor present: swap, but also guard regions, userfaultfd markers and migration.
@@ -25,8 +23,6 @@ pub mod category {
     pub const PFNZERO: u64 = 1 << 5;
     /// Mapped by a PMD (or PUD): a transparent huge page or hugetlb. A huge page mapped by PTEs does not have it.
     pub const HUGE: u64 = 1 << 6;
-    /// Soft-dirty.
-    pub const SOFT_DIRTY: u64 = 1 << 7;
     /// A guard region (`MADV_GUARD_INSTALL`), together with [`SWAPPED`].
     pub const GUARD: u64 = 1 << 8;
 }

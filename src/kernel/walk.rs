@@ -4,10 +4,26 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::scan::{self, Query, Region};
+use super::features::Features;
+use super::scan::{self, Query, Region, category};
 use super::words::Words;
 use crate::error::{Error, Result};
+use crate::model::status;
 use crate::unit::{PageSize, VirtAddr};
+
+impl Walk {
+    /// The walk that tells what a process has: which pages are present or swap-like, and what a scan knows of them.
+    /// `status` is the text of the process's `status`.
+    pub fn of(features: &Features, status: &[u8], page_size: PageSize) -> Self {
+        let all = category::PRESENT | category::SWAPPED | category::PFNZERO | category::HUGE | category::GUARD;
+        Self {
+            end: VirtAddr(features.user_end),
+            any_of: category::PRESENT | category::SWAPPED,
+            report: all & features.scan_categories.unwrap_or(0),
+            tables: status::bytes_of(status, "VmPTE").map_or(u64::MAX, |bytes| page_size.pages_in(bytes)),
+        }
+    }
+}
 
 /// What a walk cost the process that was looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +50,12 @@ pub struct Walk {
 /// The most matching pages of one call. The kernel takes 6 ns for each, holding the target's mmap lock: 0.4 ms.
 const MAX_PAGES: u64 = 64 * 1024;
 
-/// With no more page tables than this the whole space is walked in one call: 131,072 entries, well under a millisecond
-/// also where they are all empty and [`MAX_PAGES`] never stops the call.
+/// With no more page tables than this the whole space is walked in one call: 131,072 entries of 4 KiB pages, well under a
+/// millisecond also where they are all empty and [`MAX_PAGES`] never stops the call.
 const FEW_TABLES: u64 = 256;
 
 const FIRST_SPAN: u64 = 1 << 30;
+/// After a call that found something.
 const LONGEST_SPAN: u64 = 1 << 40;
 const TOO_LONG: Duration = Duration::from_micros(500);
 const SHORT: Duration = Duration::from_micros(125);
@@ -108,10 +125,12 @@ fn in_slices(
             return Err(Failure::System(Errno::EIO));
         }
         start = stopped;
-        if span != u64::MAX {
+        if walk.tables > FEW_TABLES {
             span = match took {
                 took if took > TOO_LONG => (span / 2).max(FIRST_SPAN / 64),
-                took if took < SHORT => (span * 2).min(LONGEST_SPAN),
+                // Where nothing was, more may follow: an address space can be 2^63 bytes long.
+                took if took < SHORT && found == 0 => span.saturating_mul(2),
+                took if took < SHORT => span.saturating_mul(2).min(LONGEST_SPAN),
                 _ => span,
             };
         }
@@ -187,7 +206,14 @@ mod tests {
     fn a_small_process_costs_one_call_and_a_large_one_is_sliced() {
         assert_eq!(pages_found(1000, 10).1.calls, 1);
         assert!(pages_found(100 * MAX_PAGES, 12_800).1.calls >= 100);
-        assert!(pages_found(1000, 1_000_000).1.calls < 1000, "empty address space is crossed in long strides");
+        for end in [1 << 47, 1 << 56, 1 << 63] {
+            let walk = Walk { end: VirtAddr(end - PAGE), any_of: PRESENT, report: PRESENT, tables: 1_000_000 };
+            let cost = in_slices(&walk, kernel(0x7f00_0000_0000, 1000), |_| Ok(()));
+            assert!(
+                cost.is_ok_and(|cost| cost.calls < 1000),
+                "{end:#x}: empty address space is crossed in long strides"
+            );
+        }
     }
 
     #[test]

@@ -160,6 +160,9 @@ pub const KNOWN_KEYS: &[&str] = &[
     VM_FLAGS,
 ];
 
+/// The keys whose values have no unit; all others are sizes.
+pub const NUMBERS: [&str; 2] = ["THPeligible", "ProtectionKey"];
+
 /// What a code of VmFlags stands for: the names of the kernel's `VM_` flags in words. `None` for codes this version does
 /// not know; the kernel prints `??` for flags it has no code for. (fs/proc/task_mmu.c, show_smap_vma_flags)
 pub fn vm_flag_meaning(code: &str) -> Option<&'static str> {

@@ -20,6 +20,8 @@ pub struct Stat {
     pub parent: u32,
     /// Field 9: the kernel's `PF_` flags.
     pub flags: u64,
+    /// Fields 10 and 12: the faults it has taken, minor and major.
+    pub faults: (u64, u64),
     /// Field 22: when it started, in clock ticks (`sysconf(_SC_CLK_TCK)` a second) since boot. With the PID it is the
     /// process's identity.
     pub start_time_ticks: u64,
@@ -40,6 +42,11 @@ impl Stat {
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
     }
+
+    /// Whether it is on its way out (PF_EXITING): its address space goes before it becomes a zombie.
+    pub fn is_exiting(&self) -> bool {
+        self.flags & 0x4 != 0
+    }
 }
 
 /// The name stands in parentheses and may contain any, so the last closing one ends it.
@@ -52,8 +59,10 @@ fn parse(text: &[u8]) -> Option<Stat> {
     // Fields are numbered from 1; the state was the third.
     let parent = fields.next()?.parse().ok()?;
     let flags = fields.nth(9 - 5)?.parse().ok()?;
-    let start_time_ticks = fields.nth(22 - 10)?.parse().ok()?;
-    Some(Stat { pid, state, parent, flags, start_time_ticks })
+    let minor = fields.next()?.parse().ok()?;
+    let major = fields.nth(12 - 11)?.parse().ok()?;
+    let start_time_ticks = fields.nth(22 - 13)?.parse().ok()?;
+    Some(Stat { pid, state, parent, flags, faults: (minor, major), start_time_ticks })
 }
 
 #[cfg(test)]
@@ -61,7 +70,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const REST: &[u8] = b" S 77 5 5 0 -1 2097216 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0 184 0\n";
+    const REST: &[u8] = b" S 77 5 5 0 -1 2097216 31 0 7 0 0 0 0 0 20 0 1 0 4242 0 0 184 0\n";
 
     #[test]
     fn a_hostile_name_does_not_shift_the_fields() {
@@ -72,7 +81,7 @@ mod tests {
             line.extend(REST);
             let stat = Stat::parse(&line, Path::new("stat")).unwrap();
             assert_eq!((stat.pid, stat.state, stat.parent), (12, b'S', 77));
-            assert_eq!(stat.start_time_ticks, 4242);
+            assert_eq!((stat.faults, stat.start_time_ticks), ((31, 7), 4242));
             assert!(stat.is_kernel_thread() && !stat.is_zombie());
         }
     }

@@ -44,11 +44,11 @@ fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-/// A field; text that a spreadsheet would take for a formula is quoted with an apostrophe.
+/// A field; a name that a spreadsheet would take for a formula is quoted with an apostrophe.
 fn field(cell: &Cell<'_>) -> String {
     let raw = cell.raw();
     match cell {
-        Cell::Name(_) | Cell::Text(_) if raw.starts_with(['=', '+', '-', '@']) => format!("'{raw}"),
+        Cell::Name(_) if raw.starts_with(['=', '+', '-', '@']) => format!("'{raw}"),
         _ => raw,
     }
 }

@@ -8,10 +8,12 @@ use super::style::Emphasis;
 use super::table::Layout;
 use crate::analysis::doctor::{Report, Works};
 use crate::kernel::manifest::Host;
+use crate::name::escaped;
 
 /// Writes the report; what works comes first.
 pub fn write(out: &mut dyn Write, report: &Report, host: &Host, layout: &Layout) -> io::Result<()> {
-    writeln!(out, "Linux {} on {}, pages of {} KiB\n", host.kernel, host.arch, host.page_size / 1024)?;
+    let [kernel, arch] = [&host.kernel, &host.arch].map(|text| escaped(text.as_bytes()));
+    writeln!(out, "Linux {kernel} on {arch}, pages of {} KiB\n", host.page_size / 1024)?;
     let works = |works| match works {
         Works::Fully => "fully",
         Works::Partly => "partly",
@@ -69,7 +71,9 @@ fn section(
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(layout.width.unwrap_or(100)).unwrap_or(u16::MAX));
-    table.add_rows(rows);
+    // Settings of a recorded tree, and paths of swap files, are names that somebody chose.
+    let safe = |row: Vec<String>| row.into_iter().map(|cell| escaped(cell.as_bytes()).into_owned()).collect::<Vec<_>>();
+    table.add_rows(rows.map(safe));
     table.column_iter_mut().for_each(|column| {
         column.set_padding((2, 0));
     });

@@ -15,10 +15,14 @@ pub enum Cell<'r> {
     Text(&'r str),
     /// A name that somebody chose.
     Name(&'r Name),
+    /// What a table shows where there is no name.
+    Unnamed(&'r str),
     /// An address; shown as hexadecimal without prefix, as in `maps`.
     Address(u64),
-    /// A plain number.
+    /// A count.
     Number(u64),
+    /// A number that names something (a PID, an inode): written so that it can be pasted.
+    Id(u64),
     /// A number of base pages.
     Pages(u64),
     /// A change in a number of base pages.
@@ -33,7 +37,31 @@ pub enum Cell<'r> {
     Unknown,
 }
 
+/// How the width of a cell depends on what it shows: what a long table needs to know to write few of its cells twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// The larger this number, the wider.
+    WithNumber(u64),
+    /// A size, whose unit depends on it.
+    Size(u64),
+    /// As wide as it has bytes, or less.
+    AtMost(usize),
+}
+
 impl Cell<'_> {
+    /// How its width depends on what it shows.
+    pub fn growth(&self) -> Growth {
+        match self {
+            Cell::Address(n) | Cell::Number(n) | Cell::Id(n) | Cell::Pages(n) => Growth::WithNumber(*n),
+            Cell::Bytes(n) => Growth::Size(*n),
+            Cell::Text(text) | Cell::Unnamed(text) => Growth::AtMost(text.len()),
+            // Each byte may be escaped to four, a character to eight.
+            Cell::Name(name) => Growth::AtMost(name.bytes().len().saturating_mul(8)),
+            Cell::Change(_) | Cell::Dev(_) | Cell::Flags(_) => Growth::AtMost(usize::MAX),
+            Cell::Unknown => Growth::AtMost(1),
+        }
+    }
+
     /// Whether it is a number that was counted and is none.
     pub fn is_none(&self) -> bool {
         matches!(self, Cell::Number(0) | Cell::Pages(0) | Cell::Change(0) | Cell::Bytes(0))
@@ -42,11 +70,12 @@ impl Cell<'_> {
     /// Appends the cell as a person reads it: `·` for none, `-` for not known.
     pub fn write(&self, scale: &Scale, out: &mut Vec<u8>) {
         match self {
-            Cell::Text(text) => out.extend(text.as_bytes()),
+            Cell::Text(text) | Cell::Unnamed(text) => out.extend_from_slice(text.as_bytes()),
             Cell::Name(name) => out.extend(name.escaped().as_bytes()),
             Cell::Address(address) => hex(*address, out),
             cell if cell.is_none() => out.extend_from_slice(NONE.as_bytes()),
             Cell::Number(number) => super::size::grouped(*number, out),
+            Cell::Id(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Cell::Pages(pages) => scale.pages(*pages, out),
             Cell::Change(pages) => scale.change(*pages, out),
             Cell::Bytes(bytes) => scale.size(*bytes, out),
@@ -62,11 +91,11 @@ impl Cell<'_> {
             Cell::Text(text) => (*text).to_owned(),
             Cell::Name(name) => name.escaped().into_owned(),
             Cell::Address(address) => format!("{address:#x}"),
-            Cell::Number(number) | Cell::Pages(number) | Cell::Bytes(number) => number.to_string(),
+            Cell::Number(number) | Cell::Id(number) | Cell::Pages(number) | Cell::Bytes(number) => number.to_string(),
             Cell::Change(change) => change.to_string(),
             Cell::Dev(dev) => dev.to_string(),
             Cell::Flags(codes) => words(codes),
-            Cell::Unknown => String::new(),
+            Cell::Unknown | Cell::Unnamed(_) => String::new(),
         }
     }
 
@@ -75,6 +104,8 @@ impl Cell<'_> {
         match (self, other) {
             (Cell::Text(a), Cell::Text(b)) | (Cell::Flags(a), Cell::Flags(b)) => a.cmp(b),
             (Cell::Name(a), Cell::Name(b)) => a.cmp(b),
+            (Cell::Unnamed(_), Cell::Name(_)) => Ordering::Less,
+            (Cell::Name(_), Cell::Unnamed(_)) => Ordering::Greater,
             (Cell::Dev(a), Cell::Dev(b)) => a.cmp(b),
             (a, b) => a.number().cmp(&b.number()),
         }
@@ -83,7 +114,7 @@ impl Cell<'_> {
     /// The number it shows; `None` for text and for what is not known.
     pub fn number(&self) -> Option<i128> {
         match self {
-            Cell::Address(n) | Cell::Number(n) | Cell::Pages(n) | Cell::Bytes(n) => Some(i128::from(*n)),
+            Cell::Address(n) | Cell::Number(n) | Cell::Id(n) | Cell::Pages(n) | Cell::Bytes(n) => Some(i128::from(*n)),
             Cell::Change(n) => Some(i128::from(*n)),
             _ => None,
         }

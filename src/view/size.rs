@@ -18,6 +18,18 @@ pub enum Unit {
     Pages,
 }
 
+impl Unit {
+    /// What a heading says of columns in this unit; nothing where every number says it itself.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Human | Self::Pages => "",
+            Self::Bytes => " B",
+            Self::Kib => " KiB",
+            Self::Mib => " MiB",
+        }
+    }
+}
+
 /// How quantities are written: the unit and the page size.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
@@ -34,7 +46,7 @@ impl Scale {
             Unit::Human => human(bytes, out),
             Unit::Bytes => grouped(bytes, out),
             Unit::Kib => grouped(bytes / 1024, out),
-            Unit::Mib => tenths(u128::from(bytes), 1 << 20, out),
+            Unit::Mib => tenths(bytes, 1 << 20, out),
             Unit::Pages => grouped(self.page_size.pages_in(bytes), out),
         }
     }
@@ -49,7 +61,8 @@ impl Scale {
 
     /// Appends a change in a number of pages, with its sign.
     pub fn change(&self, pages: i64, out: &mut Vec<u8>) {
-        out.push(if pages < 0 { b'-' } else { b'+' });
+        // A true minus sign: a hyphen alone stands for what is not known.
+        out.extend_from_slice(if pages < 0 { "−" } else { "+" }.as_bytes());
         self.pages(pages.unsigned_abs(), out);
     }
 }
@@ -75,20 +88,39 @@ fn human(bytes: u64, out: &mut Vec<u8>) {
     const UNITS: [&[u8]; 6] = [b" KiB", b" MiB", b" GiB", b" TiB", b" PiB", b" EiB"];
     if bytes < 1024 {
         grouped(bytes, out);
-        out.extend(b" B");
+        out.extend_from_slice(b" B");
         return;
     }
-    // 1023.96 KiB would be rounded to 1024.0 KiB: the next unit begins where rounding reaches it.
-    let power = (1..UNITS.len()).take_while(|&p| u128::from(bytes) * 20 >= (1024 * 20 - 1) << (10 * p)).count();
-    tenths(u128::from(bytes), 1024 << (10 * power), out);
-    out.extend(UNITS[power]);
+    let mut power = (bytes.ilog2() / 10 - 1) as usize;
+    // 1,023.95 KiB would be rounded to 1,024.0 KiB: the next unit begins where rounding reaches it.
+    if power + 1 < UNITS.len() && tenths_of(bytes, 1024 << (10 * power)) >= 10_240 {
+        power += 1;
+    }
+    tenths(bytes, 1024 << (10 * power), out);
+    out.extend_from_slice(UNITS[power]);
 }
 
 /// `value / unit` with one decimal, rounded half up.
-fn tenths(value: u128, unit: u128, out: &mut Vec<u8>) {
-    let tenths = (value * 20 + unit) / (unit * 2);
-    grouped((tenths / 10) as u64, out);
-    out.extend([b'.', b'0' + (tenths % 10) as u8]);
+fn tenths(value: u64, unit: u64, out: &mut Vec<u8>) {
+    let tenths = tenths_of(value, unit);
+    if tenths == 0 && value > 0 {
+        // Not none.
+        out.extend_from_slice(b"<0.1");
+        return;
+    }
+    grouped(tenths / 10, out);
+    out.extend_from_slice(&[b'.', b'0' + (tenths % 10) as u8]);
+}
+
+/// Tenths of `unit`, a power of two, in `value`, rounded half up.
+fn tenths_of(value: u64, unit: u64) -> u64 {
+    let (whole, rest) = (value / unit, value % unit);
+    // The rest times twenty does not fit for the largest units only.
+    let tenths = match rest.checked_mul(20) {
+        Some(twenty) => (twenty + unit) / (2 * unit),
+        None => (u128::from(rest) * 20 / u128::from(unit)).div_ceil(2) as u64,
+    };
+    whole * 10 + tenths
 }
 
 /// Appends a number with commas between thousands.
@@ -142,10 +174,10 @@ mod tests {
             let scale = Scale { unit, page_size };
             [text(|o| scale.size(32768, o)), text(|o| scale.pages(100, o)), text(|o| scale.change(-1, o))]
         };
-        assert_eq!(shown(Unit::Human), ["32.0 KiB", "100", "-1"]);
-        assert_eq!(shown(Unit::Bytes), ["32,768", "1,638,400", "-16,384"]);
-        assert_eq!(shown(Unit::Kib), ["32", "1,600", "-16"]);
-        assert_eq!(shown(Unit::Mib), ["0.0", "1.6", "-0.0"]);
-        assert_eq!(shown(Unit::Pages), ["2", "100", "-1"]);
+        assert_eq!(shown(Unit::Human), ["32.0 KiB", "100", "−1"]);
+        assert_eq!(shown(Unit::Bytes), ["32,768", "1,638,400", "−16,384"]);
+        assert_eq!(shown(Unit::Kib), ["32", "1,600", "−16"]);
+        assert_eq!(shown(Unit::Mib), ["<0.1", "1.6", "−<0.1"]);
+        assert_eq!(shown(Unit::Pages), ["2", "100", "−1"]);
     }
 }

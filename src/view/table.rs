@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
-use super::record::{Cell, Column, NONE};
+use super::record::{Cell, Column, Growth, NONE};
 use super::size::{Scale, text};
 use super::style::{Emphasis, Palette};
 
@@ -42,23 +42,56 @@ pub fn write<R: Sync>(
     total: Option<&str>,
     layout: &Layout,
 ) -> io::Result<()> {
-    let total = total.map(|name| totals(columns, rows, name));
     match layout.width {
         Some(width) if rows.len() <= COMFORTABLE => {
+            let total = total.map(|name| totals(columns, &summaries(columns, rows, layout), name));
             write_comfortably(out, columns, rows, total.as_deref(), width, layout)
         }
-        _ => Grid::new(columns, rows, total.as_deref(), layout).write(out, rows, total.as_deref()),
+        _ => {
+            let summaries = in_parts(rows, |part| summaries(columns, part, layout))
+                .reduce(|a, b| a.into_iter().zip(b).map(|(a, b)| a.and(b)).collect())
+                .unwrap_or_else(|| summaries(columns, rows, layout));
+            let total = total.map(|name| totals(columns, &summaries, name));
+            Grid::new(columns, &summaries, total.as_deref(), layout).write(out, rows, total.as_deref())
+        }
     }
 }
 
-/// The cells of a totals row: the name in the first column, sums where they make sense.
-fn totals<'r, R>(columns: &[&Column<R>], rows: &'r [R], name: &'r str) -> Vec<Cell<'r>> {
-    let total = |(number, column): (usize, &&Column<R>)| match number {
+/// What is known of a column when all of its cells have been looked at.
+#[derive(Clone, Copy)]
+struct Summary<'r> {
+    /// The width of the widest.
+    width: usize,
+    /// The sum, where it has one.
+    total: Option<Cell<'r>>,
+}
+
+impl Summary<'_> {
+    /// Of this part of the rows and another.
+    fn and(self, other: Self) -> Self {
+        let total = match (self.total, other.total) {
+            (Some(a), Some(b)) => Some(a.plus(b)),
+            (a, b) => a.or(b),
+        };
+        Self { width: self.width.max(other.width), total }
+    }
+}
+
+/// The cells of a totals row: sums where they make sense, and the name in the first column, unless that has one.
+fn totals<'r, R>(columns: &[&Column<R>], summaries: &[Summary<'r>], name: &'r str) -> Vec<Cell<'r>> {
+    let total = |(number, summary): (usize, &Summary<'r>)| match number {
+        // Nothing was selected, and that is known.
+        _ if columns[number].total => summary.total.unwrap_or(Cell::Pages(0)),
         0 => Cell::Text(name),
-        _ if !column.total => Cell::Text(""),
-        _ => rows.iter().map(|row| (column.cell)(row)).reduce(Cell::plus).unwrap_or(Cell::Unknown),
+        _ => Cell::Text(""),
     };
-    columns.iter().enumerate().map(total).collect()
+    summaries.iter().enumerate().map(total).collect()
+}
+
+/// What stands above a column: its heading, and where numbers do not say it themselves, their unit.
+fn heading<R>(column: &Column<R>, layout: &Layout) -> String {
+    let unit = if column.total { layout.scale.unit.heading() } else { "" };
+    format!("{}{unit}", column.heading)
 }
 
 /// The width of text on a terminal, in columns.
@@ -85,12 +118,15 @@ struct Grid<'c, R> {
 }
 
 impl<'c, R: Sync> Grid<'c, R> {
-    fn new(columns: &'c [&'c Column<R>], rows: &[R], total: Option<&[Cell<'_>]>, layout: &Layout) -> Self {
-        let mut widths = in_parts(rows, |part| widths_of(columns, part, layout))
-            .reduce(|a, b| a.iter().zip(b).map(|(a, b)| *a.max(&b)).collect())
-            .unwrap_or_else(|| vec![0; columns.len()]);
+    fn new(
+        columns: &'c [&'c Column<R>],
+        summaries: &[Summary<'_>],
+        total: Option<&[Cell<'_>]>,
+        layout: &Layout,
+    ) -> Self {
+        let mut widths: Vec<usize> = summaries.iter().map(|summary| summary.width).collect();
         for (number, width) in widths.iter_mut().enumerate() {
-            let heading = if layout.headings { columns[number].heading.width() } else { 0 };
+            let heading = if layout.headings { heading(columns[number], layout).width() } else { 0 };
             let total = total.map_or(0, |total| cell_text(&total[number], &layout.scale).width());
             *width = heading.max(total).max(*width);
         }
@@ -101,12 +137,13 @@ impl<'c, R: Sync> Grid<'c, R> {
     fn write(&self, out: &mut dyn Write, rows: &[R], total: Option<&[Cell<'_>]>) -> io::Result<()> {
         let mut line = Vec::new();
         if self.layout.headings {
-            self.fill(&mut line, self.columns.iter().map(|column| Cell::Text(&column.heading)));
+            let headings: Vec<String> = self.columns.iter().map(|column| heading(column, &self.layout)).collect();
+            self.fill(&mut line, headings.iter().map(|heading| Cell::Text(heading)));
             let heading = String::from_utf8_lossy(line.trim_ascii_end());
             writeln!(out, "{}", self.layout.palette.paint(Emphasis::Heading, &heading))?;
         }
-        // A round of parts at a time, so that no more text than that is kept.
-        for round in rows.chunks(PART * threads()) {
+        // Some parts at a time, so that no more text than that is kept.
+        for round in rows.chunks(PART * MOST_THREADS) {
             for text in in_parts(round, |part| self.lines(part)) {
                 out.write_all(&text)?;
             }
@@ -120,7 +157,7 @@ impl<'c, R: Sync> Grid<'c, R> {
     }
 
     fn lines(&self, rows: &[R]) -> Vec<u8> {
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(rows.len() * (self.widths.iter().sum::<usize>() + GAP * self.widths.len()));
         rows.iter().for_each(|row| self.fill(&mut text, self.columns.iter().map(|column| (column.cell)(row))));
         text
     }
@@ -149,32 +186,51 @@ impl<'c, R: Sync> Grid<'c, R> {
     }
 }
 
-/// The widest cell of each column.
-fn widths_of<R>(columns: &[&Column<R>], rows: &[R], layout: &Layout) -> Vec<usize> {
+/// Looks at every cell of each column once.
+fn summaries<'r, R>(columns: &[&Column<R>], rows: &'r [R], layout: &Layout) -> Vec<Summary<'r>> {
     let mut text = Vec::new();
-    let widest = |column: &&Column<R>| {
-        let (mut widest, mut last) = (0, None);
+    let mut width = |cell: &Cell<'_>| {
+        text.clear();
+        cell.write(&layout.scale, &mut text);
+        width_of(&text)
+    };
+    let summary = |column: &&Column<R>| {
+        let (mut widest, mut largest, mut last, mut total) = (0, None, None, None);
         for cell in rows.iter().map(|row| (column.cell)(row)) {
-            // Most rows of a long table have the number of the row before.
-            if last.is_none() || cell.number() != last {
-                last = cell.number();
-                text.clear();
-                cell.write(&layout.scale, &mut text);
-                widest = widest.max(width_of(&text));
+            if column.total {
+                total = Some(total.map_or(cell, |total: Cell<'r>| total.plus(cell)));
+            }
+            match cell.growth() {
+                // The largest number is the widest: it is written once, when all have been seen.
+                Growth::WithNumber(number) => {
+                    if largest.is_none_or(|(most, _)| number > most) {
+                        largest = Some((number, cell));
+                    }
+                }
+                // A long table has the same size in most rows.
+                Growth::Size(size) if last == Some(size) => {}
+                Growth::Size(size) => {
+                    last = Some(size);
+                    widest = widest.max(width(&cell));
+                }
+                Growth::AtMost(bytes) if bytes <= widest => {}
+                Growth::AtMost(_) => widest = widest.max(width(&cell)),
             }
         }
-        widest
+        Summary { width: widest.max(largest.map_or(0, |(_, cell)| width(&cell))), total }
     };
-    columns.iter().map(widest).collect()
+    columns.iter().map(summary).collect()
 }
 
 /// What `work` makes of the parts of `rows`, in their order, each part on a thread of its own.
-fn in_parts<R: Sync, T: Send>(rows: &[R], work: impl Fn(&[R]) -> T + Sync) -> impl Iterator<Item = T> {
-    let part = rows.len().div_ceil(threads()).max(PART);
+fn in_parts<'r, R: Sync, T: Send>(rows: &'r [R], work: impl Fn(&'r [R]) -> T + Sync) -> impl Iterator<Item = T> {
     let done: Vec<T> = match rows.len() {
-        0..=PART => rows.chunks(part).map(work).collect(),
+        0 => Vec::new(),
+        1..=PART => vec![work(rows)],
+        // Asking how many processors there are takes longer than laying out a small table.
         _ => std::thread::scope(|scope| {
             let work = &work;
+            let part = rows.len().div_ceil(threads()).max(PART);
             let running: Vec<_> = rows.chunks(part).map(|rows| scope.spawn(move || work(rows))).collect();
             // A thread that panicked has said so; its panic goes on here.
             let join = |thread: std::thread::ScopedJoinHandle<'_, T>| {
@@ -186,9 +242,12 @@ fn in_parts<R: Sync, T: Send>(rows: &[R], work: impl Fn(&[R]) -> T + Sync) -> im
     done.into_iter()
 }
 
-/// The processors there are to work on; no more than eight, which is more than a table needs.
+/// More are not needed for a table.
+const MOST_THREADS: usize = 8;
+
+/// The processors there are to work on.
 fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8)
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS)
 }
 
 /// The same through comfy-table, with the last column cut to what is left of a line.
@@ -202,7 +261,7 @@ fn write_comfortably<R>(
 ) -> io::Result<()> {
     let Some(last) = columns.len().checked_sub(1) else { return Ok(()) };
     let row_text = |row: &R| columns.iter().map(|column| cell_text(&(column.cell)(row), &layout.scale)).collect();
-    let headings = layout.headings.then(|| columns.iter().map(|column| column.heading.clone()).collect());
+    let headings = layout.headings.then(|| columns.iter().map(|column| heading(column, layout)).collect());
     let total = total.map(|total| total.iter().map(|cell| cell_text(cell, &layout.scale)).collect());
     let mut lines: Vec<Vec<String>> = headings.into_iter().chain(rows.iter().map(row_text)).chain(total).collect();
 

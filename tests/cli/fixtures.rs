@@ -141,6 +141,11 @@ fn every_mapping_is_what_the_program_made() {
             let hex = |text| u64::from_str_radix(text, 16).unwrap();
             let row = row_at(&process, hex(address));
             assert_eq!(number(&row["size_pages"]), hex(length) / 4096, "{tree}, {what}");
+            // A mapping that was passed over is one that nothing is said of.
+            if row["present_pages"].is_null() {
+                assert!(tree.starts_with("6.1/") && number(&row["size_pages"]) > 1 << 18, "{tree}, {what}: {row}");
+                continue;
+            }
             let claims: Vec<_> = claims.split_whitespace().map(|claim| claim.split_once('=').unwrap()).collect();
             for (key, value) in &claims {
                 let field = if *key == "kind" { "kind".to_owned() } else { format!("{key}_pages") };

@@ -3,3 +3,4 @@
 mod doctor;
 mod fixtures;
 mod generated;
+mod options;

@@ -8,9 +8,12 @@ pub(crate) mod scene;
 pub(crate) mod text;
 pub(crate) mod watch;
 
-/// Says, visibly with `--nocapture`, that a test or a part of it was not run.
+use std::io::Write;
+
+/// Says, visibly without `--nocapture` too, that a test or a part of it was not run.
 pub(crate) fn skipped(what: &str, reason: &str) {
-    eprintln!("skipped: {what}: {reason}");
+    // Not by eprintln!, which the test harness swallows.
+    let _ = writeln!(std::io::stderr(), "skipped: {what}: {reason}");
 }
 
 /// The size of a base page, in bytes.
