@@ -133,7 +133,7 @@ impl Look {
             note(
                 "swap-differs",
                 format!(
-                    "{swapped} entries look swapped out, and VmSwap says {vm_swap} pages: where frame numbers are hidden, \
+                    "{swapped} entries look swapped out, and VmSwap says {vm_swap} pages: to who does not see frame numbers, \
                      markers of userfaultfd or poison look like swap"
                 ),
             );
