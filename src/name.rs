@@ -1,6 +1,6 @@
 //! Names that a process, a file or a cgroup gave itself: bytes that must not reach a terminal as they are.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
 
 use serde::Serializer;
@@ -87,13 +87,13 @@ pub fn is_unsafe(character: char) -> bool {
 }
 
 /// Serializes a name, flattened into the struct it belongs to, as `name`, and where it is not UTF-8 whole as `name_hex`.
-pub fn as_name<S: Serializer>(name: &Name, serializer: S) -> Result<S::Ok, S::Error> {
-    as_fields(name, serializer, "name", "name_hex")
+pub fn as_name<S: Serializer>(name: &impl Borrow<Name>, serializer: S) -> Result<S::Ok, S::Error> {
+    as_fields(name.borrow(), serializer, "name", "name_hex")
 }
 
 /// The same as `comm` and `comm_hex`.
-pub fn as_comm<S: Serializer>(name: &Name, serializer: S) -> Result<S::Ok, S::Error> {
-    as_fields(name, serializer, "comm", "comm_hex")
+pub fn as_comm<S: Serializer>(name: &impl Borrow<Name>, serializer: S) -> Result<S::Ok, S::Error> {
+    as_fields(name.borrow(), serializer, "comm", "comm_hex")
 }
 
 fn as_fields<S: Serializer>(

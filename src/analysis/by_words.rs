@@ -143,8 +143,8 @@ impl<'k> WordCount<'k> {
         self.for_each_window(range, |this, words, times| {
             let zero = if maybe_zero { this.zero_frames(words)? } else { Vec::new() };
             let frames = words.iter().filter_map(|&word| Entry(word).pfn());
-            let owned = frames.filter(|pfn| zero.binary_search(&pfn.0).is_err());
-            owned.into_iter().try_for_each(|pfn| owners.push(pfn, number, times))
+            let mut owned = frames.filter(|pfn| zero.binary_search(&pfn.0).is_err());
+            owned.try_for_each(|pfn| owners.push(pfn, number, times))
         })
     }
 

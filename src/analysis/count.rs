@@ -101,6 +101,11 @@ impl<'r> Counter<'r> {
         })
     }
 
+    /// What is wanted of every process.
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
     /// Looks at one process.
     ///
     /// # Errors

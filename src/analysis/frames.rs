@@ -120,7 +120,7 @@ impl Serialize for NamedRow<'_> {
             offset: u64,
             dev: crate::model::vma::Dev,
             inode: u64,
-            #[serde(flatten, serialize_with = "as_name_ref")]
+            #[serde(flatten, serialize_with = "as_name")]
             name: &'a Name,
             kind: Kind,
             size_pages: u64,
@@ -164,10 +164,6 @@ impl Serialize for NamedRow<'_> {
         }
         .serialize(serializer)
     }
-}
-
-fn as_name_ref<S: Serializer>(name: &&Name, serializer: S) -> Result<S::Ok, S::Error> {
-    as_name(name, serializer)
 }
 
 #[derive(Serialize)]
@@ -313,7 +309,7 @@ impl<P: Borrow<ProcessFrames>> Serialize for NamedProcess<'_, P> {
         #[derive(Serialize)]
         struct Fields<'a> {
             pid: u32,
-            #[serde(flatten, serialize_with = "as_comm_ref")]
+            #[serde(flatten, serialize_with = "as_comm")]
             comm: &'a Name,
             start_time_ticks: u64,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -340,10 +336,6 @@ impl<P: Borrow<ProcessFrames>> Serialize for NamedProcess<'_, P> {
         }
         .serialize(serializer)
     }
-}
-
-fn as_comm_ref<S: Serializer>(name: &&Name, serializer: S) -> Result<S::Ok, S::Error> {
-    as_comm(name, serializer)
 }
 
 /// The ledger of counted rows.

@@ -7,9 +7,6 @@ use crate::error::Result;
 use crate::kernel::features::Features;
 use crate::kernel::process::Process;
 
-/// The code of the note that statm is not exact on this kernel.
-pub const STATM_APPROXIMATE: &str = "statm-approximate";
-
 /// What one look at a process found.
 #[derive(Default)]
 pub(super) struct Look {
@@ -104,7 +101,7 @@ impl Look {
         }
         if let Some(bound) = ledger.statm_bound_pages {
             note(
-                STATM_APPROXIMATE,
+                "statm-approximate",
                 format!("on this kernel statm may be off by up to {bound} pages; smaps is exact (--verify)"),
             );
         }

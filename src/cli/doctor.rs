@@ -48,7 +48,7 @@ pub fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Stat
         schema: "pmem.doctor/1",
         time: &time::now(),
         host: root.host(),
-        source: if root.is_recorded() { "recorded" } else { "live" },
+        source: root.source(),
         data: &report,
         notes: Vec::<Note>::new(),
     };

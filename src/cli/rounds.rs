@@ -17,7 +17,7 @@ use crate::analysis::change::Before;
 use crate::analysis::count::Counter;
 use crate::analysis::frames::{NamedProcess, NamedRow, ProcessFrames};
 use crate::analysis::note::Note;
-use crate::analysis::select::{Selection, Wanted};
+use crate::analysis::select::Wanted;
 use crate::error::Error;
 use crate::kernel::access::what_would_help;
 use crate::kernel::process::Process;
@@ -34,8 +34,6 @@ pub(super) struct Session<'a> {
     root: &'a Root,
     layout: Layout,
     chosen: Chosen,
-    rows: Selection,
-    with_owners: bool,
     counter: Counter<'a>,
     before: Vec<Before>,
     boot_time: Option<i64>,
@@ -64,8 +62,6 @@ impl<'a> Session<'a> {
             root,
             layout,
             chosen,
-            rows: wanted.rows.clone(),
-            with_owners: wanted.owners,
             counter: Counter::new(root, wanted)?,
             before: Vec::new(),
             boot_time: root.boot_time(),
@@ -166,7 +162,7 @@ impl<'a> Session<'a> {
                 show(self, process)?;
             }
         }
-        self.before = round.finish(self).0;
+        self.before = round.finish(self);
         Ok(())
     }
 
@@ -233,9 +229,9 @@ impl<'a> Session<'a> {
         // Counting goes on while the document is written; what fails is kept until then.
         let failed = RefCell::new(None);
         let notes = RefCell::new(self.chosen.notes());
-        let (time, host, source) = (time::now(), self.root.host(), self.source());
+        let (time, host, source) = (time::now(), self.root.host(), self.root.source());
         {
-            let (summary, with_owners) = (self.args.summary, self.with_owners);
+            let (summary, with_owners) = (self.args.summary, self.counter.wanted().owners);
             let keys = self.chosen.smaps_keys.clone();
             let processes = pids.into_iter().filter_map(|pid| match round.count(self, pid) {
                 Ok(Some(process)) => {
@@ -263,12 +259,8 @@ impl<'a> Session<'a> {
             let document = json::Document { schema: SCHEMA, time: &time, host, source, data, notes: &notes };
             json::pretty(out, &document)?;
         }
-        self.before = round.finish(self).0;
+        self.before = round.finish(self);
         failed.into_inner().map_or(Ok(()), Err)
-    }
-
-    fn source(&self) -> &'static str {
-        if self.root.is_recorded() { "recorded" } else { "live" }
     }
 
     fn write_summary_line(&self, out: &mut dyn Write, process: &ProcessFrames) -> Result<()> {
@@ -279,7 +271,8 @@ impl<'a> Session<'a> {
             process: NamedProcess<'a, &'a ProcessFrames>,
         }
         self.say_notes(process);
-        let process = NamedProcess { process, smaps_keys: &[], with_owners: self.with_owners, summary: true };
+        let process =
+            NamedProcess { process, smaps_keys: &[], with_owners: self.counter.wanted().owners, summary: true };
         Ok(json::line(out, &Line { time: time::now(), process })?)
     }
 
@@ -288,18 +281,15 @@ impl<'a> Session<'a> {
         struct Line<'a> {
             time: &'a str,
             pid: u32,
-            #[serde(flatten, serialize_with = "as_comm_ref")]
+            #[serde(flatten, serialize_with = "as_comm")]
             comm: &'a Name,
             #[serde(flatten)]
             row: NamedRow<'a>,
         }
-        fn as_comm_ref<S: serde::Serializer>(name: &&Name, serializer: S) -> Result<S::Ok, S::Error> {
-            as_comm(name, serializer)
-        }
         self.say_notes(process);
-        let time = time::now();
+        let (time, wanted) = (time::now(), self.counter.wanted());
         for row in &process.vmas {
-            let row = NamedRow { row, smaps_keys: &self.chosen.smaps_keys, with_owners: self.with_owners };
+            let row = NamedRow { row, smaps_keys: &wanted.smaps_keys, with_owners: wanted.owners };
             json::line(out, &Line { time: &time, pid: process.pid, comm: &process.comm, row })?;
         }
         Ok(())
@@ -352,10 +342,10 @@ impl Counting {
         if session.is_repeated() {
             self.before.extend(Before::of(&report));
         }
-        report.vmas.retain(|row| session.rows.keeps(row));
+        let rows = &session.counter.wanted().rows;
+        report.vmas.retain(|row| rows.keeps(row));
         // Of all processes, those are wanted that have something to show.
-        let shows =
-            report.ledger.is_some() && (session.args.summary || !session.rows.is_narrow() || !report.vmas.is_empty());
+        let shows = report.ledger.is_some() && (session.args.summary || !rows.is_narrow() || !report.vmas.is_empty());
         if session.args.all && !shows {
             return Ok(None);
         }
@@ -378,8 +368,8 @@ impl Counting {
         }
     }
 
-    /// Ends the round: what was not to be looked at is told. Returns what the next round compares with, and the notes.
-    fn finish(mut self, session: &Session<'_>) -> (Vec<Before>, Vec<Note>) {
+    /// Ends the round: what was not to be looked at is told. Returns what the next round compares with.
+    fn finish(mut self, session: &Session<'_>) -> Vec<Before> {
         self.progress.wipe();
         if self.closed > 0 {
             say(&format!(
@@ -390,7 +380,7 @@ impl Counting {
         if let Some(help) = self.help.filter(|_| !session.global.quiet) {
             explain(help);
         }
-        (self.before, self.failures)
+        self.before
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 
-use super::process::{Process, pids};
+use super::process::{Process, own_or_first, pids};
 use super::root::{Root, SMALL, text};
 use crate::model::frame_flags::NOPAGE;
 
@@ -49,13 +49,7 @@ const FILES: &[(&str, &str)] = &[
 
 /// Tries every file.
 pub fn interfaces(root: &Root) -> Vec<Interface> {
-    // A recorded tree has no process of pmem's own: its first stands for it.
-    let own = match root.is_recorded() {
-        true => {
-            pids(root).ok().and_then(|pids| pids.first().copied()).map_or_else(|| "self".to_owned(), |p| p.to_string())
-        }
-        false => "self".to_owned(),
-    };
+    let own = own_or_first(root);
     let mut all: Vec<Interface> =
         FILES.iter().map(|(path, needs)| try_file(root, &path.replace("self", &own), needs)).collect();
     if let Some(pid) = telling_process(root) {

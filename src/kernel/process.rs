@@ -207,11 +207,15 @@ pub fn pids(root: &Root) -> Result<Vec<u32>> {
 /// The keys that smaps has on this machine, in its order: those of the first mapping of pmem's own process, or of the
 /// first process of a recorded tree that has any. Empty where there is none.
 pub fn smaps_keys(root: &Root) -> Vec<String> {
-    let pids = match root.is_recorded() {
-        true => pids(root).unwrap_or_default().iter().map(u32::to_string).collect(),
-        false => vec!["self".to_owned()],
-    };
-    pids.iter().map(|pid| keys_of(root, &format!("proc/{pid}/smaps"))).find(|keys| !keys.is_empty()).unwrap_or_default()
+    keys_of(root, &format!("proc/{}/smaps", own_or_first(root)))
+}
+
+/// The name below `proc` of the process that tells what can be read of one's own: `self`, and in a recorded tree, which
+/// has none, the first that has a page map (threads of the kernel and zombies have none).
+pub fn own_or_first(root: &Root) -> String {
+    let recorded = if root.is_recorded() { pids(root).unwrap_or_default() } else { Vec::new() };
+    let first = recorded.iter().find(|pid| root.dir().exists(format!("proc/{pid}/pagemap"))).or(recorded.first());
+    first.map_or_else(|| "self".to_owned(), u32::to_string)
 }
 
 fn keys_of(root: &Root, file: &str) -> Vec<String> {

@@ -117,6 +117,11 @@ impl Root {
         self.manifest.is_some()
     }
 
+    /// What JSON calls it: `live` or `recorded`.
+    pub fn source(&self) -> &'static str {
+        if self.is_recorded() { "recorded" } else { "live" }
+    }
+
     /// What this machine lets pmem see: probed now, or as a recorded tree says.
     pub fn features(&self) -> Features {
         self.manifest.as_ref().map_or_else(|| Features::probe(self), |m| m.features.clone())
