@@ -47,6 +47,15 @@ complete -c pmem -n "__fish_pmem_needs_command" -s v -l verbose -d 'Say more on 
 complete -c pmem -n "__fish_pmem_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pmem -n "__fish_pmem_needs_command" -s V -l version -d 'Print version'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "frames" -d 'Count a process\'s page frames, and explain every other number'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "pages" -d 'List a process\'s pages: address, frame, flags, mapcount, swap slot'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "translate" -d 'Walk a process\'s page tables to an address, and tell what is there'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "page" -d 'Tell everything that is known of page frames'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "rmap" -d 'Find who maps a page frame, or who shares frames with a process'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "phys" -d 'Tell what all of physical memory is used for'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "lru" -d 'Tell what is on the LRU lists: active or not, referenced or not'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "decode" -d 'Tell what a word of kpageflags or pagemap means, or a flag\'s name'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "buddy" -d 'Tell what is free in which zone, in blocks of what size, and what blocks huge pages'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "file" -d 'Tell how much of each file is in the page cache'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "doctor" -d 'Tell what this machine lets pmem see, and what would help'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "capture" -d 'Record processes and the machine into a directory that --root reads back'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -87,6 +96,237 @@ complete -c pmem -n "__fish_pmem_using_subcommand frames" -l force -d 'Let --out
 complete -c pmem -n "__fish_pmem_using_subcommand frames" -s q -l quiet -d 'Say less on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand frames" -s v -l verbose -d 'Say more on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand frames" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l range -d 'Pages between these hexadecimal addresses; HIGH is the first behind' -r
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l flags -d 'Pages whose frames have these flags: \'anon,!swapbacked\', \'dirty|writeback\'' -r
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l class -d 'Pages whose frames are of these classes; several with commas' -r -f -a "hole\t''
+free\t''
+offline\t''
+slab\t''
+page_table\t''
+hugetlb\t''
+zero_page\t''
+reserved\t''
+anon\t''
+ksm\t''
+shmem\t''
+file\t''
+other_compound\t''
+unclassified\t''"
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l mapcount -d 'Pages whose frames are mapped so often: \'1\', \'>1\', \'2-5\'' -r
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l state -d 'Pages in these states; several with commas' -r -f -a "present\t''
+swapped\t''
+guard\t''
+marker\t''
+special\t''"
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l each -d 'A line for each page'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand pages" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -l tables -d 'Say how many page tables the process needs, by level, beside VmPTE'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand translate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand page" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand page" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand page" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand page" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand page" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand page" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand page" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -l shared-with -d 'Which processes share how many frames with this one; with several, a matrix of them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand rmap" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l svg -d 'Draw it into an SVG file, too' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l mapcounts -d 'By how many page-table entries frames are mapped (reads kpagecount too)'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l cgroups -d 'Which memory cgroups frames are charged to (reads kpagecgroup too)'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l map -d 'Draw physical memory: a character for each block, by its main class'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand phys" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand lru" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l page-size -d 'The page size of physical addresses, in bytes or as 4K, 16K, 64K; this machine\'s unless given' -r
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l pagemap -d 'The words are of /proc/PID/pagemap'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l swap -d 'The words are swap entries: the low 55 bits of a word of pagemap, type and offset'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l legend -d 'Show every flag: bit, names, meaning, releases, and what one can get wrong'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand decode" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s d -l delay -d 'Repeat every SECONDS, each round with the change since the last' -r
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s n -l count -d 'Stop after N rounds (one a second unless -d says otherwise)' -r
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l blockers -d 'Fail where what blocks huge pages cannot be told'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l no-blockers -d 'Do not look what blocks huge pages, which takes about a second for 50 GiB of memory'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l min-pages -d 'Show files with at least so many cached pages; the totals are of all' -r
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s r -l recursive -d 'Look at the regular files in directories and below, largest in the cache first; links are not followed'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s x -l one-file-system -d 'With -r: stay on the file system of each PATH'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l runs -d 'List the runs of cached pages'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l mapped -d 'Count the pages that are in the page tables of any process pmem can see'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand file" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pmem -n "__fish_pmem_using_subcommand doctor" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
 complete -c pmem -n "__fish_pmem_using_subcommand doctor" -l format -d 'The form of the output' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -131,7 +371,16 @@ complete -c pmem -n "__fish_pmem_using_subcommand capture" -l force -d 'Let --ou
 complete -c pmem -n "__fish_pmem_using_subcommand capture" -s q -l quiet -d 'Say less on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand capture" -s v -l verbose -d 'Say more on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand capture" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames doctor capture help" -f -a "frames" -d 'Count a process\'s page frames, and explain every other number'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames doctor capture help" -f -a "doctor" -d 'Tell what this machine lets pmem see, and what would help'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames doctor capture help" -f -a "capture" -d 'Record processes and the machine into a directory that --root reads back'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames doctor capture help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "frames" -d 'Count a process\'s page frames, and explain every other number'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "pages" -d 'List a process\'s pages: address, frame, flags, mapcount, swap slot'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "translate" -d 'Walk a process\'s page tables to an address, and tell what is there'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "page" -d 'Tell everything that is known of page frames'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "rmap" -d 'Find who maps a page frame, or who shares frames with a process'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "phys" -d 'Tell what all of physical memory is used for'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "lru" -d 'Tell what is on the LRU lists: active or not, referenced or not'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "decode" -d 'Tell what a word of kpageflags or pagemap means, or a flag\'s name'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "buddy" -d 'Tell what is free in which zone, in blocks of what size, and what blocks huge pages'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "file" -d 'Tell how much of each file is in the page cache'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "doctor" -d 'Tell what this machine lets pmem see, and what would help'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "capture" -d 'Record processes and the machine into a directory that --root reads back'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -93,6 +93,15 @@ impl Error {
         Self::Malformed { path: path.to_owned(), line, what }
     }
 
+    /// Frame numbers that page maps do not show to this user.
+    pub fn frames_hidden() -> Self {
+        Self::Hidden {
+            what: "frame numbers are hidden from this user",
+            help: "Page maps show them with CAP_SYS_ADMIN in the first user namespace; root has it. Without it, `pmem frames` \
+                   and `pmem pages` still tell what your own processes have.",
+        }
+    }
+
     /// A file that this kernel was built without.
     pub fn not_built_in(path: &Path) -> Self {
         Self::Unsupported {

@@ -43,6 +43,11 @@ impl Name {
         self.0.is_empty()
     }
 
+    /// The name as JSON has it: as it is where it is UTF-8, else escaped.
+    pub fn shown_in_json(&self) -> Cow<'_, str> {
+        std::str::from_utf8(&self.0).map_or_else(|_| self.escaped(), Cow::Borrowed)
+    }
+
     /// The name fit for a person, a terminal and a log: see [`escaped`].
     pub fn escaped(&self) -> Cow<'_, str> {
         escaped(&self.0)
@@ -96,7 +101,13 @@ pub fn as_comm<S: Serializer>(name: &impl Borrow<Name>, serializer: S) -> Result
     as_fields(name.borrow(), serializer, "comm", "comm_hex")
 }
 
-fn as_fields<S: Serializer>(
+/// The same as `path` and `path_hex`.
+pub fn as_path<S: Serializer>(name: &impl Borrow<Name>, serializer: S) -> Result<S::Ok, S::Error> {
+    as_fields(name.borrow(), serializer, "path", "path_hex")
+}
+
+/// The same as fields of these names.
+pub fn as_fields<S: Serializer>(
     name: &Name,
     serializer: S,
     text_field: &'static str,

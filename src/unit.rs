@@ -11,6 +11,35 @@ pub fn difference(a: u64, b: u64) -> i64 {
     i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
 }
 
+/// A number in hexadecimal, with `0x` before it or not. The standard library's parsers take a sign, too.
+pub fn hexadecimal(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u64::from_str_radix(digits, 16).ok().filter(|_| all)
+}
+
+/// A number in decimal, without a sign.
+pub fn decimal(text: &str) -> Option<u64> {
+    let all = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| all)
+}
+
+/// A physical address, in bytes. Shown as `0x…`, in JSON as a hexadecimal string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PhysAddr(pub u64);
+
+impl fmt::Display for PhysAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl Serialize for PhysAddr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A virtual address, in bytes. Shown as `0x…`, in JSON as a hexadecimal string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
@@ -67,6 +96,11 @@ impl PageSize {
         pages.saturating_mul(self.0)
     }
 
+    /// The physical address at which a frame begins.
+    pub fn address_of(self, pfn: Pfn) -> PhysAddr {
+        PhysAddr(pfn.0.saturating_mul(self.0))
+    }
+
     /// The index of the page that holds `address`: where `/proc/PID/pagemap` has its word.
     pub fn index_of(self, address: VirtAddr) -> u64 {
         self.pages_in(address.0)
@@ -95,6 +129,15 @@ mod tests {
         }
         for bad in [0, 1, 4095, 5000, 1 << 21, u64::MAX] {
             assert_eq!(PageSize::new(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_no_sign() {
+        assert_eq!((hexadecimal("0x1f"), hexadecimal("ffffffffffffffff")), (Some(31), Some(u64::MAX)));
+        assert_eq!((decimal("12"), decimal("18446744073709551615")), (Some(12), Some(u64::MAX)));
+        for wrong in ["", "0x", "+1", "-1", "0x+1", "1 ", "10000000000000000x", "fffffffffffffffff"] {
+            assert_eq!((hexadecimal(wrong), decimal(wrong)), (None, None), "{wrong:?}");
         }
     }
 

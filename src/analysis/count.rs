@@ -252,12 +252,8 @@ impl<'r> Counter<'r> {
         *self.lacks_huge_zero.get_or_init(|| told() != Some(true))
     }
 
-    /// The swap areas that an entry of this process may be in. One that has nothing swapped out is in none, which tells
-    /// markers from swap where the kernel hides what an entry is.
     fn swap_areas(&self, status: &[u8]) -> u64 {
-        let nothing = status::bytes_of(status, "VmSwap") == Some(0);
-        // The counter is one of those that are approximate on some kernels.
-        if nothing && self.features.statm_exact == Some(true) { 0 } else { self.swap_areas }
+        swap_areas(&self.features, status, self.swap_areas)
     }
 
     fn by_scan(
@@ -381,7 +377,7 @@ fn scan_beside<'scope>(scope: &'scope Scope<'scope, '_>, pagemap: &'scope Words,
     receive
 }
 
-fn no_address_space(stat: &Stat) -> Option<NoAddressSpace> {
+pub(crate) fn no_address_space(stat: &Stat) -> Option<NoAddressSpace> {
     match () {
         () if stat.is_kernel_thread() => Some(NoAddressSpace::KernelThread),
         () if stat.is_zombie() => Some(NoAddressSpace::Zombie),
@@ -389,8 +385,16 @@ fn no_address_space(stat: &Stat) -> Option<NoAddressSpace> {
     }
 }
 
+/// The swap areas, of `all` there are, that an entry of the process with this `status` may be in. One that has nothing swapped
+/// out is in none, which tells markers from swap where the kernel hides what an entry is.
+pub(crate) fn swap_areas(features: &Features, status: &[u8], all: u64) -> u64 {
+    let nothing = status::bytes_of(status, "VmSwap") == Some(0);
+    // The counter is one of those that are approximate on some kernels.
+    if nothing && features.statm_exact == Some(true) { 0 } else { all }
+}
+
 /// Whether the process is still there, and neither a zombie nor on its way to be one.
-fn is_alive(process: &Process) -> bool {
+pub(crate) fn is_alive(process: &Process) -> bool {
     process.stat().is_ok_and(|stat| !stat.is_zombie() && !stat.is_exiting())
 }
 

@@ -240,6 +240,15 @@ impl Seen {
                 ),
             ),
             row(
+                "page-table levels",
+                features.page_table_levels.map(|_| true),
+                "/proc/cpuinfo (la57, mmu)",
+                match features.page_table_levels {
+                    Some(levels) => format!("{levels}"),
+                    None => "told by the end of the address space, where the architecture is known".to_owned(),
+                },
+            ),
+            row(
                 "idle page tracking",
                 Some(self.idle_bitmap),
                 "/sys/kernel/mm/page_idle/bitmap",
@@ -272,62 +281,8 @@ impl Seen {
         rows
     }
 
-    fn readable(&self, suffix: &str) -> bool {
+    pub(super) fn readable(&self, suffix: &str) -> bool {
         self.interfaces.iter().any(|i| i.path.ends_with(suffix) && i.readable)
-    }
-
-    fn commands(&self) -> Vec<CommandRow> {
-        let mut frames = Vec::new();
-        let recorded = self.capabilities.is_none();
-        let mut pagemaps = self.interfaces.iter().filter(|i| i.path.ends_with("/pagemap"));
-        // The first is that of pmem's own process, or of the first of a tree; the other is another user's.
-        let no_pagemap = pagemaps.next().is_some_and(|i| !i.readable);
-        let others_closed = pagemaps.any(|i| !i.readable);
-        if others_closed {
-            frames.push("some other users' processes are closed");
-        }
-        if self.features.scan_categories.is_none() {
-            frames.push("without PAGEMAP_SCAN, mappings over 1 GiB in which smaps counts nothing are passed over");
-            if !self.features.pfns_visible {
-                frames.push("zero pages are inferred from smaps");
-            }
-        }
-        if self.features.statm_exact == Some(false) {
-            frames.push("statm is not exact here: --verify compares with smaps, which is");
-        }
-        let row = |command, no: Option<&str>, partly: Vec<&str>| CommandRow {
-            command,
-            works: match (no, partly.is_empty()) {
-                (Some(_), _) => Works::No,
-                (None, false) => Works::Partly,
-                (None, true) => Works::Fully,
-            },
-            why: no.map_or_else(|| partly.join("; "), str::to_owned),
-        };
-        let hidden = || {
-            if !self.features.pfns_visible {
-                Some("frame numbers are hidden: needs CAP_SYS_ADMIN")
-            } else if !self.readable("kpagecount") {
-                Some("kpagecount is not readable: needs CAP_DAC_READ_SEARCH")
-            } else {
-                None
-            }
-        };
-        let none = no_pagemap.then_some(match recorded {
-            true => "the tree has no page map of its first process",
-            false => "pmem's own page map cannot be read: see the interfaces",
-        });
-        let capture = (!self.features.pfns_visible || !self.readable("kpageflags"))
-            .then_some("frame numbers or frame files are not recorded")
-            .into_iter()
-            .chain(others_closed.then_some("some other users' processes are closed"))
-            .collect();
-        vec![
-            row("frames", none, frames.clone()),
-            row("frames --owners", none.or_else(hidden), if others_closed { frames[..1].to_vec() } else { Vec::new() }),
-            row("capture", none.or(recorded.then_some("a recorded tree is copied with cp, not captured")), capture),
-            row("doctor", None, Vec::new()),
-        ]
     }
 }
 

@@ -264,6 +264,16 @@ pub enum NoAddressSpace {
     Zombie,
 }
 
+impl NoAddressSpace {
+    /// Why there is nothing to count, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::KernelThread => "a thread of the kernel: it has no address space of its own",
+            Self::Zombie => "a zombie: it has exited, and its address space is gone; its parent has not reaped it",
+        }
+    }
+}
+
 /// Everything `pmem frames` says of one process.
 #[derive(Clone, Debug)]
 pub struct ProcessFrames {

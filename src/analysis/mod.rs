@@ -1,15 +1,37 @@
 //! The questions: what the kernel's files say goes in, a report comes out. No printing.
 
+pub mod address_space;
+pub mod buddy;
 pub mod by_words;
 pub mod change;
+pub mod class;
+mod commands;
 pub mod count;
+pub mod decode;
+pub mod decode_entry;
 pub mod doctor;
+pub mod file;
+pub mod frame_set;
 pub mod frames;
+pub mod huge_blocks;
 pub mod join;
 pub mod kind;
 pub mod look;
+pub mod lru;
+pub mod mapped;
 pub mod note;
 pub mod owners;
+pub mod page;
+pub mod pages;
+pub mod phys;
+pub mod reconcile;
+pub mod rmap;
 pub mod select;
+pub mod shared;
+pub mod space;
 pub mod statm;
+pub mod tables;
 mod taker;
+pub mod tally;
+pub mod translate;
+pub mod translation;

@@ -126,7 +126,7 @@ fn names_one(chosen: &Chosen, sort: Option<&str>, these: &[&str]) -> bool {
 
 /// The names of a `--columns` list: those it has, or with `+` before them the default ones and these, before the last,
 /// which takes what is left of a line.
-fn named(list: Option<&str>, default: &[&str]) -> Vec<String> {
+pub(super) fn named(list: Option<&str>, default: &[&str]) -> Vec<String> {
     let (mut names, last): (Vec<&str>, Option<&str>) = match list.map(|list| (list, list.strip_prefix('+'))) {
         None => (default.to_vec(), None),
         Some((list, None)) => (list.split(',').collect(), None),

@@ -16,7 +16,7 @@ use super::target::Target;
 use crate::analysis::kind::Kind;
 use crate::analysis::select::{Selection, Wanted};
 use crate::kernel::root::Root;
-use crate::unit::VirtAddr;
+use crate::unit::{VirtAddr, hexadecimal};
 
 /// Count a process's page frames, and explain every other number
 ///
@@ -98,11 +98,9 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     Ok(session.end())
 }
 
-fn range(text: &str) -> Result<Range<VirtAddr>, String> {
-    let address = |text: &str| {
-        let digits = text.strip_prefix("0x").unwrap_or(text);
-        u64::from_str_radix(digits, 16).map(VirtAddr).map_err(|_| format!("'{text}' is not a hexadecimal address"))
-    };
+pub(super) fn range(text: &str) -> Result<Range<VirtAddr>, String> {
+    let address =
+        |text: &str| hexadecimal(text).map(VirtAddr).ok_or_else(|| format!("'{text}' is not a hexadecimal address"));
     let (low, high) = text.split_once('-').ok_or("expected LOW-HIGH, two hexadecimal addresses")?;
     let range = address(low)?..address(high)?;
     if range.is_empty() { Err("the range is empty".to_owned()) } else { Ok(range) }

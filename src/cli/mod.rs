@@ -1,16 +1,29 @@
 //! The command line: one file a subcommand, each with its arguments and a short `run` that reads, analyses and shows.
 
+mod address;
+pub mod buddy;
 pub mod capture;
+mod choice;
 mod columns;
+pub mod decode;
 pub mod doctor;
+pub mod file;
+mod frame;
 pub mod frames;
 pub mod generate;
+pub mod lru;
 pub mod options;
 pub mod output;
+pub mod page;
+pub mod pages;
+pub mod phys;
 pub mod progress;
+mod report;
+pub mod rmap;
 mod rounds;
 pub mod status;
 pub mod target;
+pub mod translate;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -50,6 +63,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Frames(frames::Args),
+    Pages(pages::Args),
+    Translate(translate::Args),
+    Page(page::Args),
+    Rmap(rmap::Args),
+    Phys(phys::Args),
+    Lru(lru::Args),
+    Decode(decode::Args),
+    Buddy(buddy::Args),
+    File(file::Args),
     Doctor(doctor::Args),
     Capture(capture::Args),
 }
@@ -72,12 +94,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
             };
         }
     };
-    let mut output = match cli.global.check().map_err(Into::into).and_then(|()| Output::new(&cli.global)) {
+    let mut output = match cli
+        .global
+        .check(matches!(&cli.command, Command::Phys(args) if args.writes_a_file()))
+        .map_err(Into::into)
+        .and_then(|()| Output::new(&cli.global))
+    {
         Ok(output) => output,
         Err(error) => return status::report(&error, cli.global.quiet),
     };
     let done = match &cli.command {
         Command::Frames(args) => frames::run(args, &cli.global, &mut output),
+        Command::Pages(args) => pages::run(args, &cli.global, &mut output),
+        Command::Translate(args) => translate::run(args, &cli.global, &mut output),
+        Command::Page(args) => page::run(args, &cli.global, &mut output),
+        Command::Rmap(args) => rmap::run(args, &cli.global, &mut output),
+        Command::Phys(args) => phys::run(args, &cli.global, &mut output),
+        Command::Lru(args) => lru::run(args, &cli.global, &mut output),
+        Command::Decode(args) => decode::run(args, &cli.global, &mut output),
+        Command::Buddy(args) => buddy::run(args, &cli.global, &mut output),
+        Command::File(args) => file::run(args, &cli.global, &mut output),
         Command::Doctor(args) => doctor::run(args, &cli.global, &mut output),
         Command::Capture(args) => capture::run(args, &cli.global, &mut output),
     };

@@ -69,11 +69,12 @@ struct Units {
 }
 
 impl GlobalOptions {
-    /// Refuses options that contradict each other. clap does not see that of global options.
+    /// Refuses options that contradict each other. clap does not see that of global options. `writes_a_file` says that the
+    /// command does, by an option of its own.
     ///
     /// # Errors
     /// [`Refusal::Usage`].
-    pub fn check(&self) -> Result<(), Refusal> {
+    pub fn check(&self, writes_a_file: bool) -> Result<(), Refusal> {
         let Units { bytes, kib, mib, pages } = self.units;
         let wrong = |text: &str| Err(Refusal::Usage(text.to_owned()));
         if [bytes, kib, mib, pages].into_iter().filter(|&unit| unit).count() > 1 {
@@ -85,7 +86,7 @@ impl GlobalOptions {
         if self.quiet && self.verbose {
             return wrong("--quiet and --verbose contradict each other");
         }
-        if self.force && self.out.is_none() {
+        if self.force && self.out.is_none() && !writes_a_file {
             return wrong("--force goes with --out");
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::options::{GlobalOptions, When};
 use super::status::Refusal;
@@ -32,6 +32,27 @@ enum Sink {
         force: bool,
     },
     File(File),
+}
+
+/// Refuses a file that exists, unless it may be replaced.
+///
+/// # Errors
+/// [`Refusal::Usage`].
+pub fn check_new(path: &Path, force: bool) -> Result<(), Refusal> {
+    match !force && path.symlink_metadata().is_ok() {
+        true => Err(Refusal::Usage(format!("{}: exists already; --force replaces it", path.display()))),
+        false => Ok(()),
+    }
+}
+
+/// Writes a whole file: a new one, mode 0600, never another one reached through a symbolic link.
+///
+/// # Errors
+/// [`Refusal::Usage`] for a file that exists, unless it may be replaced, and what the system says.
+pub fn write_file(path: &Path, force: bool, bytes: &[u8]) -> Result<()> {
+    check_new(path, force)?;
+    let write = || Sink::create(path, force)?.write_all(bytes);
+    write().with_context(|| path.display().to_string())
 }
 
 impl Sink {
@@ -72,11 +93,9 @@ impl Output {
     /// # Errors
     /// [`Refusal::Usage`] for a file that exists, unless it may be replaced.
     pub fn new(options: &GlobalOptions) -> Result<Self> {
+        options.out.iter().try_for_each(|path| check_new(path, options.force))?;
         let sink = match &options.out {
             None => Sink::Stdout(io::stdout()),
-            Some(path) if !options.force && path.symlink_metadata().is_ok() => {
-                return Err(Refusal::Usage(format!("{}: exists already; --force replaces it", path.display())).into());
-            }
             Some(path) => Sink::Unopened { path: path.clone(), force: options.force },
         };
         let terminal = options.out.is_none() && io::stdout().is_terminal();

@@ -25,7 +25,7 @@ use crate::kernel::root::Root;
 use crate::name::{Name, as_comm};
 use crate::view::record::Cell;
 use crate::view::table::Layout;
-use crate::view::{csv, frames as view, json, time};
+use crate::view::{csv, frames as view, json, notes, time};
 
 /// One run of the command: what stays the same from round to round, and what is remembered.
 pub(super) struct Session<'a> {
@@ -180,7 +180,7 @@ impl<'a> Session<'a> {
             writeln!(out)?;
         }
         view::write_ledger(out, process, &self.layout)?;
-        Ok(view::write_notes(out, &process.notes, &self.layout)?)
+        Ok(notes::write(out, &process.notes, &self.layout)?)
     }
 
     /// Notes where the output has no place for them.
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
         let columns = self.chosen.shown(&self.chosen.process_columns);
         crate::view::table::write(out, &columns, &processes, Some("total"), &self.layout)?;
         view::write_processes_end(out, processes.len(), &self.layout)?;
-        Ok(view::write_notes(out, processes.iter().flat_map(|process| &process.notes), &self.layout)?)
+        Ok(notes::write(out, processes.iter().flat_map(|process| &process.notes), &self.layout)?)
     }
 
     fn write_csv(&mut self, pids: Vec<u32>, headings: bool, out: &mut dyn Write) -> Result<()> {

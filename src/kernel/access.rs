@@ -14,7 +14,8 @@ pub fn what_would_help(error: &Error) -> Option<&'static str> {
     Some(match path.file_name()?.to_str()? {
         "pagemap" => {
             "The page map of another user's process needs CAP_SYS_PTRACE (CAP_PERFMON is enough from Linux 6.15 on) and \
-             CAP_DAC_READ_SEARCH; frame numbers need CAP_SYS_ADMIN. Root has all of them."
+             CAP_DAC_READ_SEARCH; frame numbers need CAP_SYS_ADMIN. Root has all of them; a process with more \
+             capabilities than pmem stays closed all the same."
         }
         "maps" | "smaps" | "smaps_rollup" | "mountinfo" => {
             "The mappings of another user's process, or of one that changed its user, need CAP_SYS_PTRACE (CAP_PERFMON is \

@@ -3,17 +3,21 @@
 //! Text files are kept byte for byte, word files as [runs](super::runs). Of the machine's frames those are kept that the
 //! recorded processes map, or all of them where that is asked for.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::cgroups::{self, Cgroups};
 use super::features::Features;
+use super::frame_files::{CGROUP, COUNT, FLAGS};
 use super::interfaces;
 use super::manifest::{self, Gap, Manifest, SCHEMA};
 use super::process::{Process, RECORDED_NAMES, RECORDED_SCAN};
 use super::root::Root;
 use super::runs::{Holes, RunWriter};
+use super::same_memory::{self, shared_address_spaces};
 use super::scan::Region;
 use super::walk::{self, Walk};
 use super::words::{WINDOW, Words};
@@ -47,7 +51,9 @@ const MACHINE_FILES: &[&str] = &[
     "proc/zoneinfo",
     "sys/devices/system/cpu/possible",
     "sys/devices/system/memory/block_size_bytes",
+    "sys/kernel/mm/ksm/pages_shared",
     "sys/kernel/mm/ksm/run",
+    "sys/kernel/mm/lru_gen/enabled",
     "sys/kernel/mm/transparent_hugepage/defrag",
     "sys/kernel/mm/transparent_hugepage/enabled",
     "sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
@@ -56,7 +62,7 @@ const MACHINE_FILES: &[&str] = &[
 ];
 
 /// The machine's word files.
-const FRAME_FILES: &[&str] = &["proc/kpageflags", "proc/kpagecount", "proc/kpagecgroup"];
+const FRAME_FILES: &[&str] = &[FLAGS, COUNT, CGROUP];
 
 /// The most that is kept of one text file, in bytes: smaps of 60,000 mappings has 44 MB.
 const LARGEST_TEXT: u64 = 1 << 30;
@@ -71,6 +77,8 @@ pub struct Recording<'r> {
     features: Features,
     directory: PathBuf,
     frames: Vec<u64>,
+    /// The processes that have an address space.
+    with_memory: BTreeSet<u32>,
     gaps: Vec<Gap>,
     recorder: Option<u32>,
 }
@@ -96,6 +104,7 @@ impl<'r> Recording<'r> {
             features: root.features(),
             directory: directory.to_owned(),
             frames: Vec::new(),
+            with_memory: BTreeSet::new(),
             gaps: Vec::new(),
             recorder: None,
         })
@@ -126,6 +135,9 @@ impl<'r> Recording<'r> {
             self.gaps.push(Gap { path: format!("proc/{pid}/{name}"), why });
         }
         self.frames.extend(snapshot.frames);
+        if snapshot.kept.mappings > 0 {
+            self.with_memory.insert(pid);
+        }
         if myself {
             self.recorder = Some(pid);
         }
@@ -142,12 +154,20 @@ impl<'r> Recording<'r> {
     pub fn finish(mut self, every_frame: bool, time: String, mut progress: impl FnMut(&str, u64)) -> Result<Manifest> {
         let mut names: Vec<String> = MACHINE_FILES.iter().map(|&name| name.to_owned()).collect();
         names.extend(interfaces::huge_page_switches(self.root));
+        names.extend(interfaces::memory_block_states(self.root));
         for name in &names {
             match self.root.dir().read(name, LARGEST_TEXT) {
                 Ok(bytes) => self.write(name, &bytes)?,
                 Err(error) => self.gaps.push(Gap { path: name.clone(), why: error.to_string() }),
             }
         }
+        for (pid, owner) in shared_address_spaces(self.root, self.with_memory.iter().copied()) {
+            self.write(&format!("proc/{pid}/{}", same_memory::RECORDED), format!("{owner}\n").as_bytes())?;
+        }
+        // With the frame behind each: whether that is a tail too tells where a folio ends.
+        self.frames.extend_from_within(..);
+        let given = self.frames.len() / 2;
+        self.frames[given..].iter_mut().for_each(|frame| *frame = frame.saturating_add(1));
         self.frames.sort_unstable();
         self.frames.dedup();
         for name in FRAME_FILES {
@@ -156,6 +176,7 @@ impl<'r> Recording<'r> {
                 self.gaps.push(Gap { path: (*name).to_owned(), why: error.to_string() });
             }
         }
+        self.cgroups()?;
         let manifest = Manifest {
             schema: SCHEMA.to_owned(),
             time,
@@ -280,6 +301,20 @@ impl<'r> Recording<'r> {
             }
         })?;
         result.and_then(|()| writer.finish().map(drop)).map_err(failed)
+    }
+
+    /// Keeps which number in kpagecgroup is which group, where that was kept: groups that are gone later have no other name.
+    fn cgroups(&mut self) -> Result<()> {
+        if !self.directory.join(CGROUP).exists() {
+            return Ok(());
+        }
+        match Cgroups::read(self.root) {
+            Ok(groups) => self.write(cgroups::RECORDED, groups.recorded().as_bytes()),
+            Err(error) => {
+                self.gaps.push(Gap { path: cgroups::RECORDED.to_owned(), why: error.to_string() });
+                Ok(())
+            }
+        }
     }
 
     fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {

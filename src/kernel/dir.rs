@@ -9,7 +9,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use nix::dir::Dir as DirStream;
+use nix::dir::{Dir as DirStream, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -72,7 +72,8 @@ impl Dir {
     /// Reads the whole file `relative`, which must not be larger than `limit` bytes.
     pub fn read(&self, relative: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
         let relative = relative.as_ref();
-        let mut bytes = Vec::new();
+        // Most files fit, and are then read by one call, and a second that finds the end.
+        let mut bytes = Vec::with_capacity(4096);
         self.open(relative)?
             .take(limit + 1)
             .read_to_end(&mut bytes)
@@ -90,13 +91,22 @@ impl Dir {
 
     /// The names in this directory, without `.` and `..`, in the order the system gives them.
     pub fn names(&self) -> Result<Vec<Vec<u8>>> {
+        self.entries(|_| true)
+    }
+
+    /// The names of the directories in this one, and of what the system does not say what it is.
+    pub fn directories(&self) -> Result<Vec<Vec<u8>>> {
+        self.entries(|kind| kind.is_none_or(|kind| kind == Type::Directory))
+    }
+
+    fn entries(&self, wanted: impl Fn(Option<Type>) -> bool) -> Result<Vec<Vec<u8>>> {
         let failed = |e: Errno| Error::from_errno(e, &self.path);
         let fd = openat(&self.fd, ".", DIRECTORY, Mode::empty()).map_err(failed)?;
         let mut names = Vec::new();
         for entry in DirStream::from_fd(fd).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
+            if name != b"." && name != b".." && wanted(entry.file_type()) {
                 names.push(name.to_vec());
             }
         }

@@ -3,7 +3,9 @@
 //! Every probe works on memory of pmem's own.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -11,12 +13,12 @@ use nix::sys::mman::MmapAdvise;
 use serde::{Deserialize, Serialize};
 
 use super::memory::Mapping;
-use super::root::Root;
+use super::root::{Root, SMALL};
 use super::scan::{self, Query, Region, category};
 use super::words::Words;
 use crate::model::frame_flags;
 use crate::model::pagemap::Entry;
-use crate::model::vma::Dev;
+use crate::model::vma::{Dev, Vma};
 use crate::unit::VirtAddr;
 
 /// What one machine lets one user see. Probed once and handed down; a recorded tree brings its own.
@@ -30,6 +32,11 @@ pub struct Features {
     pub scan_huge_zero: Option<bool>,
     /// The first address that no process can map: where a scan ends.
     pub user_end: u64,
+    /// How many levels the page tables have, where the machine says so in `/proc/cpuinfo`: x86-64 (`la57` among its flags
+    /// is five, and not there where the kernel does not use it) and riscv64 (`sv39`, …). Elsewhere
+    /// [`user_end`](Self::user_end) tells.
+    #[serde(default)]
+    pub page_table_levels: Option<u32>,
     /// PROCMAP_QUERY works (since Linux 6.11).
     pub procmap_query: bool,
     /// pagemap tells soft-dirty pages; `None` where pagemap could not be read.
@@ -51,11 +58,16 @@ const LARGEST_HUGE: usize = 32 << 20;
 impl Features {
     /// Tries everything once. Takes well under a millisecond.
     pub fn probe(root: &Root) -> Self {
-        Self { scan_huge_zero: huge_zero_in_scans(root), ..Self::probe_cheaply(root) }
+        Self {
+            scan_huge_zero: huge_zero_in_scans(root),
+            page_table_levels: page_table_levels(root),
+            ..Self::probe_cheaply(root)
+        }
     }
 
-    /// The same without [`scan_huge_zero`](Self::scan_huge_zero), which takes longer than all others together: the kernel
-    /// has to clear a huge page for it.
+    /// The same without two that take longer than all others together: [`scan_huge_zero`](Self::scan_huge_zero), for which
+    /// the kernel has to clear a huge page, and [`page_table_levels`](Self::page_table_levels), for which some measure
+    /// the clock of every processor.
     pub fn probe_cheaply(root: &Root) -> Self {
         let own = |file| format!("proc/self/{file}");
         let pagemap = root.words(&own("pagemap")).ok();
@@ -72,7 +84,13 @@ impl Features {
             pfns_visible: entry.is_some_and(|entry| entry.pfn().is_some()),
             scan_categories,
             scan_huge_zero: None,
-            user_end: pagemap.as_ref().and_then(Words::live).and_then(user_end).unwrap_or(1 << 47),
+            user_end: pagemap
+                .as_ref()
+                .and_then(Words::live)
+                .and_then(user_end)
+                .or_else(|| end_by_stack(root))
+                .unwrap_or(1 << 47),
+            page_table_levels: None,
             procmap_query: root.dir().open(own("maps")).is_ok_and(|maps| has_procmap_query(&maps)),
             soft_dirty: entry.map(Entry::is_soft_dirty),
             ksm_flag_wrong: entry.and_then(Entry::pfn).and_then(|pfn| {
@@ -154,6 +172,41 @@ fn highest_end(scan: impl Fn(VirtAddr) -> Option<VirtAddr>) -> Option<u64> {
     ends.map(VirtAddr).find(|&end| scan(end) == Some(end)).map(|end| end.0)
 }
 
+/// Without a scan: the stack begins near the end of the address space, so that its next power of two is that end.
+fn end_by_stack(root: &Root) -> Option<u64> {
+    let maps = root.dir().read("proc/self/maps", SMALL).ok()?;
+    let ends = maps.split(|&byte| byte == b'\n').filter_map(|line| {
+        let vma = Vma::parse(line, Path::new("maps"), 1).ok()?;
+        (!vma.range.start.is_kernel()).then_some(vma.range.end.0)
+    });
+    ends.max()?.checked_next_power_of_two()
+}
+
+/// How many levels the page tables have, where `/proc/cpuinfo` says so.
+pub fn page_table_levels(root: &Root) -> Option<u32> {
+    // The first processor tells for all: what is said of one are some 1,500 bytes.
+    let mut head = Vec::new();
+    root.dir().open("proc/cpuinfo").ok()?.take(16 * 1024).read_to_end(&mut head).ok()?;
+    levels_in(&root.host().arch, &head)
+}
+
+fn levels_in(arch: &str, cpuinfo: &[u8]) -> Option<u32> {
+    // `flags\t\t: fpu vme …`, `mmu\t\t: sv39`: the first processor's, since all have the same tables.
+    let value = |key: &str| {
+        cpuinfo.split(|&byte| byte == b'\n').find_map(|line| {
+            let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+            (name.trim_ascii() == key.as_bytes()).then_some(value.strip_prefix(b":")?.trim_ascii())
+        })
+    };
+    match arch {
+        "x86_64" => Some(if value("flags")?.split(|&byte| byte == b' ').any(|flag| flag == b"la57") { 5 } else { 4 }),
+        "riscv64" => [(&b"sv39"[..], 3), (b"sv48", 4), (b"sv57", 5)]
+            .iter()
+            .find_map(|(mode, levels)| (value("mmu")? == *mode).then_some(*levels)),
+        _ => None,
+    }
+}
+
 fn has_procmap_query(maps: &File) -> bool {
     // Nothing can be mapped at address 0: ENOENT is the answer of a kernel that has it.
     matches!(scan::query_vma(maps, VirtAddr(0)), Ok(_) | Err(Errno::ENOENT))
@@ -216,5 +269,20 @@ mod tests {
         assert_eq!(tagged, Some(1 << 48));
         // x86-64 up to about Linux 6.11 takes every address of the lower half.
         assert_eq!(limit((1 << 63) - 1), Some((1 << 63) - 4096));
+    }
+
+    #[test]
+    fn the_machine_says_how_many_levels_its_page_tables_have() {
+        for (arch, cpuinfo, levels) in [
+            ("x86_64", "processor\t: 0\nmodel name\t: la57\nflags\t\t: fpu lm nx\n", Some(4)),
+            ("x86_64", "flags\t\t: fpu la57 nx\nbugs\t\t:\n", Some(5)),
+            ("x86_64", "processor\t: 0\n", None),
+            ("riscv64", "processor\t: 0\nhart\t\t: 0\nisa\t\t: rv64imafdc\nmmu\t\t: sv48\n", Some(4)),
+            ("riscv64", "mmu\t\t: none\n", None),
+            ("aarch64", "Features\t: fp\n", None),
+            ("x86_64", ":\n\n: :\nflags", None),
+        ] {
+            assert_eq!(levels_in(arch, cpuinfo.as_bytes()), levels, "{arch}: {cpuinfo:?}");
+        }
     }
 }

@@ -106,7 +106,7 @@ pub fn clear_soft_dirty_succeeds(root: &Root) -> Option<bool> {
 /// or kpageflags cannot be read.
 pub fn nopage_reported(root: &Root) -> Option<bool> {
     let memory = root.dir().open_dir("sys/devices/system/memory").ok()?;
-    let block = u64::from_str_radix(&text(&memory, "block_size_bytes")?, 16).ok()?;
+    let block = crate::unit::hexadecimal(&text(&memory, "block_size_bytes")?)?;
     let number = |name: &[u8]| std::str::from_utf8(name).ok()?.strip_prefix("memory")?.parse::<u64>().ok();
     let mut blocks: Vec<u64> = memory.names().ok()?.iter().filter_map(|name| number(name)).collect();
     blocks.sort_unstable();
@@ -156,6 +156,21 @@ pub fn huge_page_switches(root: &Root) -> Vec<String> {
         Some(format!("{HUGE_PAGES}/{name}/enabled"))
     };
     names.iter().filter_map(switch).collect()
+}
+
+const MEMORY_BLOCKS: &str = "sys/devices/system/memory";
+
+/// The states of the memory blocks, as paths below the root, where one of them is off line: iomem tells all else.
+pub fn memory_block_states(root: &Root) -> Vec<String> {
+    let names = root.dir().open_dir(MEMORY_BLOCKS).and_then(|directory| directory.names()).unwrap_or_default();
+    let block = |name: &Vec<u8>| {
+        let name = std::str::from_utf8(name).ok()?;
+        name.strip_prefix("memory")?.parse::<u64>().ok()?;
+        Some(format!("{MEMORY_BLOCKS}/{name}/state"))
+    };
+    let states: Vec<String> = names.iter().filter_map(block).collect();
+    let is_offline = |path: &String| text(root.dir(), path).is_some_and(|state| state == "offline");
+    if states.iter().any(is_offline) { states } else { Vec::new() }
 }
 
 /// The sizes of transparent huge pages (mTHP, since Linux 6.8) that are not switched off by themselves, with their

@@ -4,7 +4,7 @@
 
 use std::ffi::c_int;
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 
 use nix::libc;
@@ -43,10 +43,22 @@ impl Mapping {
 
     /// Maps `length` bytes of `file` from its beginning.
     pub fn file(file: impl AsFd, length: usize, protection: ProtFlags, flags: MapFlags) -> nix::Result<Self> {
+        Self::file_at(file, 0, length, protection, flags)
+    }
+
+    /// Maps `length` bytes of `file` from `offset` on.
+    pub fn file_at(
+        file: impl AsFd,
+        offset: u64,
+        length: usize,
+        protection: ProtFlags,
+        flags: MapFlags,
+    ) -> nix::Result<Self> {
+        let offset = libc::off_t::try_from(offset).map_err(|_| nix::errno::Errno::EFBIG)?;
         let length = NonZeroUsize::new(length).ok_or(nix::errno::Errno::EINVAL)?;
         // SAFETY: as above. The memory is only reached by volatile single-byte accesses, so that a change of the file
         // by others is no data race on a reference.
-        let start = unsafe { mmap(None, length, protection, flags, file, 0) }?;
+        let start = unsafe { mmap(None, length, protection, flags, file, offset) }?;
         Ok(Self { start, length })
     }
 
@@ -77,6 +89,17 @@ impl Mapping {
         assert!(offset < self.length(), "offset {offset} is outside the mapping");
         // SAFETY: as for `write`.
         unsafe { self.start.as_ptr().cast::<u8>().add(offset).read_volatile() }
+    }
+
+    /// Has the kernel read the byte at `offset`, which maps its page as a read does.
+    ///
+    /// # Errors
+    /// EFAULT where there is nothing to read, as behind the end of a file: reading it here would end the process (SIGBUS).
+    pub fn try_touch(&self, offset: usize) -> nix::Result<()> {
+        let (_reader, writer) = nix::unistd::pipe()?;
+        let address = self.at(offset, 1);
+        // SAFETY: the address is inside this mapping; the kernel reads one byte there, or answers EFAULT.
+        nix::errno::Errno::result(unsafe { libc::write(writer.as_raw_fd(), address.as_ptr(), 1) }).map(drop)
     }
 
     /// `madvise` on `length` bytes from `offset` on.
@@ -147,6 +170,36 @@ pub fn sysv(length: usize, flags: c_int) -> nix::Result<Mapping> {
     }
 }
 
+/// A new file of secret memory: its pages are mapped by who has the file, and by the kernel not at all.
+///
+/// # Errors
+/// What `memfd_secret` says: `ENOSYS` where the kernel has it not, or has it switched off.
+pub fn secret_memory() -> nix::Result<OwnedFd> {
+    // The number is the same on all architectures that have it.
+    const MEMFD_SECRET: libc::c_long = 447;
+    // SAFETY: the call takes flags only, and makes a descriptor.
+    unsafe { new_descriptor(libc::syscall(MEMFD_SECRET, libc::O_CLOEXEC)) }
+}
+
+/// A new io_uring for so many entries. Its file can be mapped from its beginning: the ring of submissions.
+///
+/// # Errors
+/// What `io_uring_setup` says: `ENOSYS` or `EPERM` where there is none for this process.
+pub fn io_uring(entries: u32) -> nix::Result<OwnedFd> {
+    // struct io_uring_params: 120 bytes, all 0 for a ring like any other.
+    let mut parameters = [0u64; 15];
+    // SAFETY: the kernel fills in the parameters, which are as long as it takes them to be, and makes a descriptor.
+    unsafe { new_descriptor(libc::syscall(libc::SYS_io_uring_setup, entries, parameters.as_mut_ptr())) }
+}
+
+/// # Safety
+/// `returned` is what a system call returned that makes a descriptor, which nobody else has.
+unsafe fn new_descriptor(returned: libc::c_long) -> nix::Result<OwnedFd> {
+    let descriptor = nix::errno::Errno::result(returned)? as RawFd;
+    // SAFETY: as the caller says.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
 /// Runs `work` in a forked child, which then exits with the status it returned.
 ///
 /// For single-threaded programs only (the workloads are): in a child of a program with threads, a lock that another
@@ -160,4 +213,26 @@ pub fn in_child(work: impl FnOnce() -> i32) -> nix::Result<Pid> {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => std::process::exit(work()),
     }
+}
+
+/// Starts a process that has this one's address space (`CLONE_VM`), and only waits until it is ended.
+///
+/// # Errors
+/// What `clone` says.
+pub fn process_of_same_memory() -> nix::Result<Pid> {
+    extern "C" fn wait(_: *mut libc::c_void) -> c_int {
+        // SAFETY: it ends when the thread that started it does.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        loop {
+            // SAFETY: it waits for a signal.
+            unsafe { libc::pause() };
+        }
+    }
+    // Its stack stays mapped as long as this process lives.
+    let stack = std::mem::ManuallyDrop::new(Mapping::private(64 * 1024)?);
+    let flags = libc::CLONE_VM | libc::SIGCHLD;
+    // SAFETY: what runs in it has the stack to itself, down from its end, touches no other memory of this process, and
+    // never returns.
+    let pid = unsafe { libc::clone(wait, stack.start.as_ptr().byte_add(stack.length()), flags, std::ptr::null_mut()) };
+    nix::errno::Errno::result(pid).map(Pid::from_raw)
 }

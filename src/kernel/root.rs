@@ -41,6 +41,14 @@ impl Root {
         }
     }
 
+    /// The same for who reads nothing of the machine: also where no procfs is mounted.
+    pub fn open_unread(path: &Path) -> Result<Self> {
+        Self::open(path).or_else(|error| match error {
+            Error::Unsupported { .. } if path == Path::new("/") => Self::live(Dir::live(path)?),
+            other => Err(other),
+        })
+    }
+
     fn live(dir: Dir) -> Result<Self> {
         let uname = nix::sys::utsname::uname().map_err(|e| Error::from_errno(e, "uname"))?;
         let number = |variable| sysconf(variable).ok().flatten().and_then(|n| u64::try_from(n).ok());

@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::unit::hexadecimal;
 
 /// The largest recorded word file that is read, in bytes: a few million runs, more than the frames of a large machine make
 /// (24 GiB took 200,000).
@@ -106,6 +107,11 @@ impl Runs {
         })
     }
 
+    /// The index behind the last word that is in a run; `None` where words between the runs were not recorded.
+    pub fn whole_end(&self) -> Option<u64> {
+        (self.holes == Holes::Zero).then(|| self.runs.last().map_or(0, Run::end))
+    }
+
     /// The word at `index`; `None` where it was not recorded.
     pub fn get(&self, index: u64) -> Option<u64> {
         match self.between(index, index.saturating_add(1)).next() {
@@ -118,8 +124,7 @@ impl Runs {
 fn parse_run(line: &[u8]) -> Option<Run> {
     let mut fields = line.split(|&b| b == b' ').map(|field| {
         let text = std::str::from_utf8(field).ok()?;
-        // from_str_radix accepts a sign.
-        if text.starts_with('+') { None } else { u64::from_str_radix(text, 16).ok() }
+        hexadecimal(text).filter(|_| !text.starts_with("0x"))
     });
     let mut next = || fields.next().flatten();
     let run = Run { index: next()?, count: next()?, word: next()?, step: next()? };

@@ -17,6 +17,7 @@ impl Walk {
     pub fn of(features: &Features, status: &[u8], page_size: PageSize) -> Self {
         let all = category::PRESENT | category::SWAPPED | category::PFNZERO | category::HUGE | category::GUARD;
         Self {
+            start: VirtAddr(0),
             end: VirtAddr(features.user_end),
             any_of: category::PRESENT | category::SWAPPED,
             report: all & features.scan_categories.unwrap_or(0),
@@ -37,6 +38,8 @@ pub struct WalkCost {
 /// What to look for, and where to stop.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk {
+    /// The first address looked at.
+    pub start: VirtAddr,
     /// The address behind the last one looked at.
     pub end: VirtAddr,
     /// Pages with any of these categories are reported.
@@ -66,7 +69,7 @@ const SHORT: Duration = Duration::from_micros(125);
 /// twice.
 const BATCH: usize = 512;
 
-/// Walks an address space from its beginning and hands what matches to `sink`, in ascending order.
+/// Walks an address space and hands what matches to `sink`, in ascending order.
 ///
 /// A call stops after 65,536 matching pages, and looks at no more addresses than the calls before it could within
 /// half a millisecond, so that the target never waits much longer for its mmap lock. (One call over 6 GiB of 4 KiB pages
@@ -105,7 +108,7 @@ fn in_slices(
     let mut regions = vec![Region::default(); BATCH];
     let mut cost = WalkCost::default();
     let mut span = if walk.tables <= FEW_TABLES { u64::MAX } else { FIRST_SPAN };
-    let mut start = VirtAddr(0);
+    let mut start = walk.start;
     while start < walk.end {
         let end = VirtAddr(start.0.saturating_add(span)).min(walk.end);
         let query = Query { start, end, max_pages: MAX_PAGES, any_of: walk.any_of, report: walk.report };
@@ -179,7 +182,8 @@ mod tests {
     }
 
     fn pages_found(pages: u64, tables: u64) -> (u64, WalkCost) {
-        let walk = Walk { end: VirtAddr((1 << 47) - PAGE), any_of: PRESENT, report: PRESENT, tables };
+        let walk =
+            Walk { start: VirtAddr(0), end: VirtAddr((1 << 47) - PAGE), any_of: PRESENT, report: PRESENT, tables };
         let (mut found, mut last_end) = (0, VirtAddr(0));
         let cost = in_slices(&walk, kernel(0x7f00_0000_0000, pages), |regions| {
             for region in regions {
@@ -207,7 +211,13 @@ mod tests {
         assert_eq!(pages_found(1000, 10).1.calls, 1);
         assert!(pages_found(100 * MAX_PAGES, 12_800).1.calls >= 100);
         for end in [1 << 47, 1 << 56, 1 << 63] {
-            let walk = Walk { end: VirtAddr(end - PAGE), any_of: PRESENT, report: PRESENT, tables: 1_000_000 };
+            let walk = Walk {
+                start: VirtAddr(0),
+                end: VirtAddr(end - PAGE),
+                any_of: PRESENT,
+                report: PRESENT,
+                tables: 1_000_000,
+            };
             let cost = in_slices(&walk, kernel(0x7f00_0000_0000, 1000), |_| Ok(()));
             assert!(
                 cost.is_ok_and(|cost| cost.calls < 1000),
@@ -219,7 +229,7 @@ mod tests {
     #[test]
     fn a_stale_walk_end_makes_nothing_count_twice() {
         let page = |n: u64| VirtAddr(n * PAGE);
-        let walk = Walk { end: page(1000), any_of: PRESENT, report: PRESENT, tables: 1 };
+        let walk = Walk { start: VirtAddr(0), end: page(1000), any_of: PRESENT, report: PRESENT, tables: 1 };
         let mut found = 0;
         let call = |query: &Query, regions: &mut [Region]| {
             if query.start >= page(20) {
@@ -238,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_kernel_that_does_not_move_on_is_no_endless_loop() {
-        let walk = Walk { end: VirtAddr(1 << 47), any_of: PRESENT, report: PRESENT, tables: 1 };
+        let walk = Walk { start: VirtAddr(0), end: VirtAddr(1 << 47), any_of: PRESENT, report: PRESENT, tables: 1 };
         let stuck = in_slices(&walk, |query, _| Ok((0, query.start)), |_| Ok(()));
         assert!(matches!(stuck, Err(Failure::System(Errno::EIO))));
     }

@@ -15,6 +15,9 @@ pub const WINDOW: usize = 16 * 1024;
 /// seven words of kpagecount (240–310 ns against 40 ns).
 const JOIN_GAP: u64 = 7;
 
+/// Words that one such run has, at most: the call no longer counts then.
+const MOST_GATHERED: usize = 512;
+
 /// A word file of the live machine or of a recorded tree.
 #[derive(Debug)]
 pub struct Words {
@@ -94,34 +97,51 @@ impl Words {
 
     /// Calls `each` with the position in `indices` and the word there, for every one of `indices`, which must ascend
     /// (equal ones may repeat). The word is `None` past the end of the file and where a tree has it not recorded.
-    pub fn gather(
-        &self,
-        indices: impl ExactSizeIterator<Item = u64> + Clone,
-        mut each: impl FnMut(usize, Option<u64>),
-    ) -> Result<()> {
+    pub fn gather(&self, indices: impl Iterator<Item = u64>, mut each: impl FnMut(usize, Option<u64>)) -> Result<()> {
         if let Source::Recorded(runs) = &self.source {
             indices.enumerate().for_each(|(position, index)| each(position, runs.get(index)));
             return Ok(());
         }
-        let mut words = vec![0; 512];
-        let mut wanted = indices.enumerate().peekable();
-        while let Some(&(_, first)) = wanted.peek() {
-            // Find where this run ends, then read it in one call and hand it out.
-            let mut last = first;
-            for (_, index) in wanted.clone() {
-                if index > last + JOIN_GAP + 1 || index - first >= words.len() as u64 {
-                    break;
-                }
-                last = index;
-            }
+        // What one call is to read, and the words that it did.
+        let (mut run, mut words): (Vec<u64>, _) = (Vec::new(), [0; MOST_GATHERED]);
+        let mut position = 0;
+        let mut read = |run: &mut Vec<u64>| -> Result<()> {
+            let (Some(&first), Some(&last)) = (run.first(), run.last()) else { return Ok(()) };
             let got = self.read(first, &mut words[..(last - first) as usize + 1])?;
-            while let Some(&(position, index)) = wanted.peek()
-                && index <= last
-            {
+            for index in run.drain(..) {
                 each(position, words[..got].get((index - first) as usize).copied());
-                wanted.next();
+                position += 1;
             }
+            Ok(())
+        };
+        for index in indices {
+            if let (Some(&first), Some(&last)) = (run.first(), run.last())
+                && (index - last > JOIN_GAP + 1 || index - first >= MOST_GATHERED as u64)
+            {
+                read(&mut run)?;
+            }
+            run.push(index);
         }
-        Ok(())
+        read(&mut run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gathered_is_what_stands_there() {
+        let top = tempfile::tempdir().unwrap();
+        let numbers: Vec<u64> = (0..5000).collect();
+        std::fs::write(top.path().join("words"), bytemuck::cast_slice(&numbers)).unwrap();
+        let words = Words::open(&Dir::live(top.path()).unwrap(), "words", false).unwrap();
+        // Equal ones, those of one call, gaps on both sides of its limit, more than one call reads, and past the end.
+        let indices: Vec<u64> =
+            [0, 0, 1, 9, 18].into_iter().chain(100..1500).chain([4000, 4998, 4999, 5000, 5003, 9000]).collect();
+        let mut found = vec![Some(7); indices.len()];
+        words.gather(indices.iter().copied(), |place, word| found[place] = word).unwrap();
+        let expected: Vec<Option<u64>> = indices.iter().map(|&index| (index < 5000).then_some(index)).collect();
+        assert_eq!(found, expected);
     }
 }

@@ -22,6 +22,7 @@ pub const RELEVANT: &[Capability] = &[
         name: "CAP_DAC_READ_SEARCH",
         opens: "kpageflags, kpagecount, kpagecgroup, slabinfo; pagemap of others",
     },
+    Capability { bit: 3, name: "CAP_FOWNER", opens: "what is cached of files that others own" },
     Capability { bit: 19, name: "CAP_SYS_PTRACE", opens: "maps, smaps and pagemap of other users' processes" },
     Capability { bit: 21, name: "CAP_SYS_ADMIN", opens: "frame numbers and swap slots in pagemap, addresses in iomem" },
     Capability {

@@ -1,11 +1,21 @@
 //! What the kernel's bytes mean: one type a file, parsers that are pure and total (any bytes in, a value or
 //! [`Error::Malformed`](crate::error::Error::Malformed) out), no I/O.
 
+pub mod buddyinfo;
 pub mod capabilities;
+pub mod flag_filter;
+pub mod flag_table;
 pub mod frame_flags;
+pub mod iomem;
+pub mod mapcount_filter;
+pub mod meminfo;
 pub mod mountinfo;
+pub mod page_table;
 pub mod pagemap;
+pub mod pagetypeinfo;
+pub mod slabinfo;
 pub mod smaps;
 pub mod stat;
 pub mod status;
 pub mod vma;
+pub mod zoneinfo;

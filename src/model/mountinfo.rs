@@ -1,4 +1,6 @@
-//! `/proc/PID/mountinfo`: which file system a device number stands for.
+//! `/proc/PID/mountinfo`: which file system a device number stands for, and where the memory cgroups are.
+
+use std::path::{Path, PathBuf};
 
 use super::vma::Dev;
 
@@ -19,9 +21,38 @@ fn parse(line: &str) -> Option<(Dev, String)> {
     Some((dev, system.to_owned()))
 }
 
+/// Where the cgroup hierarchy with the memory controller is mounted: one of version 1 that has it, else one of version 2,
+/// which `has_memory` is asked about. A mount point with an escaped character in it is passed over: no system has one.
+pub fn memory_cgroup(text: &[u8], has_memory: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    let lines = || text.split(|&b| b == b'\n').filter_map(|line| cgroup_mount(std::str::from_utf8(line).ok()?));
+    let first = lines().find(|(_, system, options)| *system == "cgroup" && options.split(',').any(|o| o == "memory"));
+    let second = || lines().find(|(place, system, _)| *system == "cgroup2" && has_memory(place));
+    first.or_else(second).map(|(place, ..)| place.to_owned())
+}
+
+/// The mount point, the type, and the options of the file system.
+fn cgroup_mount(line: &str) -> Option<(&Path, &str, &str)> {
+    let place = line.split(' ').nth(4).filter(|place| !place.contains('\\'))?;
+    let mut behind = line.split(' ').skip_while(|&field| field != "-").skip(1);
+    let system = behind.next()?;
+    Some((Path::new(place), system, behind.nth(1)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hierarchy_with_memory_is_found() {
+        let v1 = b"34 31 0:31 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset\n\
+                   35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
+                   41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+        assert_eq!(memory_cgroup(v1, |_| true), Some("/sys/fs/cgroup/memory".into()));
+        let v2 = b"41 31 0:38 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n";
+        assert_eq!(memory_cgroup(v2, |_| true), Some("/sys/fs/cgroup".into()));
+        assert_eq!(memory_cgroup(v2, |_| false), None);
+        assert_eq!(memory_cgroup(b"\xff\n- - -\n1 2 3 4 5 -", |_| true), None);
+    }
 
     #[test]
     fn devices_are_named_by_their_file_system() {

@@ -24,6 +24,32 @@ pub enum State {
     Special,
 }
 
+impl State {
+    /// Its name, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Present => "present",
+            Self::Swapped => "swapped",
+            Self::Guard => "guard",
+            Self::Marker => "marker",
+            Self::Special => "special",
+        }
+    }
+
+    /// What it is, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::None => "never touched, given back, or shared memory that was swapped out",
+            Self::Present => "present",
+            Self::Swapped => "swapped out",
+            Self::Guard => "a guard region",
+            Self::Marker => "a marker of userfaultfd or poison",
+            Self::Special => "being migrated, on a device, poisoned, or of a kind hidden from this user",
+        }
+    }
+}
+
 const FRAME: u64 = (1 << 55) - 1;
 const SOFT_DIRTY: u64 = 1 << 55;
 const SWAP_TYPE: u64 = (1 << 5) - 1;
@@ -49,7 +75,8 @@ impl Entry {
         self.0 >> 62 & 1 == 1
     }
 
-    /// Bit 61: the page is not anonymous. Also set for the huge zero page.
+    /// Bit 61: the page is not anonymous. Also set for the huge zero page. Up to Linux 6.10 never set where a huge page is
+    /// mapped as a whole (by a PMD), unless it is of hugetlb.
     pub fn is_file(self) -> bool {
         self.0 >> 61 & 1 == 1
     }
@@ -79,6 +106,13 @@ impl Entry {
     pub fn pfn(self) -> Option<Pfn> {
         let pfn = self.0 & FRAME;
         (self.is_present() && pfn != 0).then_some(Pfn(pfn))
+    }
+
+    /// Bits 0–4 and 5–54 of a swap-like entry: the number of the swap area, and the slot in it, in pages. `None` where the
+    /// kernel hides them (they read as 0, and slot 0 holds the area's header), and where there is none.
+    pub fn slot(self) -> Option<(u64, u64)> {
+        let slot = self.0 & FRAME;
+        (self.is_swap_like() && slot != 0).then_some((slot & SWAP_TYPE, slot >> SWAP_TYPE.count_ones()))
     }
 
     /// What the entry is. `swap_areas` is the number of areas in `/proc/swaps`: types above

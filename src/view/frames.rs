@@ -5,9 +5,8 @@ use std::io::{self, Write};
 use super::record::{Cell, Column};
 use super::size::{Unit, grouped_string, human_string};
 use super::style::Emphasis;
-use super::table::{self, Layout, clipped, wrapped};
+use super::table::{self, Layout, clipped};
 use crate::analysis::frames::{Counts, Ledger, NoAddressSpace, Owners, ProcessFrames, VmaRow};
-use crate::analysis::note::Note;
 use crate::model::smaps::{VM_FLAGS, Value};
 use crate::unit::difference;
 
@@ -186,15 +185,7 @@ pub fn write_head(
 
 /// Why a process has nothing to count.
 pub fn write_no_address_space(out: &mut dyn Write, why: NoAddressSpace) -> io::Result<()> {
-    writeln!(
-        out,
-        "  {}",
-        match why {
-            NoAddressSpace::KernelThread => "a thread of the kernel: it has no address space of its own",
-            NoAddressSpace::Zombie =>
-                "a zombie: it has exited, and its address space is gone; its parent has not reaped it",
-        }
-    )
+    writeln!(out, "  {}", why.words())
 }
 
 /// The table of a process's mappings.
@@ -319,29 +310,4 @@ fn why_statm_differs(ledger: &Ledger) -> &'static str {
         _ if !ledger.held_still => ": the process was moving",
         _ => " (unexplained)",
     }
-}
-
-/// Notes below a report, those that say the same of several processes once.
-pub fn write_notes<'n>(
-    out: &mut dyn Write,
-    notes: impl IntoIterator<Item = &'n Note>,
-    layout: &Layout,
-) -> io::Result<()> {
-    let mut together: Vec<(&str, Vec<u32>)> = Vec::new();
-    for note in notes.into_iter().filter(|note| !note.in_json_only) {
-        let at = together.iter().position(|(text, _)| *text == note.text).unwrap_or_else(|| {
-            together.push((&note.text, Vec::new()));
-            together.len() - 1
-        });
-        together[at].1.extend(note.pid);
-    }
-    for (text, pids) in together {
-        let about = match pids[..] {
-            [] => String::new(),
-            [pid] => format!("{pid}: "),
-            _ => format!("{} processes: ", pids.len()),
-        };
-        write!(out, "{}", wrapped(&format!("note: {about}{text}"), layout.width.unwrap_or(80), 2))?;
-    }
-    Ok(())
 }

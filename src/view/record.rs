@@ -3,7 +3,11 @@
 use std::cmp::Ordering;
 
 use super::size::Scale;
+use crate::analysis::class::Class;
+use crate::analysis::page::Cgroup;
+use crate::model::frame_flags::FrameFlags;
 use crate::name::Name;
+use crate::unit::Pfn;
 
 /// What a table shows for none: a zero that was counted.
 pub const NONE: &str = "·";
@@ -29,10 +33,22 @@ pub enum Cell<'r> {
     Change(i64),
     /// A size in bytes.
     Bytes(u64),
+    /// A change in a size, or a difference of two, in bytes.
+    SizeChange(i64),
     /// A device number.
     Dev(crate::model::vma::Dev),
     /// Codes of VmFlags, shown in words.
     Flags(&'r str),
+    /// A page frame number: hexadecimal for people, decimal for programs.
+    Pfn(Pfn),
+    /// Flags of a frame, shown in words.
+    FrameFlags(FrameFlags),
+    /// The same by the letters of page-types.
+    FrameLetters(FrameFlags),
+    /// What a frame is used for: its title for people, its name for programs.
+    Class(Class),
+    /// A memory cgroup.
+    Cgroup(&'r Cgroup),
     /// Not known: `-`.
     Unknown,
 }
@@ -42,8 +58,8 @@ pub enum Cell<'r> {
 pub enum Growth {
     /// The larger this number, the wider.
     WithNumber(u64),
-    /// A size, whose unit depends on it.
-    Size(u64),
+    /// Not by how large this is, but by nothing else: a size, whose unit depends on it, or flags.
+    By(u64),
     /// As wide as it has bytes, or less.
     AtMost(usize),
 }
@@ -52,19 +68,24 @@ impl Cell<'_> {
     /// How its width depends on what it shows.
     pub fn growth(&self) -> Growth {
         match self {
-            Cell::Address(n) | Cell::Number(n) | Cell::Id(n) | Cell::Pages(n) => Growth::WithNumber(*n),
-            Cell::Bytes(n) => Growth::Size(*n),
+            Cell::Address(n) | Cell::Number(n) | Cell::Id(n) | Cell::Pages(n) | Cell::Pfn(Pfn(n)) => {
+                Growth::WithNumber(*n)
+            }
+            Cell::Bytes(n) | Cell::FrameFlags(FrameFlags(n)) => Growth::By(*n),
             Cell::Text(text) | Cell::Unnamed(text) => Growth::AtMost(text.len()),
             // Each byte may be escaped to four, a character to eight.
             Cell::Name(name) => Growth::AtMost(name.bytes().len().saturating_mul(8)),
-            Cell::Change(_) | Cell::Dev(_) | Cell::Flags(_) => Growth::AtMost(usize::MAX),
+            Cell::Change(_) | Cell::SizeChange(_) | Cell::Dev(_) | Cell::Flags(_) | Cell::Cgroup(_) => {
+                Growth::AtMost(usize::MAX)
+            }
+            Cell::FrameLetters(_) | Cell::Class(_) => Growth::AtMost(64),
             Cell::Unknown => Growth::AtMost(1),
         }
     }
 
     /// Whether it is a number that was counted and is none.
     pub fn is_none(&self) -> bool {
-        matches!(self, Cell::Number(0) | Cell::Pages(0) | Cell::Change(0) | Cell::Bytes(0))
+        matches!(self, Cell::Number(0) | Cell::Pages(0) | Cell::Change(0) | Cell::Bytes(0) | Cell::SizeChange(0))
     }
 
     /// Appends the cell as a person reads it: `·` for none, `-` for not known.
@@ -72,15 +93,33 @@ impl Cell<'_> {
         match self {
             Cell::Text(text) | Cell::Unnamed(text) => out.extend_from_slice(text.as_bytes()),
             Cell::Name(name) => out.extend(name.escaped().as_bytes()),
-            Cell::Address(address) => hex(*address, out),
+            // At least eight digits, as `maps` does.
+            Cell::Address(address) => hex(*address, 8, out),
             cell if cell.is_none() => out.extend_from_slice(NONE.as_bytes()),
             Cell::Number(number) => super::size::grouped(*number, out),
             Cell::Id(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Cell::Pages(pages) => scale.pages(*pages, out),
             Cell::Change(pages) => scale.change(*pages, out),
             Cell::Bytes(bytes) => scale.size(*bytes, out),
+            Cell::SizeChange(bytes) => {
+                out.extend_from_slice(if *bytes < 0 { "−" } else { "+" }.as_bytes());
+                scale.size(bytes.unsigned_abs(), out);
+            }
             Cell::Dev(dev) => out.extend(dev.to_string().as_bytes()),
             Cell::Flags(codes) => out.extend(words(codes).as_bytes()),
+            Cell::Pfn(pfn) => {
+                out.extend_from_slice(b"0x");
+                hex(pfn.0, 1, out);
+            }
+            Cell::FrameLetters(flags) => out.extend(flags.letters().as_bytes()),
+            Cell::Class(class) => out.extend(class.title().as_bytes()),
+            Cell::FrameFlags(flags) => {
+                for (number, name) in flags.each_name().enumerate() {
+                    out.extend_from_slice(if number > 0 { b" " } else { b"" });
+                    out.extend_from_slice(name.as_bytes());
+                }
+            }
+            Cell::Cgroup(cgroup) => out.extend(cgroup.shown().as_bytes()),
             Cell::Unknown => out.push(b'-'),
         }
     }
@@ -92,9 +131,15 @@ impl Cell<'_> {
             Cell::Name(name) => name.escaped().into_owned(),
             Cell::Address(address) => format!("{address:#x}"),
             Cell::Number(number) | Cell::Id(number) | Cell::Pages(number) | Cell::Bytes(number) => number.to_string(),
-            Cell::Change(change) => change.to_string(),
+            Cell::Change(change) | Cell::SizeChange(change) => change.to_string(),
             Cell::Dev(dev) => dev.to_string(),
             Cell::Flags(codes) => words(codes),
+            Cell::Pfn(pfn) => pfn.0.to_string(),
+            Cell::FrameFlags(flags) => flags.names().join(" "),
+            Cell::FrameLetters(flags) => flags.letters(),
+            Cell::Class(class) => class.name().to_owned(),
+            Cell::Cgroup(Cgroup::Path(path)) => path.escaped().into_owned(),
+            Cell::Cgroup(Cgroup::Gone(inode)) => inode.to_string(),
             Cell::Unknown | Cell::Unnamed(_) => String::new(),
         }
     }
@@ -107,6 +152,9 @@ impl Cell<'_> {
             (Cell::Unnamed(_), Cell::Name(_)) => Ordering::Less,
             (Cell::Name(_), Cell::Unnamed(_)) => Ordering::Greater,
             (Cell::Dev(a), Cell::Dev(b)) => a.cmp(b),
+            (Cell::Cgroup(a), Cell::Cgroup(b)) => a.cmp(b),
+            (Cell::FrameFlags(a), Cell::FrameFlags(b)) | (Cell::FrameLetters(a), Cell::FrameLetters(b)) => a.cmp(b),
+            (Cell::Class(a), Cell::Class(b)) => a.cmp(b),
             (a, b) => a.number().cmp(&b.number()),
         }
     }
@@ -114,8 +162,10 @@ impl Cell<'_> {
     /// The number it shows; `None` for text and for what is not known.
     pub fn number(&self) -> Option<i128> {
         match self {
-            Cell::Address(n) | Cell::Number(n) | Cell::Id(n) | Cell::Pages(n) | Cell::Bytes(n) => Some(i128::from(*n)),
-            Cell::Change(n) => Some(i128::from(*n)),
+            Cell::Address(n) | Cell::Number(n) | Cell::Id(n) | Cell::Pages(n) | Cell::Bytes(n) | Cell::Pfn(Pfn(n)) => {
+                Some(i128::from(*n))
+            }
+            Cell::Change(n) | Cell::SizeChange(n) => Some(i128::from(*n)),
             _ => None,
         }
     }
@@ -139,13 +189,13 @@ fn words(codes: &str) -> String {
     crate::analysis::frames::flag_names(codes).collect::<Vec<_>>().join(" ")
 }
 
-/// Appends a number in hexadecimal, at least eight digits, as `maps` does.
-fn hex(number: u64, out: &mut Vec<u8>) {
+/// Appends a number in hexadecimal with at least so many digits (16 at most).
+fn hex(number: u64, least: usize, out: &mut Vec<u8>) {
     let mut digits = [0; 16];
     for (place, digit) in digits.iter_mut().rev().enumerate() {
         *digit = b"0123456789abcdef"[(number >> (4 * place) & 0xf) as usize];
     }
-    let wanted = ((64 - number.leading_zeros()).div_ceil(4) as usize).max(8);
+    let wanted = ((64 - number.leading_zeros()).div_ceil(4) as usize).max(least);
     out.extend_from_slice(&digits[16 - wanted..]);
 }
 
@@ -213,7 +263,7 @@ mod tests {
     #[test]
     fn addresses_are_written_as_maps_does() {
         for (address, shown) in [(0x40_0000, "00400000"), (0x7f16_6880_0000, "7f1668800000"), (0, "00000000")] {
-            assert_eq!(super::super::size::text(|out| hex(address, out)), shown);
+            assert_eq!(super::super::size::text(|out| hex(address, 8, out)), shown);
         }
     }
 }

@@ -57,6 +57,31 @@ pub fn write<R: Sync>(
     }
 }
 
+/// A table whose rows come a part at a time: columns are as wide as the rows so far took, and headings come once.
+#[derive(Debug, Default)]
+pub struct Stream {
+    widths: Vec<usize>,
+}
+
+impl Stream {
+    /// Writes the next rows.
+    pub fn write<R: Sync>(
+        &mut self,
+        out: &mut dyn Write,
+        columns: &[&Column<R>],
+        rows: &[R],
+        layout: &Layout,
+    ) -> io::Result<()> {
+        let mut summaries = summaries(columns, rows, layout);
+        summaries.iter_mut().zip(&self.widths).for_each(|(summary, width)| summary.width = summary.width.max(*width));
+        let layout = Layout { headings: layout.headings && self.widths.is_empty(), ..*layout };
+        let grid = Grid::new(columns, &summaries, None, &layout);
+        grid.write(out, rows, None)?;
+        self.widths = grid.widths;
+        Ok(())
+    }
+}
+
 /// What is known of a column when all of its cells have been looked at.
 #[derive(Clone, Copy)]
 struct Summary<'r> {
@@ -114,6 +139,8 @@ struct Grid<'c, R> {
     widths: Vec<usize>,
     /// What stands in each column for none, blanks and all: more than half of the cells of a long table.
     none: Vec<Vec<u8>>,
+    /// What is left of a terminal's line for the last column.
+    room: Option<usize>,
     layout: Layout,
 }
 
@@ -131,7 +158,9 @@ impl<'c, R: Sync> Grid<'c, R> {
             *width = heading.max(total).max(*width);
         }
         let none = widths.iter().map(|width| format!("{NONE:>width$}{:GAP$}", "").into_bytes()).collect();
-        Self { columns, widths, none, layout: *layout }
+        let others: usize = widths.iter().rev().skip(1).map(|width| width + GAP).sum();
+        let room = layout.width.map(|width| width.saturating_sub(others).max(LEAST_LAST));
+        Self { columns, widths, none, room, layout: *layout }
     }
 
     fn write(&self, out: &mut dyn Write, rows: &[R], total: Option<&[Cell<'_>]>) -> io::Result<()> {
@@ -173,6 +202,13 @@ impl<'c, R: Sync> Grid<'c, R> {
             }
             let start = text.len();
             cell.write(&self.layout.scale, text);
+            if let (Some(room), false) = (self.room, right || number + 1 < self.columns.len())
+                && width_of(&text[start..]) > room
+            {
+                let cut = cut(&String::from_utf8_lossy(&text[start..]), room);
+                text.truncate(start);
+                text.extend_from_slice(cut.as_bytes());
+            }
             let end = text.len();
             let padding = width - width_of(&text[start..]);
             text.resize(end + padding + GAP, b' ');
@@ -207,10 +243,10 @@ fn summaries<'r, R>(columns: &[&Column<R>], rows: &'r [R], layout: &Layout) -> V
                         largest = Some((number, cell));
                     }
                 }
-                // A long table has the same size in most rows.
-                Growth::Size(size) if last == Some(size) => {}
-                Growth::Size(size) => {
-                    last = Some(size);
+                // A long table has the same in most rows.
+                Growth::By(number) if last == Some(number) => {}
+                Growth::By(number) => {
+                    last = Some(number);
                     widest = widest.max(width(&cell));
                 }
                 Growth::AtMost(bytes) if bytes <= widest => {}
@@ -269,7 +305,7 @@ fn write_comfortably<R>(
     let others: usize = (0..last).map(|column| widest(column) + GAP).sum();
     if !columns[last].right {
         let room = width.saturating_sub(others).max(LEAST_LAST);
-        lines.iter_mut().for_each(|line| line[last] = elided(&line[last], room));
+        lines.iter_mut().for_each(|line| line[last] = cut(&line[last], room));
     }
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -284,6 +320,12 @@ fn write_comfortably<R>(
         writeln!(out, "{}", emphasis.map_or_else(|| line.to_owned(), |e| layout.palette.paint(e, line)))?;
     }
     Ok(())
+}
+
+/// Text that fits into `width` columns: the end of a path tells more than its beginning; of a list of words it is the other
+/// way round.
+fn cut(text: &str, width: usize) -> String {
+    if text.contains('/') { elided(text, width) } else { clipped(text, width) }
 }
 
 /// Text that fits into `width` columns: the beginning is cut off, since the end of a path tells more.

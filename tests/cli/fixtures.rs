@@ -8,7 +8,6 @@ mod round_trip;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -17,6 +16,7 @@ use snapbox::{Assert, Data};
 use crate::support::json::{name_bytes, number, number_or_zero, row_at, rows};
 use crate::support::run::{Finished, finish, pmem};
 use crate::support::text::assert_no_control;
+use crate::support::tree::fixtures;
 
 /// The numbers of a ledger, in this order.
 const LEDGER: [&str; 10] = [
@@ -58,12 +58,14 @@ const TREES: &[(&str, [u64; 10])] = &[
     ("6.18/sparse", [277, 0, 0, 277, 277, 277, 0, 0, 0, 0]),
     ("6.18/swapped", [818, 511, 0, 307, 307, 307, 12, 4, 5, 0]),
     ("6.18/user", [1937, 555, 0, 1382, 1382, 1382, 0, 4, 0, 0]),
+    ("arm64-16k/scene", [2186, 1, 128, 2057, 2057, 2057, 2, 1, 0, 0]),
+    ("arm64-4k/scene", [538, 1, 16, 521, 521, 521, 2, 1, 0, 0]),
     ("arm64-64k/scene", [107, 11, 32, 64, 44, 64, 0, 0, 0, 0]),
+    ("x86-64-la57/scene", [262_667, 1, 262_144, 522, 522, 522, 2, 1, 0, 0]),
 ];
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
-}
+/// The trees of several processes, which the tests of other commands are over.
+const SEVERAL_PROCESSES: [&str; 3] = ["6.1/machine", "6.12/machine", "6.18/forks"];
 
 /// `pmem frames` on a tree.
 fn frames(tree: &str, arguments: &[&str]) -> Finished {
@@ -122,7 +124,11 @@ fn every_ledger_is_what_is_known_of_the_process() {
 
 /// What smaps counts in a mapping is what is present in it, without zero pages.
 fn assert_row_is_as_in_smaps(tree: &str, row: &Value) {
-    let page = if tree.starts_with("arm64-64k") { 65536 } else { 4096 };
+    let page = match tree {
+        "arm64-64k/scene" => 65536,
+        "arm64-16k/scene" => 16384,
+        _ => 4096,
+    };
     let in_smaps = ["Rss_bytes", "Private_Hugetlb_bytes", "Shared_Hugetlb_bytes"].map(|key| number(&row["smaps"][key]));
     let present = number_or_zero(&row["present_pages"]);
     assert_eq!(present - number_or_zero(&row["zero_pages"]), in_smaps.iter().sum::<u64>() / page, "{tree}: {row}");
@@ -278,7 +284,8 @@ fn no_tree_is_forgotten_or_tells_of_the_machine_it_was_made_on() {
             }
         }
     }
-    assert_eq!(found, TREES.iter().map(|(tree, _)| (*tree).to_owned()).collect());
+    let known = TREES.iter().map(|(tree, _)| *tree).chain(SEVERAL_PROCESSES);
+    assert_eq!(found, known.map(str::to_owned).collect());
     assert!(bytes < 1_500_000, "fixtures take {bytes} bytes");
 }
 

@@ -36,7 +36,9 @@ fn the_completions_are_up_to_date() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in ["frames", "doctor", "capture"] {
+    let commands =
+        ["frames", "pages", "page", "rmap", "translate", "phys", "lru", "buddy", "file", "decode", "doctor", "capture"];
+    for command in commands {
         let long = pmem([command, "--help"]).with_status(0);
         assert!(long.text().contains("Examples:"), "{command} --help has no examples");
         let short = pmem([command, "-h"]).with_status(0);

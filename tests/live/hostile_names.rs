@@ -6,7 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::json::{hex_address, name_bytes, row_at, rows, unhex};
+use crate::support::frames::{frame_at, visible};
+use crate::support::json::{hex_address, name_bytes, number, row_at, rows, unhex};
 use crate::support::kernel;
 use crate::support::run::{Finished, pmem, workload};
 use crate::support::scene::Scene;
@@ -98,6 +99,32 @@ fn tables_and_csv_show_every_name_escaped_on_its_line() {
     clean(&["frames", "--summary", "-o", "+command", &scene.target(), &scene.target()]);
     clean(&["frames", "--summary", "--format", "csv", &scene.target()]);
     clean(&["frames", "--summary", "--format", "jsonl", &scene.target()]);
+}
+
+#[test]
+fn who_maps_a_frame_has_every_name_whole_and_tables_escape_it() {
+    if !visible("who_maps_a_frame_has_every_name_whole_and_tables_escape_it") {
+        return;
+    }
+    let (scene, _directory) = scene();
+    let pid = u64::from(scene.pid());
+    for file in files(&scene) {
+        let address = hex_address(&file["address"]);
+        let pfn = frame_at(pid, address).to_string();
+        let frames = clean(&["rmap", "--json", &pfn]).json()["data"]["frames"].take();
+        let mapper = &frames[0]["mappers"][0];
+        assert_eq!((number(&mapper["pid"]), hex_address(&mapper["address"])), (pid, address), "{frames}");
+        assert_eq!(name_bytes(mapper, "name"), expected(file), "{}: {mapper}", file["what"]);
+        assert_eq!(name_bytes(mapper, "comm"), unhex(&scene.report["comm_hex"]), "{mapper}");
+        for format in ["table", "jsonl", "csv"] {
+            clean(&["rmap", "--format", format, &pfn]);
+        }
+    }
+    let pages = clean(&["pages", "--json", &scene.target()]).json();
+    assert_eq!(name_bytes(&pages["data"], "comm"), unhex(&scene.report["comm_hex"]));
+    for format in ["table", "jsonl", "csv"] {
+        clean(&["pages", "--format", format, &scene.target()]);
+    }
 }
 
 #[test]

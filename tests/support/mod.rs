@@ -1,11 +1,14 @@
 //! What the tests share: running pmem, processes with known memory, and the kernel's own numbers.
 
+pub(crate) mod counters;
+pub(crate) mod frames;
 pub(crate) mod json;
 pub(crate) mod kernel;
 pub(crate) mod ordinary;
 pub(crate) mod run;
 pub(crate) mod scene;
 pub(crate) mod text;
+pub(crate) mod tree;
 pub(crate) mod watch;
 
 use std::io::Write;

@@ -39,6 +39,9 @@ impl Scene {
         if scene.report["moves"] != true {
             let child = scene.report["child"]["pid"].as_u64();
             [Some(u64::from(scene.pid())), child].into_iter().flatten().for_each(wait_until_asleep);
+            ["children", "mappers"].iter().flat_map(|list| scene.report[list].as_array()).flatten().for_each(|child| {
+                wait_until_asleep(number(&child["pid"]));
+            });
         }
         scene
     }

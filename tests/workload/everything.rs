@@ -1,20 +1,17 @@
 //! `everything`: a little of every kind of memory, and a child that shares some of it.
 
 use std::fs::File;
-use std::io::{Read, Write, pipe};
+use std::io::Write;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, kill};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
-use nix::sys::wait::waitpid;
-use nix::unistd::pause;
-use pmem::kernel::memory::{Mapping, in_child, sysv};
+use pmem::kernel::memory::{Mapping, sysv};
 use serde_json::json;
 
-use super::place::{PAGE, Places, is_present, read_pages, setting, smaps_pages, write_pages};
+use super::children::Children;
+use super::place::{PAGE, Places, READ_WRITE, THP, is_present, read_pages, setting, smaps_pages, write_pages};
 use super::report::{Made, Thing, say, wait_for_the_end};
 
 /// Pages written, and how many of them the child writes again.
@@ -27,8 +24,6 @@ const FILE_WRITTEN: usize = 8;
 const SWAP_PAGES: usize = 64;
 const GUARDED: std::ops::Range<usize> = 16..24;
 const MADV_GUARD_INSTALL: i32 = 102;
-
-const THP: &str = "/sys/kernel/mm/transparent_hugepage";
 
 pub(crate) fn run(with_hugetlb: bool) -> Result<()> {
     let mut scene = Scene { places: Places::new(), kept: Vec::new(), things: Vec::new() };
@@ -47,17 +42,8 @@ pub(crate) fn run(with_hugetlb: bool) -> Result<()> {
     }
 
     // Last, so that the child has a copy of all of it.
-    let (mut written, write) = pipe()?;
-    let child = in_child(|| {
-        let _ = set_pdeathsig(Signal::SIGKILL);
-        write_pages(&cow, 0..CHILD_WRITES);
-        if (&write).write_all(&[1]).is_ok() {
-            pause();
-        }
-        0
-    })?;
-    drop(write);
-    written.read_exact(&mut [0]).context("the child failed")?;
+    let mut children = Children::default();
+    let child = children.start(|| write_pages(&cow, 0..CHILD_WRITES)).context("the child failed")?;
     // What the child has written is now a frame each for child and parent; the rest they share.
     let cow_made =
         |what| Made { exclusive: Some(CHILD_WRITES as u64), ..Made::new(what, &cow, "anon").present(WRITTEN) };
@@ -65,13 +51,11 @@ pub(crate) fn run(with_hugetlb: bool) -> Result<()> {
     say(&json!({
         "pid": std::process::id(),
         "mappings": scene.things,
-        "child": { "pid": child.as_raw(), "mappings": [cow_made("written by a parent, some again")] },
+        "child": { "pid": child, "mappings": [cow_made("written by a parent, some again")] },
     }))?;
 
     wait_for_the_end()?;
-    kill(child, Signal::SIGKILL)?;
-    waitpid(child, None)?;
-    Ok(())
+    children.end()
 }
 
 struct Scene {
@@ -178,7 +162,7 @@ impl Scene {
     }
 
     fn huge_page(&mut self) -> Result<()> {
-        let (mapping, pages) = self.advised()?;
+        let (mapping, pages) = self.places.huge(1)?;
         mapping.write(0, 1);
         ensure!(smaps_pages(&mapping, "AnonHugePages")? == pages, "the kernel had no huge page to give");
         let made = Made::new("huge page", &mapping, "anon").present(pages);
@@ -188,22 +172,12 @@ impl Scene {
 
     fn huge_zero_page(&mut self) -> Result<()> {
         ensure!(setting(&format!("{THP}/use_zero_page")) == "1", "the huge zero page is off");
-        let (mapping, pages) = self.advised()?;
+        let (mapping, pages) = self.places.huge(1)?;
         mapping.read(0);
         ensure!(is_present(&mapping, pages - 1)?, "the kernel gave a small zero page");
         let made = Made::new("huge zero page", &mapping, "anon").present(pages);
         self.keep(Made { huge: pages as u64, zero: pages as u64, ..made }, mapping);
         Ok(())
-    }
-
-    /// Memory for exactly one transparent huge page, and its size in pages.
-    fn advised(&mut self) -> Result<(Mapping, usize)> {
-        let enabled = setting(&format!("{THP}/enabled"));
-        ensure!(!enabled.is_empty() && !enabled.contains("[never]"), "transparent huge pages are off");
-        let bytes: usize = setting(&format!("{THP}/hpage_pmd_size")).parse()?;
-        let mapping = self.places.anonymous(bytes / *PAGE, MapFlags::MAP_PRIVATE)?;
-        mapping.advise(0, bytes, MmapAdvise::MADV_HUGEPAGE)?;
-        Ok((mapping, bytes / *PAGE))
     }
 
     fn hugetlb(&mut self, what: &'static str, flags: MapFlags) -> Result<()> {
@@ -223,5 +197,3 @@ impl Scene {
         Ok(())
     }
 }
-
-const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);

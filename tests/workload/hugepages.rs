@@ -4,6 +4,8 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::Result;
 use nix::fcntl::{Flock, FlockArg};
@@ -19,7 +21,7 @@ pub(crate) fn run(more: u64) -> Result<()> {
         Err(error) => return say_skipped(&format!("{SETTING}: {error}")),
     };
     // Two that change it at a time would put back what the other had changed.
-    let Ok(mut file) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
+    let Some(mut file) = locked(file) else {
         return say_skipped("another test is changing the number of hugetlb pages");
     };
     let before = number(&mut file)?;
@@ -30,6 +32,18 @@ pub(crate) fn run(more: u64) -> Result<()> {
     };
     set(&mut file, before)?;
     told
+}
+
+/// The file when nobody else changes it; `None` where that takes longer than any test does.
+fn locked(mut file: File) -> Option<Flock<File>> {
+    for _ in 0..1000 {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => return Some(locked),
+            Err((unlocked, _)) => file = unlocked,
+        }
+        sleep(Duration::from_millis(20));
+    }
+    None
 }
 
 fn number(file: &mut File) -> Result<u64> {

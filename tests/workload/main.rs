@@ -8,13 +8,17 @@
 
 #![allow(missing_docs)]
 
+mod children;
+mod classes;
 mod everything;
 mod hugepages;
+mod ksm;
 mod many;
 mod moving;
 mod names;
 mod place;
 mod report;
+mod shared;
 mod zombie;
 
 use anyhow::{Context, Result, bail};
@@ -25,8 +29,8 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let scene = arguments.next().context("which scene?")?;
     let argument = arguments.next();
-    // The one scene that has something to put back must live to do so.
-    if scene != "hugepages" {
+    // The scenes that have something to put back must live to do so.
+    if scene != "hugepages" && scene != "ksm" {
         set_pdeathsig(Signal::SIGKILL)?;
     }
     let number = || -> Result<u64> {
@@ -35,6 +39,11 @@ fn main() -> Result<()> {
     };
     match scene.to_str() {
         Some("everything") => everything::run(argument.is_some_and(|word| word == "with-hugetlb")),
+        Some("classes") => classes::run(),
+        Some("forks") => shared::forks(argument.is_some_and(|word| word == "huge")),
+        Some("same") => shared::same(number()?),
+        Some("clone") => shared::cloned(),
+        Some("ksm") => ksm::run(),
         Some("vmas") => many::vmas(number()?),
         Some("sparse") => many::sparse(),
         Some("names") => names::run(argument.as_ref().context("this scene needs a directory")?.as_ref()),

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
 use nix::unistd::{SysconfVar, sysconf};
 use pmem::kernel::memory::Mapping;
@@ -12,6 +12,12 @@ use pmem::kernel::memory::Mapping;
 /// The size of a base page.
 pub(crate) static PAGE: LazyLock<usize> =
     LazyLock::new(|| sysconf(SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |bytes| bytes as usize));
+
+/// Where the settings of transparent huge pages are.
+pub(crate) const THP: &str = "/sys/kernel/mm/transparent_hugepage";
+
+/// For reading and writing.
+pub(crate) const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
 /// Far from where the kernel puts mappings by itself, so that none of ours merges with one of the C library.
 pub(crate) const FAR: usize = 0x2000_0000_0000;
@@ -29,10 +35,19 @@ impl Places {
     pub(crate) fn anonymous(&mut self, pages: usize, flags: MapFlags) -> Result<Mapping> {
         let address = self.0;
         self.0 += 1 << 30;
-        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let mapping = Mapping::anonymous(pages * *PAGE, protection, flags, Some(address))?;
+        let mapping = Mapping::anonymous(pages * *PAGE, READ_WRITE, flags, Some(address))?;
         small_pages(&mapping);
         Ok(mapping)
+    }
+
+    /// Private memory for exactly `count` transparent huge pages, none of which it has yet, and its size in pages.
+    pub(crate) fn huge(&mut self, count: usize) -> Result<(Mapping, usize)> {
+        let enabled = setting(&format!("{THP}/enabled"));
+        ensure!(!enabled.is_empty() && !enabled.contains("[never]"), "transparent huge pages are off");
+        let bytes = count * setting(&format!("{THP}/hpage_pmd_size")).parse::<usize>()?;
+        let mapping = self.anonymous(bytes / *PAGE, MapFlags::MAP_PRIVATE)?;
+        mapping.advise(0, bytes, MmapAdvise::MADV_HUGEPAGE)?;
+        Ok((mapping, bytes / *PAGE))
     }
 }
 

@@ -1,0 +1,49 @@
+//! pmem beside the tools that its users have today, on the same memory, in one run.
+//!
+//! `cargo bench --bench peers` makes processes of known shapes, runs every command on them in turn, so that what else the
+//! machine does hits all alike, and prints medians and what they come to against the targets. Needs root. `PAGE_TYPES=PATH`
+//! names a page-types to compare with; without one those rows are left out, and said to be. `ROUNDS=N` sets how often (21).
+//! `cargo bench --bench peers -- SECTION…` runs some sections only: frames, phys, pages, rmap.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::panic)]
+#![allow(unreachable_pub, reason = "a program of several files has no other public items")]
+
+mod frames;
+mod physical;
+mod race;
+mod scan_all;
+mod scene;
+
+use race::Bench;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["scene", name] => scene::scene(name),
+        ["once", ref command @ ..] => race::once(command),
+        ["scan-all", pfn] => scan_all::scan_all(pfn.parse().unwrap()),
+        ref sections => compare(sections),
+    }
+}
+
+fn compare(sections: &[&str]) {
+    assert!(nix::unistd::geteuid().is_root(), "the frames of other processes, and all of memory, are for root only");
+    let load = || std::fs::read_to_string("/proc/loadavg").unwrap().split(' ').take(2).collect::<Vec<_>>().join(", ");
+    let before = load();
+    let mut bench = Bench::new();
+    for (name, section) in [
+        ("frames", frames::frames as fn(&mut Bench)),
+        ("phys", physical::phys),
+        ("pages", physical::pages),
+        ("rmap", physical::rmap),
+    ] {
+        if sections.is_empty() || sections.contains(&name) {
+            section(&mut bench);
+        }
+    }
+    bench.write_targets();
+    println!(
+        "\nLoad of the machine over one and five minutes: {before} before the first round, {} after the last.",
+        load()
+    );
+}

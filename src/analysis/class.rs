@@ -1,0 +1,211 @@
+//! What a frame is: the one classifier, which every command uses.
+
+use serde::Serialize;
+
+use crate::kernel::physical::Memory;
+use crate::model::frame_flags::{
+    ANON, BUDDY, COMPOUND_HEAD, COMPOUND_TAIL, HUGE, KSM, LRU, MMAP, NOPAGE, OFFLINE, PGTABLE, RESERVED, SLAB,
+    SWAPBACKED, SWAPCACHE, UPTODATE, ZERO_PAGE,
+};
+
+/// What a frame is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// No memory at this frame number.
+    Hole,
+    /// Free, in a block of the buddy allocator.
+    Free,
+    /// Logically offline: given back to the hypervisor, or in a memory block that is.
+    Offline,
+    /// Of the slab allocator.
+    Slab,
+    /// A page table.
+    PageTable,
+    /// A hugetlb page, in use or in its pool.
+    Hugetlb,
+    /// The shared zero page, small or huge.
+    ZeroPage,
+    /// Reserved: the kernel's own image and tables, firmware.
+    Reserved,
+    /// Anonymous memory of processes.
+    Anon,
+    /// Anonymous memory that KSM merged.
+    Ksm,
+    /// tmpfs, shared anonymous memory, memfd and SysV segments.
+    Shmem,
+    /// The page cache of files, and what drivers and io_uring map.
+    File,
+    /// A compound page with no flag that says whose: a driver's, or a large kmalloc.
+    OtherCompound,
+    /// Memory with no flag that says what for: kernel text and data, vmalloc, free pages on the lists of processors, and
+    /// what is not initialised yet. Never free as far as the kernel tells.
+    Unclassified,
+}
+
+impl Class {
+    /// All of them, in the order they are tried.
+    pub const ALL: [Self; 14] = [
+        Self::Hole,
+        Self::Free,
+        Self::Offline,
+        Self::Slab,
+        Self::PageTable,
+        Self::Hugetlb,
+        Self::ZeroPage,
+        Self::Reserved,
+        Self::Anon,
+        Self::Ksm,
+        Self::Shmem,
+        Self::File,
+        Self::OtherCompound,
+        Self::Unclassified,
+    ];
+
+    /// Its name, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hole => "hole",
+            Self::Free => "free",
+            Self::Offline => "offline",
+            Self::Slab => "slab",
+            Self::PageTable => "page_table",
+            Self::Hugetlb => "hugetlb",
+            Self::ZeroPage => "zero_page",
+            Self::Reserved => "reserved",
+            Self::Anon => "anon",
+            Self::Ksm => "ksm",
+            Self::Shmem => "shmem",
+            Self::File => "file",
+            Self::OtherCompound => "other_compound",
+            Self::Unclassified => "unclassified",
+        }
+    }
+
+    /// The class of a frame without flags at a place like this, where that is not [`Unclassified`](Self::Unclassified).
+    /// (Of a hole that the kernel does not report, the word is 0.)
+    pub fn of_absent(memory: Memory) -> Option<Self> {
+        match memory {
+            Memory::Hole => Some(Self::Hole),
+            Memory::Offline => Some(Self::Offline),
+            Memory::Ram | Memory::Unknown => None,
+        }
+    }
+
+    /// Its name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::PageTable => "page tables",
+            Self::ZeroPage => "zero page",
+            Self::Anon => "anonymous",
+            Self::Ksm => "KSM",
+            Self::Shmem => "shared memory",
+            Self::OtherCompound => "other compound",
+            other => other.name(),
+        }
+    }
+}
+
+/// Tells the class of a frame from its flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classifier {
+    /// Whether the KSM flag says what it should (it does not on Linux 6.10 to 7.0: [`ksm_flag_wrong`]).
+    ///
+    /// [`ksm_flag_wrong`]: crate::kernel::features::Features::ksm_flag_wrong
+    pub ksm_flag_right: bool,
+}
+
+impl Classifier {
+    /// A word of kpageflags without the flag that this kernel sets on every anonymous frame, if it does.
+    pub fn believed(self, flags: u64) -> u64 {
+        if self.ksm_flag_right { flags } else { flags & !KSM }
+    }
+
+    /// The class of a frame with this word of kpageflags, which is no tail of a compound page, or whose kernel gives tails
+    /// the flags of their head (since Linux 6.10). Of what else is a tail, ask with the word of its head.
+    ///
+    /// The first match wins. What has a type of its own (free, slab, page table, …) is tried before what is anonymous or
+    /// mapped: on those frames the bits ANON and KSM are left-overs of other fields, and so they are on frames that no
+    /// LRU list, page table or swap cache has. A hole that the kernel does not report is not told here: its word is 0.
+    pub fn class(self, flags: u64) -> Class {
+        const FIRST: [(u64, Class); 8] = [
+            (NOPAGE, Class::Hole),
+            (BUDDY, Class::Free),
+            (OFFLINE, Class::Offline),
+            (SLAB, Class::Slab),
+            (PGTABLE, Class::PageTable),
+            (HUGE, Class::Hugetlb),
+            (ZERO_PAGE, Class::ZeroPage),
+            (RESERVED, Class::Reserved),
+        ];
+        if flags == 0 {
+            return Class::Unclassified;
+        }
+        if let Some((_, class)) = FIRST.iter().find(|(bit, _)| flags & bit != 0) {
+            return *class;
+        }
+        let is = |bits| flags & bits != 0;
+        if is(ANON) && is(MMAP | LRU | SWAPCACHE | SWAPBACKED) {
+            return if self.believed(flags) & KSM != 0 { Class::Ksm } else { Class::Anon };
+        }
+        match () {
+            // Read ahead from swap, and mapped by nobody yet; of shared memory too, which the flags do not tell.
+            () if is(SWAPCACHE) => Class::Anon,
+            () if is(SWAPBACKED) => Class::Shmem,
+            () if is(LRU | MMAP | UPTODATE) => Class::File,
+            () if is(COMPOUND_HEAD | COMPOUND_TAIL) => Class::OtherCompound,
+            () => Class::Unclassified,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: Classifier = Classifier { ksm_flag_right: true };
+    const WRONG: Classifier = Classifier { ksm_flag_right: false };
+
+    #[test]
+    fn words_seen_on_linux_6_18_are_what_they_are() {
+        let anon = ANON | MMAP | SWAPBACKED | UPTODATE;
+        for (flags, class) in [
+            (0, Class::Unclassified),
+            (NOPAGE, Class::Hole),
+            (BUDDY | UPTODATE, Class::Free),
+            (SLAB | ANON | KSM, Class::Slab),
+            (SLAB | COMPOUND_TAIL | ANON, Class::Slab),
+            (PGTABLE | ANON, Class::PageTable),
+            (HUGE | COMPOUND_HEAD | MMAP | UPTODATE, Class::Hugetlb),
+            (ZERO_PAGE | RESERVED, Class::ZeroPage),
+            (ZERO_PAGE | 1 << 22 | COMPOUND_TAIL, Class::ZeroPage),
+            (RESERVED | MMAP, Class::Reserved),
+            (anon, Class::Anon),
+            (anon & !SWAPBACKED, Class::Anon),
+            (anon | KSM, Class::Ksm),
+            (SWAPCACHE | SWAPBACKED | LRU, Class::Anon),
+            (SWAPBACKED | LRU, Class::Shmem),
+            (MMAP, Class::File),
+            (LRU | UPTODATE, Class::File),
+            (ANON, Class::Unclassified),
+            (ANON | COMPOUND_HEAD, Class::OtherCompound),
+            (COMPOUND_TAIL, Class::OtherCompound),
+            (OFFLINE, Class::Offline),
+        ] {
+            assert_eq!(RIGHT.class(flags), class, "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn a_ksm_flag_that_is_wrong_is_not_believed() {
+        assert_eq!(WRONG.class(ANON | KSM | MMAP), Class::Anon);
+        assert_eq!((WRONG.believed(ANON | KSM), RIGHT.believed(ANON | KSM)), (ANON, ANON | KSM));
+    }
+
+    #[test]
+    fn names_are_those_of_json() {
+        for class in Class::ALL {
+            assert_eq!(serde_json::to_value(class).unwrap(), class.name());
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Who maps a frame: every process's page tables, asked once for any number of frames.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::{available_parallelism, scope};
+
+use serde::Serialize;
+
+use super::address_space::seen_through;
+use super::class::Class;
+use super::frame_set::FrameSet;
+use super::page::FrameTeller;
+use crate::error::{Error, Result};
+use crate::kernel::features::Features;
+use crate::kernel::populated::populated;
+use crate::kernel::process::{Process, pids};
+use crate::kernel::root::Root;
+use crate::kernel::same_memory::{in_pid_namespace, shared_address_spaces, sharing_is_told};
+use crate::kernel::words::WINDOW;
+use crate::model::pagemap::Entry;
+use crate::model::vma::{Perm, Vma};
+use crate::name::{Name, as_comm, as_name};
+use crate::unit::{Pfn, VirtAddr};
+
+/// Who maps one frame.
+#[derive(Clone, Debug, Serialize)]
+pub struct FrameMappers {
+    /// The frame.
+    pub pfn: Pfn,
+    /// What it is used for; `None` behind the end of memory.
+    pub class: Option<Class>,
+    /// By how many page-table entries the kernel says it is mapped, when all processes had been asked.
+    pub mapcount: Option<u64>,
+    /// How many were found. Processes that share an address space have them once.
+    pub found: u64,
+    /// Whether these are all: as many as the kernel says, before and after.
+    pub complete: bool,
+    /// Why they are not, or may not be.
+    pub why: Option<String>,
+    /// Them, by process and address.
+    pub mappers: Vec<Mapper>,
+    /// More that were found and are not listed, since one process has more than can be.
+    pub not_listed: u64,
+}
+
+/// A page-table entry that maps a frame.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mapper {
+    /// The process.
+    pub pid: u32,
+    /// Its name.
+    #[serde(flatten, serialize_with = "as_comm")]
+    pub comm: Name,
+    /// The address of the page.
+    pub address: VirtAddr,
+    /// The permissions of the mapping around it; `None` where that went away meanwhile.
+    pub perm: Option<Perm>,
+    /// The name of the mapping.
+    #[serde(flatten, serialize_with = "as_name")]
+    pub name: Name,
+    /// The process with which this one shares its address space, and with it this entry: it is counted there.
+    pub shares_with: Option<u32>,
+}
+
+/// How far all processes could be asked.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Asked {
+    /// Processes whose page tables were read.
+    pub processes: u64,
+    /// Processes that could not be read, and why.
+    pub unreadable: Vec<Unreadable>,
+    /// Processes that ended or called exec while they were read.
+    pub ended: u64,
+    /// Whether pmem sees the processes of one PID namespace only, and not the machine's.
+    pub in_pid_namespace: bool,
+    /// Whether the kernel tells which processes share an address space (CONFIG_KCMP). Where not, each counts for itself.
+    pub sharing_told: bool,
+    /// Whether these are the processes of a recorded tree, which need not be all that there were.
+    #[serde(skip)]
+    pub of_a_tree: bool,
+}
+
+/// A process that could not be read.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unreadable {
+    /// The process.
+    pub pid: u32,
+    /// What the system said.
+    pub why: String,
+}
+
+/// A page of a process whose frame was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Hit {
+    pfn: u64,
+    pid: u32,
+    index: u64,
+}
+
+/// What it takes to ask.
+#[derive(Debug)]
+pub struct Search<'r> {
+    /// The machine.
+    pub root: &'r Root,
+    /// What its kernel shows.
+    pub features: &'r Features,
+    /// Tells mapcounts.
+    pub teller: &'r FrameTeller,
+}
+
+/// The pages of one process that are listed at most: one can map the zero page, or a page that KSM merged, any number of
+/// times.
+const MOST_LISTED: usize = 100_000;
+
+/// Threads at most.
+const MOST_THREADS: usize = 8;
+
+impl Search<'_> {
+    /// Finds who maps these frames, in one pass over all processes. `progress` is told how many of how many were asked.
+    ///
+    /// # Errors
+    /// What reading the frame files says. A process that cannot be read is no error: it is told.
+    pub fn mappers(&self, pfns: &[Pfn], progress: impl FnMut(usize, usize)) -> Result<(Vec<FrameMappers>, Asked)> {
+        let mut wanted = pfns.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let before = self.mapcounts(&wanted)?;
+        let set: FrameSet = wanted.iter().copied().collect();
+        let ask = |pid: u32, process: &Process| {
+            let (mut hits, mut not_listed) = (Vec::new(), HashMap::<u64, u64>::new());
+            self.each_frame(process, |pfn, index| {
+                if set.contains(pfn) && hits.len() < MOST_LISTED {
+                    hits.push(Hit { pfn: pfn.0, pid, index });
+                } else if set.contains(pfn) {
+                    *not_listed.entry(pfn.0).or_default() += 1;
+                }
+            })?;
+            Ok((self.mappers_of(process, &hits), not_listed))
+        };
+        let (parts, asked) = self.ask_all(ask, progress)?;
+        let after = self.mapcounts(&wanted)?;
+        let pids: BTreeSet<u32> = parts.iter().flat_map(|(mappers, _)| mappers).map(|(_, mapper)| mapper.pid).collect();
+        let shared = shared_address_spaces(self.root, pids.into_iter());
+        let mut not_listed: HashMap<u64, u64> = HashMap::new();
+        let mut by_frame: HashMap<u64, Vec<Mapper>> = HashMap::new();
+        for (mappers, more) in parts {
+            more.into_iter().for_each(|(pfn, count)| *not_listed.entry(pfn).or_default() += count);
+            for (pfn, mut mapper) in mappers {
+                mapper.shares_with = shared.get(&mapper.pid).copied();
+                by_frame.entry(pfn).or_default().push(mapper);
+            }
+        }
+        let mut frames = Vec::new();
+        for ((pfn, before), after) in wanted.into_iter().zip(before).zip(after) {
+            let mut mappers = by_frame.remove(&pfn.0).unwrap_or_default();
+            mappers.sort_unstable_by_key(|mapper| (mapper.pid, mapper.address));
+            let more = not_listed.get(&pfn.0).copied().unwrap_or(0);
+            frames.push(self.frame(pfn, (before, after), mappers, more, &asked)?);
+        }
+        // In the order they were asked for, each once.
+        let mut places: HashMap<Pfn, FrameMappers> = frames.into_iter().map(|frame| (frame.pfn, frame)).collect();
+        Ok((pfns.iter().filter_map(|pfn| places.remove(pfn)).collect(), asked))
+    }
+
+    /// Asks all processes with `ask`, on several threads.
+    pub(super) fn ask_all<T: Send>(
+        &self,
+        ask: impl Fn(u32, &Process) -> Result<T> + Sync,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<(Vec<T>, Asked)> {
+        let pids = pids(self.root)?;
+        let next = AtomicUsize::new(0);
+        let asked = Mutex::new(Asked {
+            in_pid_namespace: in_pid_namespace(self.root),
+            sharing_told: sharing_is_told(self.root),
+            of_a_tree: self.root.is_recorded(),
+            ..Asked::default()
+        });
+        let note =
+            |note: &dyn Fn(&mut Asked)| note(&mut asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let work = |progress: &mut dyn FnMut(usize, usize)| {
+            let mut results = Vec::new();
+            loop {
+                let place = next.fetch_add(1, Relaxed);
+                let Some(&pid) = pids.get(place) else { return results };
+                progress(place, pids.len());
+                let done = Process::open(self.root, pid).and_then(|process| match seen_through(&process)? {
+                    Ok(thread) => ask(pid, &thread.unwrap_or(process)).map(Some),
+                    Err(_) => Ok(None),
+                });
+                match done {
+                    Ok(None) => {}
+                    Ok(Some(result)) => {
+                        note(&|asked| asked.processes += 1);
+                        results.push(result);
+                    }
+                    Err(error) if error.is_gone() && !self.root.is_recorded() => note(&|asked| asked.ended += 1),
+                    Err(error) => {
+                        note(&|asked| asked.unreadable.push(Unreadable { pid, why: error.to_string() }));
+                    }
+                }
+            }
+        };
+        let threads = available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
+        let results = scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(&mut |_, _| ()))).collect();
+            let mut results = work(&mut progress);
+            for other in others {
+                results.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            results
+        });
+        let mut asked = asked.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        asked.unreadable.sort_unstable_by_key(|process| process.pid);
+        Ok((results, asked))
+    }
+
+    /// Calls `each` with every frame that a process maps, and the index of the page.
+    pub(super) fn each_frame(&self, process: &Process, mut each: impl FnMut(Pfn, u64)) -> Result<()> {
+        let pagemap = process.pagemap()?;
+        let whole = VirtAddr(0)..VirtAddr(self.features.user_end);
+        let mut words = vec![0; WINDOW];
+        let page_size = self.root.page_size();
+        populated(process, &pagemap, self.features, page_size, &whole, true, |mut range| {
+            while !range.is_empty() {
+                let want = (range.end - range.start).min(WINDOW as u64) as usize;
+                let got = pagemap.read(range.start, &mut words[..want])?;
+                if got == 0 {
+                    return Err(Error::Gone { path: process.path("pagemap") });
+                }
+                for (&word, index) in words[..got].iter().zip(range.start..) {
+                    if let Some(pfn) = Entry(word).pfn() {
+                        each(pfn, index);
+                    }
+                }
+                range.start += got as u64;
+            }
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    /// What there is to say of a process's pages: the mapping each is in.
+    fn mappers_of(&self, process: &Process, hits: &[Hit]) -> Vec<(u64, Mapper)> {
+        if hits.is_empty() {
+            return Vec::new();
+        }
+        let mut vmas: Vec<Vma> = Vec::new();
+        // A process that has ended since leaves its entries without names.
+        let maps = process.open_file("maps").ok();
+        if let Some(maps) = &maps {
+            let _ = process.vmas(maps, |vma| vmas.push(vma));
+        }
+        // Of a process whose first thread has ended, the name is its own and not that of the thread it is seen through.
+        let pid = hits.first().map_or(process.pid(), |hit| hit.pid);
+        let own = if pid == process.pid() { None } else { Process::open(self.root, pid).ok() };
+        let comm = own.as_ref().unwrap_or(process).comm().unwrap_or_default();
+        let mapper = |hit: &Hit| {
+            let address = VirtAddr(self.root.page_size().bytes_of(hit.index));
+            let place = vmas.partition_point(|vma| vma.range.end <= address);
+            let vma = vmas.get(place).filter(|vma| vma.range.contains(&address));
+            let name = vma.map_or_else(Name::default, |vma| self.name(process, vma, maps.as_ref()));
+            let (pid, perm) = (hit.pid, vma.map(|vma| vma.perm));
+            (hit.pfn, Mapper { pid, comm: comm.clone(), address, perm, name, shares_with: None })
+        };
+        hits.iter().map(mapper).collect()
+    }
+
+    /// The name of a mapping as it is, where `maps` shows what may be an escaped newline.
+    fn name(&self, process: &Process, vma: &Vma, maps: Option<&File>) -> Name {
+        let exact = maps.filter(|_| vma.has_doubtful_name());
+        let exact = exact.and_then(|maps| process.exact_name(vma, maps, self.features).ok());
+        exact.unwrap_or_else(|| vma.name.clone())
+    }
+
+    /// The mapcounts of frames, which must ascend; `None` behind the end of memory.
+    fn mapcounts(&self, pfns: &[Pfn]) -> Result<Vec<Option<u64>>> {
+        let mut counts = vec![None; pfns.len()];
+        let exist: Vec<(usize, u64)> = pfns
+            .iter()
+            .enumerate()
+            .filter(|(_, pfn)| self.teller.physical.may_exist(**pfn))
+            .map(|(at, pfn)| (at, pfn.0))
+            .collect();
+        let numbers: Vec<u64> = exist.iter().map(|(_, pfn)| *pfn).collect();
+        self.teller.files.counts.gather(numbers.into_iter(), |place, word| counts[exist[place].0] = word)?;
+        Ok(counts)
+    }
+
+    fn frame(
+        &self,
+        pfn: Pfn,
+        (before, after): (Option<u64>, Option<u64>),
+        mappers: Vec<Mapper>,
+        not_listed: u64,
+        asked: &Asked,
+    ) -> Result<FrameMappers> {
+        let class = self.teller.class_of(pfn)?;
+        let listed = mappers.iter().filter(|mapper| mapper.shares_with.is_none()).count() as u64;
+        let found = listed + not_listed;
+        let complete = after.is_some() && before == after && after == Some(found) && class != Some(Class::ZeroPage);
+        let after = after.filter(|_| class != Some(Class::ZeroPage));
+        let why = match (complete, self.teller.exists(pfn)) {
+            (true, _) => None,
+            (_, None) => Some("this tree has not recorded the frame".to_owned()),
+            _ => Some(why(class, before, after, found, asked)),
+        };
+        Ok(FrameMappers { pfn, class, mapcount: after, found, complete, why, mappers, not_listed })
+    }
+}
+
+/// Why the mappers that were found are not known to be all.
+fn why(class: Option<Class>, before: Option<u64>, after: Option<u64>, found: u64, asked: &Asked) -> String {
+    if class == Some(Class::ZeroPage) {
+        return "the kernel does not count who maps the zero page".to_owned();
+    }
+    let (Some(before), Some(after)) = (before, after) else {
+        return "there is no such frame: it is behind the end of memory".to_owned();
+    };
+    if before != after {
+        return format!("the mapcount moved from {before} to {after} meanwhile");
+    }
+    let mut reasons = Vec::new();
+    let processes = |n: usize| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
+    if found < after {
+        if !asked.unreadable.is_empty() {
+            let pids: Vec<String> = asked.unreadable.iter().take(5).map(|process| process.pid.to_string()).collect();
+            let more = if asked.unreadable.len() > pids.len() { " …" } else { "" };
+            let unreadable = processes(asked.unreadable.len());
+            reasons.push(format!("{unreadable} could not be read ({}{more})", pids.join(" ")));
+        }
+        if asked.in_pid_namespace {
+            reasons.push("processes of other PID namespaces are out of sight".to_owned());
+        }
+        if asked.ended > 0 {
+            reasons.push(format!("{} ended meanwhile", processes(asked.ended as usize)));
+        }
+        if reasons.is_empty() {
+            reasons.push(match asked.of_a_tree {
+                true => "the others are not in this tree, or are no processes".to_owned(),
+                false => "the others are no processes, or the count is of all of its folio".to_owned(),
+            });
+        }
+        format!("{} not found: {}", after - found, reasons.join("; "))
+    } else {
+        let why = match asked.sharing_told {
+            true => "the kernel's count is of all of its folio (without CONFIG_PAGE_MAPCOUNT), or it moved meanwhile",
+            false => "processes may share an address space, which is not told here",
+        };
+        format!("{} more than the kernel counts: {why}", found - after)
+    }
+}

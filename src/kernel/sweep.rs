@@ -1,0 +1,104 @@
+//! Sweeping over a machine's frames: kpageflags in windows, spread over the processors.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::{available_parallelism, scope};
+
+use super::words::Words;
+use crate::error::Result;
+
+/// Frames of one window. Windows are aligned to their size, so that no folio is cut but hugetlb pages of more than 128 MiB
+/// (with pages of 4 KiB): the largest a buddy allocator hands out has 8,192 pages.
+pub const WINDOW: u64 = 32 * 1024;
+
+/// Threads at most: the kernel's part of the work scales with processors until memory is what it waits for.
+const MOST_THREADS: usize = 8;
+
+/// Reads the words of frames `0..end`, or to the end of the file where that comes first, and hands each window to `each`
+/// with its first frame and what that thread has gathered so far, which `new` begins. `progress` is told how many frames
+/// were read, now and then.
+///
+/// Returns the frame behind the last that was there, and what each thread gathered.
+///
+/// # Errors
+/// What reading says, and what `each` says: the first of them ends the sweep.
+pub fn sweep<T: Send>(
+    words: &Words,
+    end: u64,
+    new: impl Fn() -> T + Sync,
+    each: impl Fn(&mut T, u64, &[u64]) -> Result<()> + Sync,
+    mut progress: impl FnMut(u64),
+) -> Result<(u64, Vec<T>)> {
+    let (next, end) = (AtomicU64::new(0), AtomicU64::new(end));
+    let work = |progress: &mut dyn FnMut(u64)| -> Result<T> {
+        let mut gathered = new();
+        let mut window = vec![0; WINDOW as usize];
+        loop {
+            let first = next.fetch_add(WINDOW, Relaxed);
+            let wanted = end.load(Relaxed).saturating_sub(first).min(WINDOW) as usize;
+            if wanted == 0 {
+                return Ok(gathered);
+            }
+            // Whoever fails takes the rest of the work from the others.
+            let stop_at = |place: u64| end.fetch_min(place, Relaxed);
+            let got = words.read(first, &mut window[..wanted]).inspect_err(|_| {
+                stop_at(0);
+            })?;
+            if got < wanted {
+                stop_at(first + got as u64);
+            }
+            each(&mut gathered, first, &window[..got]).inspect_err(|_| {
+                stop_at(0);
+            })?;
+            progress(first + got as u64);
+        }
+    };
+    let threads = available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+    let gathered = scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(&mut |_| ()))).collect();
+        let own = work(&mut progress);
+        let others =
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        std::iter::once(own).chain(others).collect::<Result<Vec<T>>>()
+    })?;
+    Ok((end.into_inner(), gathered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::kernel::dir::Dir;
+
+    /// A recorded file of `count` words, each its own number.
+    fn words(count: u64) -> (tempfile::TempDir, Words) {
+        let top = tempfile::tempdir().unwrap();
+        std::fs::write(top.path().join("words"), format!("pmem-words 1 holes=zero\n0 {count:x} 0 1\n")).unwrap();
+        let words = Words::open(&Dir::confined(top.path()).unwrap(), "words", true).unwrap();
+        (top, words)
+    }
+
+    #[test]
+    fn every_frame_is_seen_once() {
+        for count in [1, WINDOW - 1, WINDOW, 10 * WINDOW + 7] {
+            let (_top, words) = words(count);
+            let add = |sum: &mut u64, first: u64, window: &[u64]| {
+                assert!(window.iter().zip(first..).all(|(word, frame)| *word == frame));
+                *sum += window.iter().sum::<u64>();
+                Ok(())
+            };
+            let (end, sums) = sweep(&words, count, || 0, add, |_| ()).unwrap();
+            assert_eq!((end, sums.iter().sum::<u64>()), (count, count * (count - 1) / 2));
+        }
+    }
+
+    #[test]
+    fn a_failure_ends_it() {
+        let (_top, words) = words(100 * WINDOW);
+        let fail = |_: &mut (), first, _: &[u64]| match first {
+            0 => Err(Error::Unsupported { what: "no".to_owned() }),
+            _ => Ok(()),
+        };
+        assert!(sweep(&words, 100 * WINDOW, || (), fail, |_| ()).is_err());
+    }
+}

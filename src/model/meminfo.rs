@@ -1,0 +1,89 @@
+//! `/proc/meminfo`: the machine's own account of its memory. (fs/proc/meminfo.c)
+
+/// The file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meminfo(Vec<(String, Value)>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
+    Bytes(u64),
+    Count(u64),
+}
+
+impl Meminfo {
+    /// Parses the file. Lines of another form are passed over, and a number of kB too large for bytes with them: what a
+    /// kernel does not say is not known anyway.
+    pub fn parse(text: &[u8]) -> Self {
+        Self(text.split(|&b| b == b'\n').filter_map(|line| parse_line(std::str::from_utf8(line).ok()?)).collect())
+    }
+
+    /// A size, in bytes; `None` where this kernel does not say, or where it is no size (`HugePages_*`).
+    pub fn bytes(&self, key: &str) -> Option<u64> {
+        match self.value(key)? {
+            Value::Bytes(bytes) => Some(bytes),
+            Value::Count(_) => None,
+        }
+    }
+
+    /// A number of things (`HugePages_*`: huge pages); `None` where this kernel does not say, or where it is a size.
+    pub fn count(&self, key: &str) -> Option<u64> {
+        match self.value(key)? {
+            Value::Bytes(_) => None,
+            Value::Count(count) => Some(count),
+        }
+    }
+
+    fn value(&self, key: &str) -> Option<Value> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
+    }
+}
+
+fn parse_line(line: &str) -> Option<(String, Value)> {
+    let (key, value) = line.split_once(':')?;
+    let value = value.trim();
+    let value = match value.strip_suffix(" kB") {
+        Some(kib) => Value::Bytes(kib.parse::<u64>().ok()?.checked_mul(1024)?),
+        None => Value::Count(value.parse().ok()?),
+    };
+    Some((key.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sizes_are_in_bytes_and_counts_are_counts() {
+        let text = b"MemTotal:       24684084 kB\nActive(anon):       1540 kB\nVmallocTotal:   34359738367 kB\n\
+                     HugePages_Total:       3\nHugepagesize:       2048 kB\nAnonPages:         15652 kB\n";
+        let meminfo = Meminfo::parse(text);
+        assert_eq!(meminfo.bytes("AnonPages"), Some(15652 << 10));
+        assert_eq!(meminfo.bytes("Active(anon)"), Some(1540 << 10));
+        assert_eq!(meminfo.bytes("VmallocTotal"), Some(34_359_738_367 << 10));
+        assert_eq!((meminfo.count("HugePages_Total"), meminfo.bytes("HugePages_Total")), (Some(3), None));
+        assert_eq!((meminfo.bytes("Hugepagesize"), meminfo.count("Hugepagesize")), (Some(2 << 20), None));
+        assert_eq!(meminfo.bytes("Anon"), None);
+    }
+
+    #[test]
+    fn a_recorded_machine_is_read() {
+        let meminfo = Meminfo::parse(include_bytes!("../../fixtures/6.12/kinds/proc/meminfo"));
+        assert_eq!(meminfo.bytes("Hugepagesize"), Some(2 << 20));
+        assert!(meminfo.bytes("MemFree") < meminfo.bytes("MemTotal"));
+        assert!(meminfo.count("HugePages_Free").is_some());
+    }
+
+    #[test]
+    fn lines_of_another_form_are_passed_over() {
+        let meminfo = Meminfo::parse(b"A 1 kB\nB: x kB\nC: 18446744073709551615 kB\nD: 1 MB\n\xff: 1 kB\n: \nE:\t7 kB");
+        assert_eq!(meminfo, Meminfo(vec![("E".to_owned(), Value::Bytes(7 << 10))]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_value(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            Meminfo::parse(&text);
+        }
+    }
+}

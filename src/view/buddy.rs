@@ -1,0 +1,428 @@
+//! How `pmem buddy` looks: the answer in words, then zones, free blocks by order, migrate types, and what blocks huge pages.
+
+use std::io::{self, Write};
+
+use super::record::{Cell, Column};
+use super::size::{Unit, grouped_string, human_string};
+use super::style::Emphasis;
+use super::table::{self, Layout, wrapped};
+use crate::analysis::buddy::{Buddy, MigrateType, Standing, ZoneReport};
+use crate::analysis::class::Class;
+use crate::analysis::huge_blocks::{Blocker, HugeBlocks};
+
+/// The columns of zones, those by order last.
+pub fn columns(orders: usize) -> Vec<Column<ZoneReport>> {
+    let pages = |name: &str, heading: &str, help: &str, field: fn(&ZoneReport) -> Option<u64>| {
+        Column::number(name, heading, help, move |zone: &ZoneReport| field(zone).map_or(Cell::Unknown, Cell::Pages))
+    };
+    let blocks = |name: &str, heading: &str, help: &str, field: fn(&HugeBlocks) -> u64| {
+        let help = format!("blocks of the size of a huge page: {help}");
+        Column::number(name, heading, &help, move |zone: &ZoneReport| {
+            zone.huge_blocks.as_ref().map_or(Cell::Unknown, |blocks| Cell::Number(field(blocks)))
+        })
+    };
+    let mut columns = vec![
+        Column::number("node", "NODE", "the node", |zone: &ZoneReport| Cell::Id(u64::from(zone.node))),
+        Column::text("zone", "ZONE", "the zone", |zone: &ZoneReport| Cell::Text(&zone.zone)),
+        Column::summed("free", "FREE", "pages in free blocks", |zone: &ZoneReport| Cell::Pages(zone.free_pages)),
+        Column::summed("size", "SIZE", "the same as a size", |zone: &ZoneReport| Cell::Bytes(zone.free_bytes)),
+        Column::summed(
+            "change",
+            "CHANGE",
+            "change of the free pages since the last round (-d)",
+            |zone: &ZoneReport| zone.free_change_pages.map_or(Cell::Unknown, Cell::Change),
+        ),
+        Column::summed("per_cpu", "PER-CPU", "free pages on the lists of processors", |zone: &ZoneReport| {
+            Cell::Pages(zone.per_cpu_pages)
+        }),
+        pages("min", "MIN", "watermark: only emergencies allocate below it", |z| Some(z.watermarks.min_pages)),
+        pages("low", "LOW", "watermark: kswapd is woken below it", |z| Some(z.watermarks.low_pages)),
+        pages("high", "HIGH", "watermark: kswapd sleeps above it", |z| Some(z.watermarks.high_pages)),
+        pages("promo", "PROMO", "watermark for promotion from slower memory", |z| z.watermarks.promo_pages),
+        pages("boost", "BOOST", "what the watermarks are raised by for now", |z| z.watermarks.boost_pages),
+        Column::text("stands", "STANDS", "where the free pages stand among the watermarks", |zone: &ZoneReport| {
+            Cell::Text(standing(zone.watermarks.standing))
+        }),
+        pages("spanned", "SPANNED", "pages from the first to the last, holes included", |z| Some(z.spanned_pages)),
+        pages("present", "PRESENT", "pages that exist", |z| Some(z.present_pages)),
+        pages("managed", "MANAGED", "pages that the buddy allocator was given", |z| Some(z.managed_pages)),
+        Column::number("free_huge", "FREE HUGE", "huge pages that the free blocks make", |zone: &ZoneReport| {
+            Cell::Number(zone.free_huge_pages)
+        }),
+        blocks("huge", "HUGE", "huge pages already", |b| b.huge),
+        blocks("movable", "MOVABLE", "held by movable frames only", |b| b.movable),
+        blocks("locked", "LOCKED", "held by locked or unevictable frames too", |b| b.locked),
+        blocks("unmovable", "UNMOVABLE", "held by a frame that cannot be moved", |b| b.unmovable),
+        blocks("unclassified", "UNCLEAR", "held by frames that no flag tells, and none of the above", |b| {
+            b.unclassified
+        }),
+        blocks("unflagged", "NO FLAG", "without a flag on any frame", |b| b.unflagged),
+        blocks("compactable", "COMPACTABLE", "what compaction can empty at most", |b| b.by_compaction),
+    ];
+    for order in 0..orders {
+        let (name, heading) = (format!("blocks{order}"), format!("BLOCKS {order}"));
+        let help = format!("free blocks of order {order}");
+        columns.push(Column::number(&name, &heading, &help, move |zone: &ZoneReport| {
+            zone.free_blocks.get(order).map_or(Cell::Unknown, |&blocks| Cell::Number(blocks))
+        }));
+    }
+    for order in 0..orders {
+        let (name, heading) = (format!("unusable{order}"), format!("UNUS% {order}"));
+        let help = format!("share of the free memory that cannot serve order {order}, in %");
+        columns.push(Column::number(&name, &heading, &help, move |zone: &ZoneReport| {
+            let index = zone.unusable_index.as_ref().and_then(|index| index.get(order));
+            index.map_or(Cell::Unknown, |share| Cell::Number((share * 100.0).round() as u64))
+        }));
+    }
+    columns
+}
+
+/// The columns of zones that only frame flags tell.
+pub const OF_BLOCKS: [&str; 7] = ["huge", "movable", "locked", "unmovable", "unclassified", "unflagged", "compactable"];
+
+/// The columns of zones that are shown unless others are asked for: such that 80 columns suffice.
+pub fn default_columns(width: Option<usize>, rounds: bool) -> Vec<&'static str> {
+    let wide = width.is_none_or(|width| width >= 110);
+    let mut names = vec!["node", "zone", "free"];
+    names.extend(wide.then_some("size"));
+    names.extend(rounds.then_some("change"));
+    names.extend(["per_cpu", "min", "low"]);
+    names.extend((wide || !rounds).then_some("high"));
+    names.extend(wide.then_some("boost"));
+    names.push("stands");
+    names
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::AboveHigh => "above high",
+        Standing::AboveLow => "above low",
+        Standing::AboveMin => "BELOW LOW",
+        Standing::AtMin => "BELOW MIN",
+    }
+}
+
+/// The whole report; `columns` are those of the zones.
+pub fn write(out: &mut dyn Write, report: &Buddy, columns: &[&Column<ZoneReport>], layout: &Layout) -> io::Result<()> {
+    for line in answer(report) {
+        for line in wrapped(&line, layout.width.unwrap_or(80), 0).lines() {
+            writeln!(out, "{}", layout.palette.paint(Emphasis::Accent, line))?;
+        }
+    }
+    writeln!(out)?;
+    write_zones(out, report, columns, layout)?;
+    write_orders(out, report, layout)?;
+    if let Some(types) = &report.migrate_types {
+        write_types(out, types, layout)?;
+    }
+    if let Some(total) = &report.huge_blocks {
+        write_blocks(out, report, total, layout)?;
+    }
+    Ok(())
+}
+
+/// The table of zones.
+pub fn write_zones(
+    out: &mut dyn Write,
+    report: &Buddy,
+    columns: &[&Column<ZoneReport>],
+    layout: &Layout,
+) -> io::Result<()> {
+    let total = (report.zones.len() > 1).then_some("total");
+    table::write(out, columns, &report.zones, total, layout)?;
+    if matches!(layout.scale.unit, Unit::Human | Unit::Pages) {
+        let line = format!("counts are pages of {}", size(layout.scale.page_size.bytes()));
+        writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))?;
+    }
+    Ok(())
+}
+
+/// The answer in words.
+fn answer(report: &Buddy) -> Vec<String> {
+    let sum =
+        |field: fn(&ZoneReport) -> u64| report.zones.iter().fold(0u64, |sum, zone| sum.saturating_add(field(zone)));
+    let page = report.huge_page_bytes >> report.huge_page_order;
+    let per_cpu = human_string(sum(|zone| zone.per_cpu_pages).saturating_mul(page));
+    let mut lines = vec![format!(
+        "{} free, and {per_cpu} more on the lists of processors",
+        human_string(sum(|zone| zone.free_bytes))
+    )];
+    // More than moves meanwhile, and than processors' lists have.
+    if let Some(bytes) = report.not_in_blocks_bytes.filter(|bytes| *bytes >= 1 << 30) {
+        let bytes = human_string(bytes);
+        lines
+            .push(format!("{bytes} more are free by MemFree and in no block yet: this kernel initialises memory late"));
+    }
+    let huge = size(report.huge_page_bytes);
+    let Some(blocks) = &report.huge_blocks else {
+        lines.push(format!("{huge} pages: {} free now", grouped_string(sum(|zone| zone.free_huge_pages))));
+        return lines;
+    };
+    let mut line = format!(
+        "{huge} pages: {} free now, up to {} more by compaction",
+        grouped_string(blocks.free),
+        grouped_string(blocks.by_compaction)
+    );
+    if blocks.by_compaction < blocks.movable {
+        let movable = grouped_string(blocks.movable);
+        line += &format!(" ({movable} blocks have only movable frames, but there is no more room to move them to)");
+    }
+    line += &format!(", {} blocked by unmovable frames", grouped_string(blocks.unmovable));
+    let main = blocks.blockers.iter().filter(|blocker| blocker.blocks > 0).take(3);
+    let main: Vec<_> = main.map(|b| format!("{} {}", blocker_title(b), grouped_string(b.blocks))).collect();
+    if !main.is_empty() {
+        line += &format!(" ({})", main.join(", "));
+    }
+    if blocks.unclassified > 0 {
+        line += &format!(
+            ", and {} by {} frames that no flag tells: free pages on the lists of processors, or the kernel's own",
+            grouped_string(blocks.unclassified),
+            grouped_string(blocks.unclassified_frames)
+        );
+    }
+    lines.push(line);
+    lines
+}
+
+/// A size that is a power of two, without decimals.
+fn size(bytes: u64) -> String {
+    human_string(bytes).replacen(".0 ", " ", 1)
+}
+
+fn blocker_title(blocker: &Blocker) -> &'static str {
+    match blocker.class {
+        Class::File => "mapped by drivers",
+        class => class.title(),
+    }
+}
+
+/// One order: the free blocks of each zone, and how much of its free memory cannot serve it.
+struct OrderRow {
+    order: u64,
+    size: String,
+    zones: Vec<(Option<u64>, String)>,
+}
+
+/// Free blocks by order: orders downwards and zones side by side, as many as there is room for.
+fn write_orders(out: &mut dyn Write, report: &Buddy, layout: &Layout) -> io::Result<()> {
+    const ORDER_AND_SIZE: usize = 5 + 2 + 8;
+    const UNUSABLE: &str = "UNUS%";
+    let nodes = report.zones.iter().any(|zone| zone.node != report.zones[0].node);
+    let label = |zone: &ZoneReport| if nodes { format!("N{} {}", zone.node, zone.zone) } else { zone.zone.clone() };
+    let room_for = |zone: &ZoneReport| {
+        let widest = zone.free_blocks.iter().map(|&blocks| grouped_string(blocks).len()).max().unwrap_or(0);
+        2 + widest.max(label(zone).len()) + 2 + UNUSABLE.len()
+    };
+    let mut rest = &report.zones[..];
+    while !rest.is_empty() {
+        let mut used = ORDER_AND_SIZE;
+        let fits = rest.iter().take_while(|zone| {
+            used += room_for(zone);
+            used <= layout.width.unwrap_or(80)
+        });
+        let (zones, others) = rest.split_at(fits.count().max(1));
+        rest = others;
+        let mut columns = vec![
+            Column::number("", "ORDER", "", |row: &OrderRow| Cell::Id(row.order)),
+            Column::number("", "SIZE", "", |row: &OrderRow| Cell::Text(&row.size)),
+        ];
+        for (place, zone) in zones.iter().enumerate() {
+            columns.push(Column::number("", &label(zone), "", move |row: &OrderRow| {
+                row.zones[place].0.map_or(Cell::Unknown, Cell::Number)
+            }));
+            columns.push(Column::number("", UNUSABLE, "", move |row: &OrderRow| Cell::Text(&row.zones[place].1)));
+        }
+        writeln!(out)?;
+        table::write(out, &columns.iter().collect::<Vec<_>>(), &order_rows(report, zones), None, layout)?;
+    }
+    let line = "free blocks by order; UNUS%: how much of the free memory is in blocks too small";
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, line))
+}
+
+fn order_rows(report: &Buddy, zones: &[ZoneReport]) -> Vec<OrderRow> {
+    let page = report.huge_page_bytes >> report.huge_page_order;
+    let orders = zones.iter().map(|zone| zone.free_blocks.len()).max().unwrap_or(0);
+    let row = |order: usize| {
+        let bytes = 1u64.checked_shl(order as u32).and_then(|pages| pages.checked_mul(page));
+        let cells = |zone: &ZoneReport| {
+            let share = zone.unusable_index.as_ref().and_then(|index| index.get(order));
+            (zone.free_blocks.get(order).copied(), share.map_or_else(|| "-".to_owned(), |&share| percent(share)))
+        };
+        OrderRow {
+            order: order as u64,
+            size: bytes.map_or_else(|| "-".to_owned(), size),
+            zones: zones.iter().map(cells).collect(),
+        }
+    };
+    (0..orders).map(row).collect()
+}
+
+/// A share in whole percent that says neither none nor all where it is not.
+fn percent(share: f64) -> String {
+    match (share * 100.0).round() as u64 {
+        _ if share <= 0.0 => super::record::NONE.to_owned(),
+        0 => "<1".to_owned(),
+        100 if share < 1.0 => ">99".to_owned(),
+        percent => percent.to_string(),
+    }
+}
+
+fn write_types(out: &mut dyn Write, types: &[MigrateType], layout: &Layout) -> io::Result<()> {
+    let columns = [
+        Column::number("", "NODE", "", |row: &&MigrateType| Cell::Id(u64::from(row.node))),
+        Column::text("", "ZONE", "", |row: &&MigrateType| Cell::Text(&row.zone)),
+        Column::text("", "MIGRATE TYPE", "", |row: &&MigrateType| Cell::Text(&row.migrate_type)),
+        Column::number("", "FREE", "", |row: &&MigrateType| Cell::Pages(row.free_pages)),
+        Column::number("", "PAGE BLOCKS", "", |row: &&MigrateType| row.page_blocks.map_or(Cell::Unknown, Cell::Number)),
+    ];
+    let some = |row: &&MigrateType| row.free_pages > 0 || row.page_blocks != Some(0);
+    let rows: Vec<_> = types.iter().filter(some).collect();
+    writeln!(out)?;
+    table::write(out, &columns.iter().collect::<Vec<_>>(), &rows, None, layout)
+}
+
+fn write_blocks(out: &mut dyn Write, report: &Buddy, total: &HugeBlocks, layout: &Layout) -> io::Result<()> {
+    type Row<'r> = (String, &'r str, &'r HugeBlocks);
+    let number = |heading: &str, field: fn(&HugeBlocks) -> u64| {
+        Column::number("", heading, "", move |row: &Row<'_>| Cell::Number(field(row.2)))
+    };
+    let columns = [
+        Column::number("", "NODE", "", |row: &Row<'_>| Cell::Text(&row.0)),
+        Column::text("", "ZONE", "", |row: &Row<'_>| Cell::Text(row.1)),
+        number("FREE", |b| b.free),
+        number("HUGE", |b| b.huge),
+        number("MOVABLE", |b| b.movable),
+        number("LOCKED", |b| b.locked),
+        number("UNMOVABLE", |b| b.unmovable),
+        number("UNCLEAR", |b| b.unclassified),
+        number("NO FLAG", |b| b.unflagged),
+    ];
+    let rows = report.zones.iter();
+    let mut rows: Vec<Row<'_>> =
+        rows.filter_map(|zone| Some((zone.node.to_string(), zone.zone.as_str(), zone.huge_blocks.as_ref()?))).collect();
+    if rows.len() > 1 {
+        rows.push((String::new(), "total", total));
+    }
+    writeln!(out)?;
+    table::write(out, &columns.iter().collect::<Vec<_>>(), &rows, None, layout)?;
+    if !total.blockers.is_empty() {
+        let columns = [
+            Column::text("", "BLOCKED BY", "", |row: &Blocker| Cell::Text(blocker_title(row))),
+            Column::number("", "BLOCKS", "", |row: &Blocker| Cell::Number(row.blocks)),
+            Column::number("", "FRAMES", "", |row: &Blocker| Cell::Number(row.frames)),
+        ];
+        writeln!(out)?;
+        table::write(out, &columns.iter().collect::<Vec<_>>(), &total.blockers, None, layout)?;
+    }
+    let line = format!(
+        "blocks of {}; movable is what flags tell: a pinned page looks the same; unclear: held by frames without a flag, as \
+         free pages on the lists of processors are; no flag: no frame has one: kernel text, a driver's, not initialised{}",
+        size(report.huge_page_bytes),
+        if total.locked > 0 { "; locked: moved only where vm.compact_unevictable_allowed is 1" } else { "" }
+    );
+    for line in wrapped(&line, layout.width.unwrap_or(80), 0).lines() {
+        writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, line))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::buddy::Watermarks;
+    use crate::unit::PageSize;
+    use crate::view::size::Scale;
+    use crate::view::style::Palette;
+
+    #[test]
+    fn eighty_columns_suffice_for_a_large_machine() {
+        let page_size = PageSize::new(4096).unwrap();
+        let scale = Scale { unit: Unit::Human, page_size };
+        let layout = Layout { scale, width: Some(80), headings: true, palette: Palette::default() };
+        let report = large_machine();
+        let columns = columns(11);
+        let default = default_columns(layout.width, true);
+        let shown: Vec<_> = columns.iter().filter(|column| default.contains(&column.name.as_str())).collect();
+        let mut out = Vec::new();
+        write(&mut out, &report, &shown, &layout).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+        }
+        // Side by side as many as fit, and none is lost.
+        for node in 0..4 {
+            let blocks = format!("N{node} Normal");
+            assert_eq!(text.matches(&blocks).count(), 1, "{blocks}: {text}");
+        }
+        assert!(text.contains("slab 12,345, page tables 1"), "{text}");
+        assert!(!text.contains("reserved 0"), "what is the main one nowhere is not told: {text}");
+    }
+
+    /// Four nodes of 1 TiB, fragmented.
+    fn large_machine() -> Buddy {
+        let blocker = |class, blocks| Blocker { class, blocks, frames: 123_456_789 };
+        let huge_blocks = HugeBlocks {
+            blocks: 524_288,
+            free: 412_345,
+            huge: 123_456,
+            movable: 123_456,
+            locked: 12_345,
+            unmovable: 12_346,
+            unclassified: 1_234,
+            unclassified_frames: 1_234_567,
+            unflagged: 1_234,
+            by_compaction: 1_234,
+            blockers: vec![blocker(Class::Slab, 12_345), blocker(Class::PageTable, 1), blocker(Class::Reserved, 0)],
+            ..HugeBlocks::default()
+        };
+        let watermarks = Watermarks {
+            free_pages: 201_234_567,
+            min_pages: 16_896,
+            low_pages: 285_331,
+            high_pages: 553_766,
+            promo_pages: None,
+            boost_pages: None,
+            standing: Standing::AboveHigh,
+        };
+        let zone = |node| ZoneReport {
+            node,
+            zone: "Normal".to_owned(),
+            free_blocks: (1..12).map(|order| 12_345_678 / (order * order)).collect(),
+            free_pages: 201_234_567,
+            free_bytes: 201_234_567 << 12,
+            free_change_pages: Some(-12_345),
+            unusable_index: Some((0..11).map(|order| f64::from(order) / 10.5).collect()),
+            free_huge_pages: 123_456,
+            per_cpu_pages: 1_234_567,
+            watermarks,
+            spanned_pages: 1 << 28,
+            present_pages: 1 << 28,
+            managed_pages: 1 << 28,
+            huge_blocks: Some(huge_blocks.clone()),
+        };
+        let migrate_type = MigrateType {
+            node: 3,
+            zone: "Normal".to_owned(),
+            migrate_type: "Reclaimable".to_owned(),
+            free_blocks: Vec::new(),
+            free_pages: 201_234_567,
+            at_least: true,
+            page_blocks: Some(524_288),
+        };
+        Buddy {
+            not_in_blocks_bytes: None,
+            huge_page_order: 9,
+            huge_page_bytes: 2 << 20,
+            zones: (0..4).map(zone).collect(),
+            migrate_types: Some(vec![migrate_type]),
+            huge_blocks: Some(huge_blocks.clone()),
+        }
+    }
+
+    #[test]
+    fn a_share_is_neither_none_nor_all_where_it_is_not() {
+        for (share, shown) in [(0.0, "·"), (0.001, "<1"), (0.374, "37"), (0.9999, ">99"), (1.0, "100")] {
+            assert_eq!(percent(share), shown);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! How `pmem lru` looks: the four states by class, what is on no list, and the kernel's counters.
+
+use std::io::{self, Write};
+
+use super::record::{Cell, Column};
+use super::style::Emphasis;
+use super::table::{self, Layout};
+use crate::analysis::class::Class;
+use crate::analysis::lru::{CLASSES, ClassFrames, ListCheck, Report, State};
+
+/// The columns of states, for programs.
+pub const DEFAULT: &[&str] = &["active", "referenced", "class", "frames"];
+
+/// All of them.
+pub fn columns() -> Vec<Column<State>> {
+    let word = |yes: bool| Cell::Text(if yes { "yes" } else { "no" });
+    vec![
+        Column::text("active", "ACTIVE", "On the active list", move |row: &State| word(row.active)),
+        Column::text("referenced", "REFERENCED", "Marked as referenced", move |row: &State| word(row.referenced)),
+        Column::text("class", "CLASS", "anon, shmem or file", |row: &State| Cell::Text(row.class.name())),
+        Column::summed("frames", "FRAMES", "How many frames", |row: &State| Cell::Pages(row.frames)),
+    ]
+}
+
+/// A line of the table for people: a state, and its frames by class.
+struct Line {
+    what: &'static str,
+    means: &'static str,
+    frames: [u64; 3],
+}
+
+/// Writes the report for people.
+pub fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    let state = |active: bool, referenced: bool, what, means| {
+        let of = |class: Class| {
+            let row =
+                report.states.iter().find(|row| (row.active, row.referenced, row.class) == (active, referenced, class));
+            row.map_or(0, |row| row.frames)
+        };
+        Line { what, means, frames: CLASSES.map(of) }
+    };
+    let of = |rows: &[ClassFrames], what, means| {
+        let frames = CLASSES.map(|class| rows.iter().find(|row| row.class == class).map_or(0, |row| row.frames));
+        Line { what, means, frames }
+    };
+    let lines = [
+        state(true, true, "active, referenced", "used again: stays"),
+        state(true, false, "active", "next to be made inactive"),
+        state(false, true, "inactive, referenced", "one more use makes it active"),
+        state(false, false, "inactive", "next to be reclaimed"),
+        of(&report.unevictable, "unevictable", "mlock, ramfs, secretmem"),
+        of(&report.not_on_lru, "on no list", "not yet, isolated, or of a driver"),
+    ];
+    let columns = [
+        Column::text("state", "STATE", "", |line: &Line| Cell::Text(line.what)),
+        Column::summed("anon", "ANON", "", |line: &Line| Cell::Pages(line.frames[0])),
+        Column::summed("shmem", "SHMEM", "", |line: &Line| Cell::Pages(line.frames[1])),
+        Column::summed("file", "FILE", "", |line: &Line| Cell::Pages(line.frames[2])),
+        Column::text("means", "", "", |line: &Line| Cell::Text(line.means)),
+    ];
+    table::write(out, &columns.iter().collect::<Vec<_>>(), &lines, Some("total"), layout)?;
+    if report.checks.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", layout.palette.paint(Emphasis::Heading, "Beside the kernel's own counters"))?;
+    let columns = [
+        Column::text("name", "LIST", "", |check: &ListCheck| Cell::Text(check.name)),
+        Column::number("ours", "FRAMES SAY", "", |check: &ListCheck| Cell::Bytes(check.ours_bytes)),
+        Column::number("kernel", "MEMINFO", "", |check: &ListCheck| Cell::Bytes(check.kernel_bytes)),
+        Column::number("difference", "OURS LESS ITS", "", |check: &ListCheck| Cell::SizeChange(check.difference_bytes)),
+        Column::number("moved", "MOVED MEANWHILE", "", |check: &ListCheck| Cell::Bytes(check.moved_bytes)),
+    ];
+    table::write(out, &columns.iter().collect::<Vec<_>>(), &report.checks, None, layout)?;
+    if report.checks.iter().any(|check| check.difference_bytes.unsigned_abs() > check.moved_bytes) {
+        let text = "a counter moves when a processor's batch is put on a list or taken off it, a flag at once: up to 31 folios \
+                    for each processor and list, of any size";
+        write!(out, "{}", table::wrapped(text, layout.width.unwrap_or(80), 2))?;
+    }
+    Ok(())
+}

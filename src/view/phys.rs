@@ -1,0 +1,242 @@
+//! How `pmem phys` looks: bars by class, then folios, zones, flags, and what the kernel's counters say.
+
+pub use super::phys_map as map;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::record::{Cell, Column, NONE};
+use super::size::{grouped_string, human_string};
+use super::style::Emphasis;
+use super::table::{self, Layout, clipped, wrapped};
+use crate::analysis::class::Class;
+use crate::analysis::phys::{CgroupRow, ClassRow, FlagsRow, FolioRow, MapcountRow, Report, ZoneRow};
+use crate::analysis::reconcile::Check;
+
+/// The columns that are shown unless others are asked for, for programs.
+pub const DEFAULT: &[&str] = &["class", "frames", "bytes"];
+
+/// The columns of classes.
+pub fn columns() -> Vec<Column<ClassRow>> {
+    vec![
+        Column::text("class", "CLASS", "What the frames are used for", |row: &ClassRow| Cell::Text(row.class.name())),
+        Column::summed("frames", "FRAMES", "How many frames", |row: &ClassRow| Cell::Pages(row.frames)),
+        Column::summed("bytes", "SIZE", "The same as a size", |row: &ClassRow| Cell::Bytes(row.bytes)),
+    ]
+}
+
+/// Writes the head: how much was looked at.
+pub fn write_head(out: &mut dyn Write, report: &Report, took: Duration, layout: &Layout) -> io::Result<()> {
+    let size = |frames| human_string(layout.scale.page_size.bytes_of(frames));
+    let line = format!(
+        "{} frames looked at ({} of addresses, {} of RAM), {:.2} s",
+        grouped_string(report.frames),
+        size(report.frames),
+        size(report.ram_frames),
+        took.as_secs_f64()
+    );
+    writeln!(out, "{}\n", layout.palette.paint(Emphasis::Heading, &line))
+}
+
+/// The width of the longest bar.
+const BAR: usize = 24;
+
+/// Writes a bar for each class, in the order of classes, holes last.
+pub fn write_classes(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    let rows = || report.classes.iter().filter(|row| row.class != Class::Hole);
+    let most = rows().map(|row| row.frames).max().unwrap_or(0);
+    let width = layout.width.unwrap_or(100);
+    for row in rows() {
+        let bar = bar(row.frames, most, BAR);
+        let bar = layout.palette.paint(Emphasis::Accent, &bar);
+        let padding = BAR.saturating_sub(bar_width(row.frames, most, BAR));
+        let beside = clipped(&beside(row.class, report), width.saturating_sub(BAR + 30));
+        let line = format!("  {:<14}{:>10}  {bar}{:padding$}  {beside}", row.class.title(), shown(row, layout), "");
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    if let Some(holes) = report.classes.iter().find(|row| row.class == Class::Hole) {
+        writeln!(out, "  {:<14}{:>10}  of addresses without memory", "holes", shown(holes, layout))?;
+    }
+    Ok(())
+}
+
+fn shown(row: &ClassRow, layout: &Layout) -> String {
+    table::cell_text(&Cell::Bytes(row.bytes), &layout.scale)
+}
+
+/// A bar of at most `width` columns, in eighths of one.
+fn bar(part: u64, whole: u64, width: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = eighths(part, whole, width);
+    "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
+}
+
+fn bar_width(part: u64, whole: u64, width: usize) -> usize {
+    eighths(part, whole, width).div_ceil(8)
+}
+
+fn eighths(part: u64, whole: u64, width: usize) -> usize {
+    (u128::from(part) * 8 * width as u128 / u128::from(whole.max(1))) as usize
+}
+
+/// From here on a difference is worth a word, in bytes: processors' lists of free pages make less.
+const NOTEWORTHY: u64 = 1 << 30;
+
+/// What there is to say of a class beside its bar.
+fn beside(class: Class, report: &Report) -> String {
+    let folios = &report.folios;
+    match class {
+        Class::Unclassified => {
+            // What MemFree counts and no free block has is not initialised yet, and has no flag.
+            let free = report.checks.iter().find(|check| check.name == "free memory");
+            let more = free.map_or(0, |check| check.difference_bytes.min(0).unsigned_abs());
+            match more >= NOTEWORTHY {
+                true => format!("{} of it free by MemFree", human_string(more)),
+                false => "no flag says whose".to_owned(),
+            }
+        }
+        Class::Anon | Class::File | Class::Shmem => {
+            let largest = folios.iter().filter(|row| row.class == class && row.order > 0);
+            let bytes = largest.fold(0, |sum: u64, row| sum.saturating_add(row.bytes));
+            if bytes == 0 { String::new() } else { format!("{} in large folios", human_string(bytes)) }
+        }
+        _ => String::new(),
+    }
+}
+
+/// Writes folios by size and class.
+pub fn write_folios(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    let page = layout.scale.page_size;
+    let columns: Vec<Column<FolioRow>> = vec![
+        Column::number("order", "ORDER", "", |row: &FolioRow| Cell::Id(row.order.into())),
+        Column::number("size", "SIZE", "", move |row: &FolioRow| Cell::Bytes(page.bytes_of(1 << row.order))),
+        Column::text("class", "CLASS", "", |row: &FolioRow| Cell::Text(row.class.title())),
+        Column::number("folios", "FOLIOS", "", |row: &FolioRow| Cell::Number(row.folios)),
+        Column::number("bytes", "TOGETHER", "", |row: &FolioRow| Cell::Bytes(row.bytes)),
+    ];
+    let mut rows: Vec<FolioRow> = report.folios.iter().filter(|row| row.order > 0).cloned().collect();
+    rows.sort_by_key(|row| (row.class, row.order));
+    section(out, "Folios of more than one frame", &columns, &rows, layout)?;
+    if report.torn_folios > 0 {
+        let text = format!("{} more were taken apart or put together meanwhile", grouped_string(report.torn_folios));
+        writeln!(out, "  {text}")?;
+    }
+    Ok(())
+}
+
+/// Writes zones, a line each with the main classes as columns.
+pub fn write_zones(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    let page = layout.scale.page_size;
+    let columns: Vec<Column<ZoneRow>> = vec![
+        Column::number("node", "NODE", "", |row: &ZoneRow| Cell::Id(row.node.into())),
+        Column::text("zone", "ZONE", "", |row: &ZoneRow| Cell::Text(&row.zone)),
+        Column::number("frames", "SPAN", "", move |row: &ZoneRow| Cell::Bytes(page.bytes_of(row.frames))),
+        Column::number("free", "FREE", "", |row: &ZoneRow| bytes_of(row, &[Class::Free])),
+        Column::number("anon", "ANON", "", |row: &ZoneRow| bytes_of(row, &[Class::Anon, Class::Ksm])),
+        Column::number("file", "FILE", "", |row: &ZoneRow| bytes_of(row, &[Class::File])),
+        Column::number("slab", "SLAB", "", |row: &ZoneRow| bytes_of(row, &[Class::Slab])),
+        Column::number("rest", "OTHER", "", |row: &ZoneRow| {
+            const SHOWN: [Class; 5] = [Class::Free, Class::Anon, Class::Ksm, Class::File, Class::Slab];
+            Cell::Bytes(row.classes.iter().filter(|row| !SHOWN.contains(&row.class)).map(|row| row.bytes).sum())
+        }),
+    ];
+    section(out, "Zones", &columns, &report.zones, layout)
+}
+
+fn bytes_of(row: &ZoneRow, classes: &[Class]) -> Cell<'static> {
+    Cell::Bytes(row.classes.iter().filter(|row| classes.contains(&row.class)).map(|row| row.bytes).sum())
+}
+
+/// Combinations of flags that are shown; programs get all.
+const MOST_FLAGS: usize = 12;
+
+/// Writes the most frequent combinations of flags.
+pub fn write_flags(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    let columns: Vec<Column<FlagsRow>> = vec![
+        Column::number("frames", "FRAMES", "", |row: &FlagsRow| Cell::Number(row.frames)),
+        Column::text("class", "CLASS", "", |row: &FlagsRow| Cell::Text(row.class.title())),
+        Column::text("flags", "FLAGS", "", |row: &FlagsRow| match row.flags.names().is_empty() {
+            true => Cell::Text(NONE),
+            false => Cell::FrameFlags(row.flags),
+        }),
+    ];
+    let shown = &report.flags[..report.flags.len().min(MOST_FLAGS)];
+    section(out, "Flags", &columns, shown, layout)?;
+    match report.flags.len() - shown.len() {
+        0 => Ok(()),
+        more => writeln!(out, "  {more} more combinations: --json"),
+    }
+}
+
+/// Writes the histogram of mapcounts.
+pub fn write_mapcounts(out: &mut dyn Write, rows: &[MapcountRow], layout: &Layout) -> io::Result<()> {
+    let page = layout.scale.page_size;
+    let columns: Vec<Column<MapcountRow>> = vec![
+        Column::number("mapcount", "MAPPED", "", |row: &MapcountRow| Cell::Id(row.mapcount)),
+        Column::number("frames", "FRAMES", "", |row: &MapcountRow| Cell::Number(row.frames)),
+        Column::number("bytes", "SIZE", "", move |row: &MapcountRow| Cell::Bytes(page.bytes_of(row.frames))),
+    ];
+    section(out, "Page-table entries that map a frame", &columns, rows, layout)
+}
+
+/// Writes the cgroups.
+pub fn write_cgroups(out: &mut dyn Write, rows: &[CgroupRow], layout: &Layout) -> io::Result<()> {
+    let columns: Vec<Column<CgroupRow>> = vec![
+        Column::number("frames", "FRAMES", "", |row: &CgroupRow| Cell::Number(row.frames)),
+        Column::number("bytes", "SIZE", "", |row: &CgroupRow| Cell::Bytes(row.bytes)),
+        Column::text("cgroup", "CGROUP", "", |row: &CgroupRow| row.cgroup.as_ref().map_or(Cell::Unknown, Cell::Cgroup)),
+    ];
+    section(out, "Memory cgroups that frames are charged to", &columns, rows, layout)
+}
+
+/// Writes what the kernel's counters say: of those that differ, why.
+pub fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    let columns: Vec<Column<Check>> = vec![
+        Column::text("name", "FRAMES SAY", "", |check: &Check| Cell::Text(check.name)),
+        Column::number("ours", "SIZE", "", |check: &Check| Cell::Bytes(check.ours_bytes)),
+        Column::number("kernel", "KERNEL", "", |check: &Check| Cell::Bytes(check.kernel_bytes)),
+        Column::number("difference", "OURS LESS ITS", "", |check: &Check| Cell::SizeChange(check.difference_bytes)),
+        Column::text("source", "COUNTER", "", |check: &Check| Cell::Text(check.source)),
+    ];
+    section(out, "Beside the kernel's own counters", &columns, &report.checks, layout)?;
+    for check in &report.checks {
+        if let Some(why) = check.why {
+            write!(out, "{}", wrapped(&format!("{}: {why}", check.name), layout.width.unwrap_or(80), 2))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a title and a table, indented, unless there are no rows.
+fn section<R: Sync>(
+    out: &mut dyn Write,
+    title: &str,
+    columns: &[Column<R>],
+    rows: &[R],
+    layout: &Layout,
+) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", layout.palette.paint(Emphasis::Heading, title))?;
+    let width = layout.width.map(|width| width.saturating_sub(2));
+    let mut text = Vec::new();
+    let columns: Vec<&Column<R>> = columns.iter().collect();
+    let plain = Layout { width, palette: super::style::Palette { coloured: false }, ..*layout };
+    table::write(&mut text, &columns, rows, None, &plain)?;
+    String::from_utf8_lossy(&text).lines().try_for_each(|line| writeln!(out, "  {line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_in_proportion() {
+        assert_eq!(bar(0, 100, 10), "");
+        assert_eq!(bar(100, 100, 10), "██████████");
+        assert_eq!(bar(55, 100, 10), "█████▌");
+        assert_eq!((bar_width(55, 100, 10), bar_width(0, 0, 10)), (6, 0));
+        assert_eq!(eighths(u64::MAX, u64::MAX, 10), 80);
+    }
+}

@@ -1,0 +1,149 @@
+//! How `pmem rmap` looks: who maps a frame, a line each, and whether these are all.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::record::{Cell, Column, NONE};
+use super::size::{grouped_string, human_string};
+use super::style::Emphasis;
+use super::table::{self, Layout, wrapped};
+use crate::analysis::class::Class;
+use crate::analysis::rmap::{Asked, FrameMappers, Mapper};
+use crate::analysis::shared::{Matrix, SharedWith, Sharer};
+use crate::unit::Pfn;
+
+/// The columns that are shown unless others are asked for.
+pub const DEFAULT: &[&str] = &["pid", "comm", "address", "perm", "name"];
+
+/// The same for programs, whose rows are of several frames.
+pub const DEFAULT_OF_ROWS: &[&str] = &["pfn", "pid", "comm", "address", "perm", "name"];
+
+/// A mapper with the frame it maps: a row.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The frame.
+    pub pfn: Pfn,
+    /// Who maps it.
+    #[serde(flatten)]
+    pub mapper: Mapper,
+}
+
+/// All columns.
+pub fn columns() -> Vec<Column<Row>> {
+    vec![
+        Column::number("pfn", "PFN", "The page frame number", |row: &Row| Cell::Pfn(row.pfn)),
+        Column::number("pid", "PID", "The process", |row: &Row| Cell::Id(row.mapper.pid.into())),
+        Column::text("comm", "COMM", "Its name", |row: &Row| Cell::Name(&row.mapper.comm)),
+        Column::text("address", "ADDRESS", "The address of the page", |row: &Row| Cell::Address(row.mapper.address.0)),
+        Column::text("perm", "PERM", "The permissions of the mapping", |row: &Row| {
+            row.mapper.perm.as_ref().map_or(Cell::Unknown, |perm| Cell::Text(perm.as_str()))
+        }),
+        Column::number("shares_with", "SHARES", "The process with which it shares its address space", |row: &Row| {
+            row.mapper.shares_with.map_or(Cell::Text(NONE), |pid| Cell::Id(pid.into()))
+        }),
+        Column::text("name", "MAPPING", "The name of the mapping", |row: &Row| match row.mapper.name.is_empty() {
+            true => Cell::Unnamed("[anonymous]"),
+            false => Cell::Name(&row.mapper.name),
+        }),
+    ]
+}
+
+/// Writes who maps a frame.
+pub fn write_frame(
+    out: &mut dyn Write,
+    frame: &FrameMappers,
+    rows: &[Row],
+    columns: &[&Column<Row>],
+    layout: &Layout,
+) -> io::Result<()> {
+    let name = format!("frame {:#x}", frame.pfn.0);
+    let what = frame.class.map_or("not known", Class::title);
+    let mapped = match frame.mapcount {
+        None => String::new(),
+        Some(0) => ", mapped by no page-table entry".to_owned(),
+        Some(1) => ", mapped by 1 page-table entry".to_owned(),
+        Some(count) => format!(", mapped by {} page-table entries", grouped_string(count)),
+    };
+    writeln!(out, "{}  {what}{mapped}", layout.palette.paint(Emphasis::Accent, &name))?;
+    if !rows.is_empty() {
+        table::write(out, columns, rows, None, layout)?;
+    }
+    if frame.not_listed > 0 {
+        writeln!(out, "  and {} more, not listed", grouped_string(frame.not_listed))?;
+    }
+    let text = match (&frame.why, frame.found) {
+        (None, 0) => return Ok(()),
+        (None, found) => format!("{} found: all there are", grouped_string(found)),
+        (Some(why), found) => format!("{} found; {why}", grouped_string(found)),
+    };
+    let emphasis = if frame.complete { Emphasis::Faint } else { Emphasis::Wrong };
+    let text = wrapped(&text, layout.width.unwrap_or(80), 2);
+    text.lines().try_for_each(|line| writeln!(out, "{}", layout.palette.paint(emphasis, line)))
+}
+
+/// Writes how many processes were asked.
+pub fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Result<()> {
+    let mut text = format!("{} processes asked", grouped_string(asked.processes));
+    if !asked.unreadable.is_empty() {
+        let pids: Vec<String> = asked.unreadable.iter().take(5).map(|process| process.pid.to_string()).collect();
+        let more = if asked.unreadable.len() > pids.len() { " …" } else { "" };
+        text += &format!(", {} could not be read ({}{more})", asked.unreadable.len(), pids.join(" "));
+    }
+    if asked.ended > 0 {
+        text += &format!(", {} ended meanwhile", asked.ended);
+    }
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &text))
+}
+
+/// The columns of processes that share frames.
+pub fn sharer_columns() -> Vec<Column<Sharer>> {
+    vec![
+        Column::number("frames", "FRAMES", "How many frames they share", |row: &Sharer| Cell::Pages(row.frames)),
+        Column::number("pid", "PID", "The process", |row: &Sharer| Cell::Id(row.pid.into())),
+        Column::text("comm", "COMM", "Its name", |row: &Sharer| Cell::Name(&row.comm)),
+    ]
+}
+
+/// Those that are shown.
+pub const SHARER_DEFAULT: &[&str] = &["frames", "pid", "comm"];
+
+/// Writes with whom a process shares frames.
+pub fn write_shared(
+    out: &mut dyn Write,
+    shared: &SharedWith,
+    rows: &[Sharer],
+    columns: &[&Column<Sharer>],
+    layout: &Layout,
+) -> io::Result<()> {
+    let name = format!("{} ({})", shared.comm.escaped(), shared.pid);
+    let (frames, alone) = (grouped_string(shared.frames), grouped_string(shared.alone_frames));
+    let size = human_string(layout.scale.page_size.bytes_of(shared.frames));
+    let name = layout.palette.paint(Emphasis::Accent, &name);
+    writeln!(out, "{name}  {frames} frames = {size}, {alone} of them its own alone")?;
+    if !rows.is_empty() {
+        table::write(out, columns, rows, None, layout)?;
+    }
+    write_asked(out, &shared.asked, layout)
+}
+
+/// Writes a matrix: a row and a column each process.
+pub fn write_matrix(out: &mut dyn Write, matrix: &Matrix, layout: &Layout) -> io::Result<()> {
+    struct Line {
+        process: Sharer,
+        frames: Vec<u64>,
+    }
+    let name = Column::text("comm", "COMM", "", |line: &Line| Cell::Name(&line.process.comm));
+    let mut columns = vec![Column::number("pid", "PID", "", |line: &Line| Cell::Id(line.process.pid.into()))];
+    for (place, process) in matrix.processes.iter().enumerate() {
+        let heading = process.pid.to_string();
+        columns.push(Column::number(&heading, &heading, "", move |line: &Line| {
+            line.frames.get(place).map_or(Cell::Unknown, |frames| Cell::Pages(*frames))
+        }));
+    }
+    columns.push(name);
+    writeln!(out, "frames in common; a process with itself: all that it has")?;
+    let lines = matrix.processes.iter().cloned().zip(matrix.frames.iter().cloned());
+    let lines: Vec<Line> = lines.map(|(process, frames)| Line { process, frames }).collect();
+    table::write(out, &columns.iter().collect::<Vec<_>>(), &lines, None, layout)
+}
