@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::frames::{Counts, VmaRow};
 use super::kind::Kind;
 use super::owners::OwnerCount;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::words::{WINDOW, Words};
 use crate::model::frame_flags::ZERO_PAGE;
 use crate::model::pagemap::{Entry, State};
@@ -170,17 +170,7 @@ impl<'k> WordCount<'k> {
     fn windows(&mut self, range: Range<u64>, mut each: impl FnMut(&mut Self, &[u64]) -> Result<()>) -> Result<()> {
         let mut words = std::mem::take(&mut self.words);
         words.resize(WINDOW, 0);
-        let mut index = range.start;
-        while index < range.end {
-            let want = (range.end - index).min(WINDOW as u64) as usize;
-            let got = self.pagemap.read(index, &mut words[..want])?;
-            if got == 0 {
-                // Inside the address space, an empty read means that it is gone.
-                return Err(Error::Gone { path: self.pagemap.path().to_owned() });
-            }
-            each(self, &words[..got])?;
-            index += got as u64;
-        }
+        self.pagemap.windows(range, &mut words, |_, part| each(self, part))?;
         self.words = words;
         Ok(())
     }

@@ -157,22 +157,17 @@ fn by_words(pagemap: &Words, machine: &Machine, vma: &Vma, mut each: impl FnMut(
     let page_size = machine.page_size;
     let mut huge = HugePages { pages: machine.huge_pages, ..HugePages::default() };
     let mut words = vec![0; WINDOW];
-    let (mut index, end) = (page_size.index_of(vma.range.start), page_size.index_of(vma.range.end));
-    while index < end {
-        let want = (end - index).min(WINDOW as u64) as usize;
-        let got = pagemap.read(index, &mut words[..want])?;
-        if got == 0 {
-            return Err(Error::Gone { path: pagemap.path().to_owned() });
-        }
-        for (at, entry) in (index..).zip(words[..got].iter().map(|&word| Entry(word))) {
+    let range = page_size.index_of(vma.range.start)..page_size.index_of(vma.range.end);
+    pagemap.windows(range, &mut words, |first, part| {
+        for (at, entry) in (first..).zip(part.iter().map(|&word| Entry(word))) {
             if entry.is_present() && (entry.is_file() || vma.perm.is_shared()) {
                 each(VirtAddr(page_size.bytes_of(at))..VirtAddr(page_size.bytes_of(at + 1)));
             } else if entry.is_present() {
                 huge.see(at, entry);
             }
         }
-        index += got as u64;
-    }
+        Ok(())
+    })?;
     Ok(huge.found)
 }
 

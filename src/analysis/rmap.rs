@@ -12,7 +12,7 @@ use super::address_space::seen_through;
 use super::class::Class;
 use super::frame_set::FrameSet;
 use super::page::FrameTeller;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::features::Features;
 use crate::kernel::populated::populated;
 use crate::kernel::process::{Process, pids};
@@ -223,21 +223,15 @@ impl Search<'_> {
         let whole = VirtAddr(0)..VirtAddr(self.features.user_end);
         let mut words = vec![0; WINDOW];
         let page_size = self.root.page_size();
-        populated(process, &pagemap, self.features, page_size, &whole, true, |mut range| {
-            while !range.is_empty() {
-                let want = (range.end - range.start).min(WINDOW as u64) as usize;
-                let got = pagemap.read(range.start, &mut words[..want])?;
-                if got == 0 {
-                    return Err(Error::Gone { path: process.path("pagemap") });
-                }
-                for (&word, index) in words[..got].iter().zip(range.start..) {
+        populated(process, &pagemap, self.features, page_size, &whole, true, |range| {
+            pagemap.windows(range, &mut words, |first, part| {
+                for (index, &word) in (first..).zip(part) {
                     if let Some(pfn) = Entry(word).pfn() {
                         each(pfn, index);
                     }
                 }
-                range.start += got as u64;
-            }
-            Ok(())
+                Ok(())
+            })
         })
         .map(drop)
     }

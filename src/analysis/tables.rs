@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::kind::Kind;
 use super::space::Space;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::features::Features;
 use crate::kernel::populated::populated;
 use crate::kernel::scan::{Region, category};
@@ -190,19 +190,12 @@ fn by_words(
     }
     let mut words = vec![0; WINDOW];
     populated(space.process, &space.pagemap, features, page_size, &EVERYTHING, false, |range| {
-        let mut index = range.start;
-        while index < range.end {
-            let want = (range.end - index).min(WINDOW as u64) as usize;
-            let got = space.pagemap.read(index, &mut words[..want])?;
-            if got == 0 {
-                return Err(Error::Gone { path: space.pagemap.path().to_owned() });
-            }
-            for (index, _) in (index..).zip(&words[..got]).filter(|(_, word)| !Entry(**word).is_empty()) {
+        space.pagemap.windows(range, &mut words, |first, part| {
+            for (index, _) in (first..).zip(part).filter(|(_, word)| !Entry(**word).is_empty()) {
                 take(&region(index, index + 1));
             }
-            index += got as u64;
-        }
-        Ok(())
+            Ok(())
+        })
     })
 }
 

@@ -83,14 +83,13 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     if let (Some(path), Some(map)) = (&args.svg, &found.map) {
         write_file(path, global.force, view::map::svg(&found, map, root.page_size()).as_bytes())?;
     }
-    let mut classes = std::mem::take(&mut found.classes);
-    choice.sort(&mut classes);
-    found.classes.clone_from(&classes);
+    choice.sort(&mut found.classes);
     let as_table = global.columns.is_some() || global.sort.is_some();
-    let report = Report { schema: "pmem.phys/1", data: &found, rows: &classes, choice: &choice, notes: teller.notes() };
+    let report =
+        Report { schema: "pmem.phys/1", data: &found, rows: &found.classes, choice: &choice, notes: teller.notes() };
     report.write(output, global, &root, |out, found, notes| {
         if as_table {
-            return crate::view::table::write(out, &choice.shown(), &classes, Some("total"), &layout);
+            return crate::view::table::write(out, &choice.shown(), &found.classes, Some("total"), &layout);
         }
         view::write_head(out, found, took, &layout)?;
         if let Some(map) = found.map.as_ref().filter(|_| args.map) {

@@ -263,21 +263,15 @@ impl<'r> Recording<'r> {
         let mut words = vec![0; WINDOW];
         for region in regions {
             let page_size = self.root.page_size();
-            let mut index = page_size.index_of(region.start);
-            let end = page_size.index_of(region.end);
-            while index < end {
-                let want = (end - index).min(WINDOW as u64) as usize;
-                let got = pagemap.read(index, &mut words[..want])?;
-                if got == 0 {
-                    return Err(Error::Gone { path });
-                }
-                for (index, &word) in (index..).zip(&words[..got]).filter(|(_, word)| !Entry(**word).is_empty()) {
+            let range = page_size.index_of(region.start)..page_size.index_of(region.end);
+            pagemap.windows(range, &mut words, |first, part| {
+                for (index, &word) in (first..).zip(part).filter(|(_, word)| !Entry(**word).is_empty()) {
                     writer.push(index, word).map_err(failed)?;
                     snapshot.kept.entries += 1;
                     snapshot.frames.extend(Entry(word).pfn().map(|pfn| pfn.0));
                 }
-                index += got as u64;
-            }
+                Ok(())
+            })?;
         }
         snapshot.files.push(("pagemap", writer.finish().map_err(failed)?));
         Ok(())

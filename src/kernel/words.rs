@@ -1,6 +1,7 @@
 //! Files of 64-bit words, one per page or per frame: pagemap, kpageflags, kpagecount, kpagecgroup.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -79,6 +80,30 @@ impl Words {
                 Ok(words.len())
             }
         }
+    }
+
+    /// Reads the words of a range of a page map by `buffer`, as many at a time as it holds, and hands them to `each` with the
+    /// index of the first.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] where there are none: inside an address space, that means that it is gone. And what `each` says.
+    pub fn windows(
+        &self,
+        range: Range<u64>,
+        buffer: &mut [u64],
+        mut each: impl FnMut(u64, &[u64]) -> Result<()>,
+    ) -> Result<()> {
+        let mut index = range.start;
+        while index < range.end {
+            let want = (range.end - index).min(buffer.len() as u64) as usize;
+            let got = self.read(index, &mut buffer[..want])?;
+            if got == 0 {
+                return Err(Error::Gone { path: self.path.clone() });
+            }
+            each(index, &buffer[..got])?;
+            index += got as u64;
+        }
+        Ok(())
     }
 
     fn read_live(&self, file: &File, index: u64, words: &mut [u64]) -> Result<usize> {
