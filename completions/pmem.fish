@@ -53,8 +53,11 @@ complete -c pmem -n "__fish_pmem_needs_command" -f -a "page" -d 'Tell everything
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "rmap" -d 'Find who maps a page frame, or who shares frames with a process'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "phys" -d 'Tell what all of physical memory is used for'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "lru" -d 'Tell what is on the LRU lists: active or not, referenced or not'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "where" -d 'Tell where the machine\'s memory is: lines that add up to all of it'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "decode" -d 'Tell what a word of kpageflags or pagemap means, or a flag\'s name'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "buddy" -d 'Tell what is free in which zone, in blocks of what size, and what blocks huge pages'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "slab" -d 'Show the caches of the kernel\'s slab allocator'
+complete -c pmem -n "__fish_pmem_needs_command" -f -a "vmalloc" -d 'Tell what is in the kernel\'s vmalloc address space, and who asked for it'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "file" -d 'Tell how much of each file is in the page cache'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "doctor" -d 'Tell what this machine lets pmem see, and what would help'
 complete -c pmem -n "__fish_pmem_needs_command" -f -a "capture" -d 'Record processes and the machine into a directory that --root reads back'
@@ -251,6 +254,58 @@ complete -c pmem -n "__fish_pmem_using_subcommand lru" -l force -d 'Let --out re
 complete -c pmem -n "__fish_pmem_using_subcommand lru" -s q -l quiet -d 'Say less on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand lru" -s v -l verbose -d 'Say more on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand lru" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s d -l delay -d 'Repeat every SECONDS, each round with the change since the last' -r
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s n -l count -d 'Stop after N rounds (one a second unless -d says otherwise)' -r
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l frames -d 'Put beside it what page frames say, also in rounds; fail where they cannot be looked at'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l no-frames -d 'Do not look at page frames, which takes about a second for 100 GiB of memory'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l watch -d 'Repeat every second, or as -d says'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -f -a "diff" -d 'Tell what has changed between two captures, or since one'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and not __fish_seen_subcommand_from diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -l min -d 'Only lines that changed by this size at least (64K, 10M)' -r
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Tell what has changed between two captures, or since one'
+complete -c pmem -n "__fish_pmem_using_subcommand where; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pmem -n "__fish_pmem_using_subcommand decode" -l page-size -d 'The page size of physical addresses, in bytes or as 4K, 16K, 64K; this machine\'s unless given' -r
 complete -c pmem -n "__fish_pmem_using_subcommand decode" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
 complete -c pmem -n "__fish_pmem_using_subcommand decode" -l format -d 'The form of the output' -r -f -a "table\t'For people'
@@ -301,6 +356,109 @@ complete -c pmem -n "__fish_pmem_using_subcommand buddy" -l force -d 'Let --out 
 complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s q -l quiet -d 'Say less on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s v -l verbose -d 'Say more on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand buddy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l filter -d 'Only caches one of whose names matches' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l min -d 'Only caches of this size at least (64K, 10M)' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s d -l delay -d 'Repeat every SECONDS, each round with the change since the last' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s n -l count -d 'Stop after N rounds (one a second unless -d says otherwise)' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l growing -d 'Only caches that have grown since the round before (of two rounds, unless -d or -n says otherwise)'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l all -d 'Caches without objects and slabs too, which the table leaves out'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l top -d 'A live screen; without a terminal plain rounds'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -f -a "show" -d 'Tell one cache\'s story'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -f -a "diff" -d 'Show which slab caches grew, by how much, and how fast'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and not __fish_seen_subcommand_from show diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -s d -l delay -d 'Without BEFORE: the time between two readings of this machine (default: 10)' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l filter -d 'Only caches one of whose names matches' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l min -d 'Only caches that grew or shrank by this size at least (64K, 10M)' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l all -d 'Caches that did not change, too'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from help" -f -a "show" -d 'Tell one cache\'s story'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Show which slab caches grew, by how much, and how fast'
+complete -c pmem -n "__fish_pmem_using_subcommand slab; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l filter -d 'Only areas whose caller matches, as it is shown: \'function [module]\'; of those without one, whose kind does' -r
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l format -d 'The form of the output' -r -f -a "table\t'For people'
+json\t'One JSON document'
+jsonl\t'One JSON object a row'
+csv\t'Comma-separated values, plain numbers'"
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -s o -l columns -d 'Columns by name, in this order; +NAME adds to the default; \'help\' lists them' -r
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -s s -l sort -d 'Sort by this column; with \'-\' before it, descending' -r
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l out -d 'Write to a new file, mode 0600, instead of standard output' -r -F
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l color -d 'Whether to colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l areas -d 'Show each area'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l json -d 'The same as --format json'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l no-headings -d 'Leave out the header row'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -s b -l bytes -d 'Sizes and page counts in bytes'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -s k -l kib -d 'Sizes and page counts in KiB'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -s m -l mib -d 'Sizes and page counts in MiB'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l pages -d 'Sizes in pages too'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -l force -d 'Let --out replace a file'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -s q -l quiet -d 'Say less on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -s v -l verbose -d 'Say more on standard error'
+complete -c pmem -n "__fish_pmem_using_subcommand vmalloc" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pmem -n "__fish_pmem_using_subcommand file" -l min-pages -d 'Show files with at least so many cached pages; the totals are of all' -r
 complete -c pmem -n "__fish_pmem_using_subcommand file" -l root -d 'Read a tree recorded by \'pmem capture\' instead of the live machine' -r -F
 complete -c pmem -n "__fish_pmem_using_subcommand file" -l format -d 'The form of the output' -r -f -a "table\t'For people'
@@ -371,16 +529,22 @@ complete -c pmem -n "__fish_pmem_using_subcommand capture" -l force -d 'Let --ou
 complete -c pmem -n "__fish_pmem_using_subcommand capture" -s q -l quiet -d 'Say less on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand capture" -s v -l verbose -d 'Say more on standard error'
 complete -c pmem -n "__fish_pmem_using_subcommand capture" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "frames" -d 'Count a process\'s page frames, and explain every other number'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "pages" -d 'List a process\'s pages: address, frame, flags, mapcount, swap slot'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "translate" -d 'Walk a process\'s page tables to an address, and tell what is there'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "page" -d 'Tell everything that is known of page frames'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "rmap" -d 'Find who maps a page frame, or who shares frames with a process'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "phys" -d 'Tell what all of physical memory is used for'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "lru" -d 'Tell what is on the LRU lists: active or not, referenced or not'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "decode" -d 'Tell what a word of kpageflags or pagemap means, or a flag\'s name'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "buddy" -d 'Tell what is free in which zone, in blocks of what size, and what blocks huge pages'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "file" -d 'Tell how much of each file is in the page cache'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "doctor" -d 'Tell what this machine lets pmem see, and what would help'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "capture" -d 'Record processes and the machine into a directory that --root reads back'
-complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru decode buddy file doctor capture help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "frames" -d 'Count a process\'s page frames, and explain every other number'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "pages" -d 'List a process\'s pages: address, frame, flags, mapcount, swap slot'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "translate" -d 'Walk a process\'s page tables to an address, and tell what is there'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "page" -d 'Tell everything that is known of page frames'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "rmap" -d 'Find who maps a page frame, or who shares frames with a process'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "phys" -d 'Tell what all of physical memory is used for'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "lru" -d 'Tell what is on the LRU lists: active or not, referenced or not'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "where" -d 'Tell where the machine\'s memory is: lines that add up to all of it'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "decode" -d 'Tell what a word of kpageflags or pagemap means, or a flag\'s name'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "buddy" -d 'Tell what is free in which zone, in blocks of what size, and what blocks huge pages'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "slab" -d 'Show the caches of the kernel\'s slab allocator'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "vmalloc" -d 'Tell what is in the kernel\'s vmalloc address space, and who asked for it'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "file" -d 'Tell how much of each file is in the page cache'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "doctor" -d 'Tell what this machine lets pmem see, and what would help'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "capture" -d 'Record processes and the machine into a directory that --root reads back'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and not __fish_seen_subcommand_from frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and __fish_seen_subcommand_from where" -f -a "diff" -d 'Tell what has changed between two captures, or since one'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and __fish_seen_subcommand_from slab" -f -a "show" -d 'Tell one cache\'s story'
+complete -c pmem -n "__fish_pmem_using_subcommand help; and __fish_seen_subcommand_from slab" -f -a "diff" -d 'Show which slab caches grew, by how much, and how fast'

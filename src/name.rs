@@ -3,6 +3,7 @@
 use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
 
+use regex_lite::Regex;
 use serde::Serializer;
 use serde::ser::SerializeMap;
 
@@ -41,6 +42,11 @@ impl Name {
     /// Whether the name is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether a person's expression matches it, as it is shown.
+    pub fn matches(&self, regex: &Regex) -> bool {
+        regex.is_match(&self.escaped())
     }
 
     /// The name as JSON has it: as it is where it is UTF-8, else escaped.

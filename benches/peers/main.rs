@@ -3,7 +3,7 @@
 //! `cargo bench --bench peers` makes processes of known shapes, runs every command on them in turn, so that what else the
 //! machine does hits all alike, and prints medians and what they come to against the targets. Needs root. `PAGE_TYPES=PATH`
 //! names a page-types to compare with; without one those rows are left out, and said to be. `ROUNDS=N` sets how often (21).
-//! `cargo bench --bench peers -- SECTION…` runs some sections only: frames, phys, pages, rmap.
+//! `cargo bench --bench peers -- SECTION…` runs some sections only: frames, phys, pages, rmap, slab.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::panic)]
 #![allow(unreachable_pub, reason = "a program of several files has no other public items")]
@@ -13,6 +13,7 @@ mod physical;
 mod race;
 mod scan_all;
 mod scene;
+mod slab;
 
 use race::Bench;
 
@@ -21,6 +22,7 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["scene", name] => scene::scene(name),
         ["once", ref command @ ..] => race::once(command),
+        ["watch", seconds, ref command @ ..] => slab::watch(seconds.parse().unwrap(), command),
         ["scan-all", pfn] => scan_all::scan_all(pfn.parse().unwrap()),
         ref sections => compare(sections),
     }
@@ -36,6 +38,7 @@ fn compare(sections: &[&str]) {
         ("phys", physical::phys),
         ("pages", physical::pages),
         ("rmap", physical::rmap),
+        ("slab", slab::slab),
     ] {
         if sections.is_empty() || sections.contains(&name) {
             section(&mut bench);

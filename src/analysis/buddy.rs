@@ -295,7 +295,7 @@ fn missing(code: &'static str, what: &str, error: &Error, with_help: bool) -> No
 
 /// The order of a huge page of `bytes`; where that cannot be one, of what one table of the last level maps. At most that of
 /// a sweep's window: huge pages are smaller on all machines there are.
-fn huge_order(page_size: PageSize, bytes: Option<u64>) -> u32 {
+pub(super) fn huge_order(page_size: PageSize, bytes: Option<u64>) -> u32 {
     let table = (page_size.bytes() / 8).min(WINDOW);
     let pages = bytes.filter(|bytes| bytes % page_size.bytes() == 0).map(|bytes| page_size.pages_in(bytes));
     pages.filter(|pages| pages.is_power_of_two() && (2..=WINDOW).contains(pages)).unwrap_or(table).ilog2()

@@ -19,6 +19,7 @@ impl Seen {
         let (closed, map) = (self.others_closed(), self.no_pagemap());
         let hidden = (!self.features.pfns_visible).then_some("frame numbers are hidden: needs CAP_SYS_ADMIN");
         let words = |file| (!self.readable(file)).then_some("frame files are not readable: needs CAP_DAC_READ_SEARCH");
+        let closed_file = |file, why| (!self.readable(file)).then_some(why);
         let frames = words("kpageflags").or(words("kpagecount"));
         let seen = |partly: &[Option<&'static str>]| (map, partly.iter().copied().flatten().collect());
         let recorded = self.capabilities.is_none();
@@ -33,6 +34,12 @@ impl Seen {
             row("phys", all_of_memory()),
             row("lru", all_of_memory()),
             row("buddy", (None, self.free_memory())),
+            row("slab", (closed_file("slabinfo", "slabinfo is not readable: needs CAP_DAC_READ_SEARCH"), Vec::new())),
+            row("where", (closed_file("meminfo", "there is no meminfo"), self.second_account())),
+            row(
+                "vmalloc",
+                (closed_file("vmallocinfo", "vmallocinfo is not readable: needs CAP_DAC_READ_SEARCH"), Vec::new()),
+            ),
             row("file", self.files()),
             row("decode", (None, Vec::new())),
             row(
@@ -96,6 +103,17 @@ impl Seen {
         }
         if !self.readable("pagetypeinfo") {
             partly.push("migrate types need pagetypeinfo: CAP_DAC_READ_SEARCH");
+        }
+        partly
+    }
+
+    fn second_account(&self) -> Vec<&'static str> {
+        let mut partly = Vec::new();
+        if !self.readable("kpageflags") {
+            partly.push("what the frames say needs kpageflags: CAP_DAC_READ_SEARCH");
+        }
+        if !self.readable("slabinfo") {
+            partly.push("large kmalloc is not told from slabs without slabinfo: CAP_DAC_READ_SEARCH");
         }
         partly
     }

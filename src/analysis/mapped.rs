@@ -301,7 +301,7 @@ mod tests {
         let live = Root::open("/".as_ref()).unwrap();
         let manifest = Manifest {
             schema: SCHEMA.to_owned(),
-            time: String::new(),
+            time: "2026-01-01T00:00:00Z".to_owned(),
             host: Host { page_size: 4096, ..live.host().clone() },
             clock_ticks: 100,
             features: Features { scan_categories: None, ..live.features_cheaply() },

@@ -59,7 +59,7 @@ const COMPARED: [Compared; 9] = [
         classes: &[Class::Slab],
         source: "slabinfo",
         counter: |c, page| Some(page.bytes_of(c.slab_pages?)),
-        why: ("slabinfo takes every slab for one of the order its cache prefers; some are smaller", MOVING),
+        why: (MOVING, MOVING),
     },
     Compared {
         name: "slab and large kmalloc",

@@ -23,6 +23,20 @@ impl<R> Choice<R> {
     /// # Errors
     /// [`Refusal::Usage`] for a column that there is not.
     pub(super) fn new(global: &GlobalOptions, columns: Vec<Column<R>>, default: &[&str]) -> Result<Self> {
+        Self::with_keys(global, columns, default, &[])
+    }
+
+    /// The same, where `--sort` takes short keys too: the first of a pair stands for the second, a column with `-` before
+    /// it where the key alone is descending. `-` before a key reverses its order.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn with_keys(
+        global: &GlobalOptions,
+        columns: Vec<Column<R>>,
+        default: &[&str],
+        keys: &[(&str, &str)],
+    ) -> Result<Self> {
         let list = global.columns.as_deref();
         let mut chosen = Self { columns, shown: Vec::new(), sort: None, help: None };
         if list == Some("help") {
@@ -31,6 +45,10 @@ impl<R> Choice<R> {
             chosen.help = Some(help);
             return Ok(chosen);
         }
+        if list.is_some_and(|list| list.trim_start_matches('+').is_empty()) {
+            let text = "--columns: no column is named; '--columns help' lists them";
+            return Err(Refusal::Usage(text.to_owned()).into());
+        }
         let place = |name: &str| {
             let unknown = || Refusal::Usage(format!("{name}: no such column; '--columns help' lists them"));
             chosen.columns.iter().position(|column| column.name == name).ok_or_else(unknown)
@@ -38,7 +56,12 @@ impl<R> Choice<R> {
         let shown = named(list, default).iter().map(|name| place(name)).collect::<Result<_, _>>()?;
         let sort = match global.sort.as_deref() {
             None => None,
-            Some(name) => Some((place(name.trim_start_matches('-'))?, name.starts_with('-'))),
+            Some(key) => {
+                let bare = key.trim_start_matches('-');
+                let name = keys.iter().find(|(short, _)| *short == bare).map_or(bare, |(_, name)| name);
+                let descending = key.starts_with('-') != name.starts_with('-');
+                Some((place(name.trim_start_matches('-'))?, descending))
+            }
         };
         chosen.shown = shown;
         chosen.sort = sort;
@@ -48,6 +71,12 @@ impl<R> Choice<R> {
     /// The columns that are shown, in the order they were asked for.
     pub(super) fn shown(&self) -> Vec<&Column<R>> {
         self.shown.iter().map(|&place| &self.columns[place]).collect()
+    }
+
+    /// Whether a column is shown or sorted by.
+    pub(super) fn needs(&self, name: &str) -> bool {
+        let places = self.shown.iter().copied().chain(self.sort.map(|(place, _)| place));
+        places.into_iter().any(|place| self.columns[place].name == name)
     }
 
     /// Sorts rows as `--sort` says; leaves them as they are where it says nothing.

@@ -21,9 +21,16 @@ pub mod progress;
 mod report;
 pub mod rmap;
 mod rounds;
+pub mod slab;
+pub mod slab_diff;
+pub mod slab_show;
+mod slab_top;
 pub mod status;
 pub mod target;
 pub mod translate;
+pub mod vmalloc;
+pub mod r#where;
+mod where_diff;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -69,8 +76,11 @@ enum Command {
     Rmap(rmap::Args),
     Phys(phys::Args),
     Lru(lru::Args),
+    Where(r#where::Args),
     Decode(decode::Args),
     Buddy(buddy::Args),
+    Slab(slab::Args),
+    Vmalloc(vmalloc::Args),
     File(file::Args),
     Doctor(doctor::Args),
     Capture(capture::Args),
@@ -111,8 +121,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
         Command::Rmap(args) => rmap::run(args, &cli.global, &mut output),
         Command::Phys(args) => phys::run(args, &cli.global, &mut output),
         Command::Lru(args) => lru::run(args, &cli.global, &mut output),
+        Command::Where(args) => r#where::run(args, &cli.global, &mut output),
         Command::Decode(args) => decode::run(args, &cli.global, &mut output),
         Command::Buddy(args) => buddy::run(args, &cli.global, &mut output),
+        Command::Slab(args) => slab::run(args, &cli.global, &mut output),
+        Command::Vmalloc(args) => vmalloc::run(args, &cli.global, &mut output),
         Command::File(args) => file::run(args, &cli.global, &mut output),
         Command::Doctor(args) => doctor::run(args, &cli.global, &mut output),
         Command::Capture(args) => capture::run(args, &cli.global, &mut output),

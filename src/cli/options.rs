@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::status::Refusal;
+use crate::unit::decimal;
 use crate::view::size::Unit;
 
 /// Options that may stand before or after the command.
@@ -140,7 +141,7 @@ pub struct Repeat {
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     pub delay: Option<Duration>,
     /// Stop after N rounds (one a second unless -d says otherwise)
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = rounds)]
     pub count: Option<NonZeroU32>,
 }
 
@@ -160,10 +161,58 @@ impl Repeat {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// A size: bytes, or with K, M, G or T behind it (KiB, MiB, GiB, TiB) so many times 1024.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let upper = text.to_ascii_uppercase();
+    let digits = upper.trim_end_matches("IB").trim_end_matches('B');
+    let powers = ["K", "M", "G", "T"];
+    let (digits, power) = powers
+        .iter()
+        .zip(1_u32..)
+        .find_map(|(letter, power)| Some((digits.strip_suffix(letter)?, power)))
+        .unwrap_or((digits, 0));
+    let bytes = decimal(digits).and_then(|number| number.checked_mul(1 << (10 * power)));
+    bytes.ok_or_else(|| "expected bytes, or a number with K, M, G or T behind it".to_owned())
+}
+
+/// How many rounds.
+fn rounds(text: &str) -> Result<NonZeroU32, String> {
+    let number = decimal(text).ok_or_else(|| "expected a number of rounds".to_owned())?;
+    let number = u32::try_from(number).map_err(|_| format!("at most {}", u32::MAX))?;
+    NonZeroU32::new(number).ok_or_else(|| "at least 1".to_owned())
+}
+
+/// A time to wait.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     if !(0.01..=86_400.0 * 365.0).contains(&seconds) {
         return Err("expected from 0.01 seconds to a year".to_owned());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_one_at_least() {
+        assert_eq!(rounds("1").map(NonZeroU32::get), Ok(1));
+        assert_eq!(rounds("0"), Err("at least 1".to_owned()));
+        for wrong in ["", "-1", "x", "4294967296"] {
+            assert!(rounds(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        let good =
+            [("0", 0), ("512", 512), ("64K", 65536), ("10m", 10 << 20), ("1GiB", 1 << 30), ("2tb", 2 << 40), ("7B", 7)];
+        for (text, bytes) in good {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "K", "-1", "1.5M", "1X", "99999999999T", "1 K"] {
+            assert!(size(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

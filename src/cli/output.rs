@@ -34,15 +34,21 @@ enum Sink {
     File(File),
 }
 
-/// Refuses a file that exists, unless it may be replaced.
+/// Refuses a file that exists, unless it may be replaced: a regular file, or a symbolic link, of which the file behind it
+/// stays. A device or a FIFO that is replaced is lost.
 ///
 /// # Errors
 /// [`Refusal::Usage`].
 pub fn check_new(path: &Path, force: bool) -> Result<(), Refusal> {
-    match !force && path.symlink_metadata().is_ok() {
-        true => Err(Refusal::Usage(format!("{}: exists already; --force replaces it", path.display()))),
-        false => Ok(()),
-    }
+    let Ok(existing) = path.symlink_metadata() else { return Ok(()) };
+    let kind = existing.file_type();
+    let why = match (kind.is_file() || kind.is_symlink(), force) {
+        (true, true) => return Ok(()),
+        (true, false) => "exists already; --force replaces it",
+        (false, true) => "not a regular file: --force replaces no other",
+        (false, false) => "exists already, and is no regular file, which --force would replace",
+    };
+    Err(Refusal::Usage(format!("{}: {why}", path.display())))
 }
 
 /// Writes a whole file: a new one, mode 0600, never another one reached through a symbolic link.
@@ -58,7 +64,8 @@ pub fn write_file(path: &Path, force: bool, bytes: &[u8]) -> Result<()> {
 impl Sink {
     /// The file is new: mode 0600, and never another one reached through a symbolic link.
     fn create(path: &Path, force: bool) -> io::Result<File> {
-        if force && path.symlink_metadata().is_ok() {
+        // Looked at again: it may have been made since the run began.
+        if force && check_new(path, force).is_ok() && path.symlink_metadata().is_ok() {
             std::fs::remove_file(path)?;
         }
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)

@@ -19,7 +19,9 @@ use super::root::Root;
 use super::runs::{Holes, RunWriter};
 use super::same_memory::{self, shared_address_spaces};
 use super::scan::Region;
+use super::slab::{self, SlabSysfs};
 use super::walk::{self, Walk};
+use super::r#where;
 use super::words::{WINDOW, Words};
 use crate::error::{Error, Result};
 use crate::model::pagemap::Entry;
@@ -44,6 +46,7 @@ const MACHINE_FILES: &[&str] = &[
     "proc/slabinfo",
     "proc/stat",
     "proc/swaps",
+    "proc/sys/fs/dentry-state",
     "proc/sys/vm/nr_hugepages",
     "proc/sys/vm/overcommit_memory",
     "proc/vmallocinfo",
@@ -155,6 +158,7 @@ impl<'r> Recording<'r> {
         let mut names: Vec<String> = MACHINE_FILES.iter().map(|&name| name.to_owned()).collect();
         names.extend(interfaces::huge_page_switches(self.root));
         names.extend(interfaces::memory_block_states(self.root));
+        names.extend(r#where::files(self.root));
         for name in &names {
             match self.root.dir().read(name, LARGEST_TEXT) {
                 Ok(bytes) => self.write(name, &bytes)?,
@@ -177,6 +181,7 @@ impl<'r> Recording<'r> {
             }
         }
         self.cgroups()?;
+        self.slab_sysfs()?;
         let manifest = Manifest {
             schema: SCHEMA.to_owned(),
             time,
@@ -306,6 +311,17 @@ impl<'r> Recording<'r> {
             Ok(groups) => self.write(cgroups::RECORDED, groups.recorded().as_bytes()),
             Err(error) => {
                 self.gaps.push(Gap { path: cgroups::RECORDED.to_owned(), why: error.to_string() });
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps the directory of slab caches as one file.
+    fn slab_sysfs(&mut self) -> Result<()> {
+        match SlabSysfs::open(self.root).and_then(|sysfs| sysfs.record()) {
+            Ok(text) => self.write(slab::RECORDED, &text),
+            Err(error) => {
+                self.gaps.push(Gap { path: slab::RECORDED.to_owned(), why: error.to_string() });
                 Ok(())
             }
         }

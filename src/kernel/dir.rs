@@ -4,14 +4,16 @@
 //! or fail with ESRCH, also when its PID has been given to another. For a recorded tree, which anybody may have made,
 //! it is what keeps reads inside: no symbolic link is followed and nothing but regular files is opened.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::dir::{Dir as DirStream, Type};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::Mode;
 
 use crate::error::{Error, Result};
@@ -24,6 +26,9 @@ pub struct Dir {
     /// Below a recorded tree: follow no symbolic link, open regular files only.
     confined: bool,
 }
+
+/// A symbolic link: its name, and what it says.
+pub type Link = (Vec<u8>, Vec<u8>);
 
 impl Dir {
     /// Opens a directory of the live machine by its path.
@@ -91,26 +96,45 @@ impl Dir {
 
     /// The names in this directory, without `.` and `..`, in the order the system gives them.
     pub fn names(&self) -> Result<Vec<Vec<u8>>> {
-        self.entries(|_| true)
+        Ok(self.entries()?.into_iter().map(|(name, _)| name).collect())
     }
 
     /// The names of the directories in this one, and of what the system does not say what it is.
     pub fn directories(&self) -> Result<Vec<Vec<u8>>> {
-        self.entries(|kind| kind.is_none_or(|kind| kind == Type::Directory))
+        let entries = self.entries()?.into_iter();
+        Ok(entries.filter(|(_, kind)| is_directory(*kind)).map(|(name, _)| name).collect())
     }
 
-    fn entries(&self, wanted: impl Fn(Option<Type>) -> bool) -> Result<Vec<Vec<u8>>> {
+    /// The same, and the symbolic links in this directory of the live machine, each with what it says; none of a recorded
+    /// tree.
+    pub fn directories_and_links(&self) -> Result<(Vec<Vec<u8>>, Vec<Link>)> {
+        let (mut directories, mut links) = (Vec::new(), Vec::new());
+        for (name, kind) in self.entries()? {
+            if is_directory(kind) {
+                directories.push(name);
+            } else if kind == Some(Type::Symlink)
+                && !self.confined
+                // One that went away meanwhile is none any more.
+                && let Ok(target) = readlinkat(&self.fd, OsStr::from_bytes(&name))
+            {
+                links.push((name, target.into_vec()));
+            }
+        }
+        Ok((directories, links))
+    }
+
+    fn entries(&self) -> Result<Vec<(Vec<u8>, Option<Type>)>> {
         let failed = |e: Errno| Error::from_errno(e, &self.path);
         let fd = openat(&self.fd, ".", DIRECTORY, Mode::empty()).map_err(failed)?;
-        let mut names = Vec::new();
+        let mut entries = Vec::new();
         for entry in DirStream::from_fd(fd).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." && wanted(entry.file_type()) {
-                names.push(name.to_vec());
+            if name != b"." && name != b".." {
+                entries.push((name.to_vec(), entry.file_type()));
             }
         }
-        Ok(names)
+        Ok(entries)
     }
 
     fn openat(&self, relative: &Path, flags: OFlag) -> Result<OwnedFd> {
@@ -146,6 +170,10 @@ impl AsFd for Dir {
 }
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+fn is_directory(kind: Option<Type>) -> bool {
+    kind.is_none_or(|kind| kind == Type::Directory)
+}
 
 #[cfg(test)]
 mod tests {

@@ -38,6 +38,12 @@ impl FrameFiles {
     }
 }
 
+/// Why a file is not in a recorded tree, where that says so.
+fn why_missing(root: &Root, file: &str) -> String {
+    let gaps = root.manifest().into_iter().flat_map(|manifest| &manifest.gaps);
+    gaps.filter(|gap| gap.path == file).map(|gap| format!(": {}", gap.why)).next().unwrap_or_default()
+}
+
 /// Opens one of them.
 ///
 /// # Errors
@@ -45,9 +51,9 @@ impl FrameFiles {
 pub fn open(root: &Root, file: &str) -> Result<Words> {
     root.words(file).map_err(|error| match error {
         Error::Missing { path } if !root.is_recorded() => Error::not_built_in(&path),
-        Error::Missing { path } => Error::Unsupported {
-            what: format!("{}: not in this tree: it was recorded by a user who may not read it", path.display()),
-        },
+        Error::Missing { path } => {
+            Error::Unsupported { what: format!("{}: not in this tree{}", path.display(), why_missing(root, file)) }
+        }
         other => other,
     })
 }

@@ -87,6 +87,9 @@ impl Root {
                 what: format!("{}: its schema is not {SCHEMA}, the one this pmem reads", path.display()),
             });
         }
+        // It is shown, and times are computed with it.
+        chrono::DateTime::parse_from_rfc3339(&manifest.time)
+            .map_err(|_| Error::malformed(&path, 1, "its time is not one in the form of RFC 3339"))?;
         let page_size = manifest
             .host
             .page_size()

@@ -10,11 +10,54 @@ enum Value {
     Count(u64),
 }
 
+/// Keys that every kernel since Linux 4.19 has, however it was built.
+pub const ALWAYS: [&str; 23] = [
+    "MemTotal",
+    "MemFree",
+    "Buffers",
+    "Cached",
+    "SwapCached",
+    "Active(anon)",
+    "Inactive(anon)",
+    "Active(file)",
+    "Inactive(file)",
+    "Unevictable",
+    "Dirty",
+    "Writeback",
+    "AnonPages",
+    "Mapped",
+    "Shmem",
+    "Slab",
+    "SReclaimable",
+    "SUnreclaim",
+    "KernelStack",
+    "PageTables",
+    "Committed_AS",
+    "VmallocTotal",
+    "VmallocUsed",
+];
+
+/// Why the file is not whole; `None` where it is, as far as can be told.
+pub fn torn(text: &[u8]) -> Option<String> {
+    let found = Meminfo::parse(text);
+    let missing: Vec<&str> = ALWAYS.into_iter().filter(|key| found.bytes(key).is_none()).collect();
+    if !missing.is_empty() {
+        let text = "the file is torn, or spoilt: every kernel since Linux 4.19 has";
+        return Some(format!("{text} {}, and it lacks them", missing.join(", ")));
+    }
+    (!text.ends_with(b"\n")).then(|| "the file is torn: its last line has no end".to_owned())
+}
+
 impl Meminfo {
     /// Parses the file. Lines of another form are passed over, and a number of kB too large for bytes with them: what a
-    /// kernel does not say is not known anyway.
+    /// kernel does not say is not known anyway. So is a count at the end of the text: it may lack digits, or be a size.
     pub fn parse(text: &[u8]) -> Self {
-        Self(text.split(|&b| b == b'\n').filter_map(|line| parse_line(std::str::from_utf8(line).ok()?)).collect())
+        let parsed = |line: &[u8]| {
+            let whole = line.ends_with(b"\n");
+            let (key, value) = parse_line(std::str::from_utf8(line.trim_ascii_end()).ok()?)?;
+            (whole || matches!(value, Value::Bytes(_))).then_some((key, value))
+        };
+        Self(text.split_inclusive(|&b| b == b'\n').filter_map(parsed).collect())
     }
 
     /// A size, in bytes; `None` where this kernel does not say, or where it is no size (`HugePages_*`).
@@ -31,6 +74,14 @@ impl Meminfo {
             Value::Bytes(_) => None,
             Value::Count(count) => Some(count),
         }
+    }
+
+    /// All keys, in the kernel's order, each with its number and whether that is a size in bytes (else a count).
+    pub fn keys(&self) -> impl Iterator<Item = (&str, u64, bool)> {
+        self.0.iter().map(|(key, value)| match value {
+            Value::Bytes(bytes) => (key.as_str(), *bytes, true),
+            Value::Count(count) => (key.as_str(), *count, false),
+        })
     }
 
     fn value(&self, key: &str) -> Option<Value> {
@@ -64,6 +115,8 @@ mod tests {
         assert_eq!((meminfo.count("HugePages_Total"), meminfo.bytes("HugePages_Total")), (Some(3), None));
         assert_eq!((meminfo.bytes("Hugepagesize"), meminfo.count("Hugepagesize")), (Some(2 << 20), None));
         assert_eq!(meminfo.bytes("Anon"), None);
+        let keys: Vec<_> = meminfo.keys().collect();
+        assert_eq!((keys[1], keys[3]), (("Active(anon)", 1540 << 10, true), ("HugePages_Total", 3, false)));
     }
 
     #[test]
@@ -78,6 +131,20 @@ mod tests {
     fn lines_of_another_form_are_passed_over() {
         let meminfo = Meminfo::parse(b"A 1 kB\nB: x kB\nC: 18446744073709551615 kB\nD: 1 MB\n\xff: 1 kB\n: \nE:\t7 kB");
         assert_eq!(meminfo, Meminfo(vec![("E".to_owned(), Value::Bytes(7 << 10))]));
+    }
+
+    #[test]
+    fn a_torn_file_is_told() {
+        let whole = &include_bytes!("../../fixtures/6.12/kinds/proc/meminfo")[..];
+        assert_eq!(torn(whole), None);
+        for cut in 1..whole.len() {
+            let found = torn(&whole[..cut]);
+            // Behind the last key that all kernels have, the end of a line is the end of the file to some kernel.
+            assert!(found.is_some() || whole[cut - 1] == b'\n' && cut > 1000, "{cut}");
+        }
+        let why = torn(b"MemTotal: 3 kB\nMemFree: 1 kB\n").unwrap();
+        assert!(why.contains("AnonPages, ") && !why.contains("MemFree"), "{why}");
+        assert_eq!(Meminfo::parse(b"HugePages_Total:  1").count("HugePages_Total"), None, "it may lack digits");
     }
 
     proptest! {

@@ -48,7 +48,7 @@ fn io_error(error: csv::Error) -> io::Error {
 fn field(cell: &Cell<'_>) -> String {
     let raw = cell.raw();
     match cell {
-        Cell::Name(_) if raw.starts_with(['=', '+', '-', '@']) => format!("'{raw}"),
+        Cell::Name(_) | Cell::Names(..) if raw.starts_with(['=', '+', '-', '@']) => format!("'{raw}"),
         _ => raw,
     }
 }

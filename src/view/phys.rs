@@ -65,7 +65,7 @@ fn shown(row: &ClassRow, layout: &Layout) -> String {
 }
 
 /// A bar of at most `width` columns, in eighths of one.
-fn bar(part: u64, whole: u64, width: usize) -> String {
+pub(super) fn bar(part: u64, whole: u64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = eighths(part, whole, width);
     "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]

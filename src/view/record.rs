@@ -31,6 +31,8 @@ pub enum Cell<'r> {
     Pages(u64),
     /// A change in a number of base pages.
     Change(i64),
+    /// A change in a count.
+    CountChange(i64),
     /// A size in bytes.
     Bytes(u64),
     /// A change in a size, or a difference of two, in bytes.
@@ -49,6 +51,12 @@ pub enum Cell<'r> {
     Class(Class),
     /// A memory cgroup.
     Cgroup(&'r Cgroup),
+    /// Names of one thing: ` = ` between them.
+    Names(&'r Name, &'r [Name]),
+    /// So many of a hundred.
+    Percent(u64),
+    /// Counts by NUMA node.
+    Nodes(&'r [(u32, u64)]),
     /// Not known: `-`.
     Unknown,
 }
@@ -68,16 +76,24 @@ impl Cell<'_> {
     /// How its width depends on what it shows.
     pub fn growth(&self) -> Growth {
         match self {
-            Cell::Address(n) | Cell::Number(n) | Cell::Id(n) | Cell::Pages(n) | Cell::Pfn(Pfn(n)) => {
-                Growth::WithNumber(*n)
-            }
+            Cell::Address(n)
+            | Cell::Number(n)
+            | Cell::Id(n)
+            | Cell::Pages(n)
+            | Cell::Percent(n)
+            | Cell::Pfn(Pfn(n)) => Growth::WithNumber(*n),
             Cell::Bytes(n) | Cell::FrameFlags(FrameFlags(n)) => Growth::By(*n),
             Cell::Text(text) | Cell::Unnamed(text) => Growth::AtMost(text.len()),
             // Each byte may be escaped to four, a character to eight.
             Cell::Name(name) => Growth::AtMost(name.bytes().len().saturating_mul(8)),
-            Cell::Change(_) | Cell::SizeChange(_) | Cell::Dev(_) | Cell::Flags(_) | Cell::Cgroup(_) => {
-                Growth::AtMost(usize::MAX)
-            }
+            Cell::Change(_)
+            | Cell::CountChange(_)
+            | Cell::SizeChange(_)
+            | Cell::Dev(_)
+            | Cell::Flags(_)
+            | Cell::Cgroup(_)
+            | Cell::Names(..)
+            | Cell::Nodes(_) => Growth::AtMost(usize::MAX),
             Cell::FrameLetters(_) | Cell::Class(_) => Growth::AtMost(64),
             Cell::Unknown => Growth::AtMost(1),
         }
@@ -85,7 +101,16 @@ impl Cell<'_> {
 
     /// Whether it is a number that was counted and is none.
     pub fn is_none(&self) -> bool {
-        matches!(self, Cell::Number(0) | Cell::Pages(0) | Cell::Change(0) | Cell::Bytes(0) | Cell::SizeChange(0))
+        matches!(
+            self,
+            Cell::Number(0)
+                | Cell::Pages(0)
+                | Cell::Change(0)
+                | Cell::CountChange(0)
+                | Cell::Bytes(0)
+                | Cell::SizeChange(0)
+                | Cell::Percent(0)
+        )
     }
 
     /// Appends the cell as a person reads it: `·` for none, `-` for not known.
@@ -100,6 +125,10 @@ impl Cell<'_> {
             Cell::Id(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Cell::Pages(pages) => scale.pages(*pages, out),
             Cell::Change(pages) => scale.change(*pages, out),
+            Cell::CountChange(count) => {
+                out.extend_from_slice(if *count < 0 { "−" } else { "+" }.as_bytes());
+                super::size::grouped(count.unsigned_abs(), out);
+            }
             Cell::Bytes(bytes) => scale.size(*bytes, out),
             Cell::SizeChange(bytes) => {
                 out.extend_from_slice(if *bytes < 0 { "−" } else { "+" }.as_bytes());
@@ -120,6 +149,9 @@ impl Cell<'_> {
                 }
             }
             Cell::Cgroup(cgroup) => out.extend(cgroup.shown().as_bytes()),
+            Cell::Names(first, others) => out.extend(joined(first, others).as_bytes()),
+            Cell::Percent(percent) => out.extend(format!("{percent}%").as_bytes()),
+            Cell::Nodes(counts) => out.extend(by_node(counts).as_bytes()),
             Cell::Unknown => out.push(b'-'),
         }
     }
@@ -130,8 +162,12 @@ impl Cell<'_> {
             Cell::Text(text) => (*text).to_owned(),
             Cell::Name(name) => name.escaped().into_owned(),
             Cell::Address(address) => format!("{address:#x}"),
-            Cell::Number(number) | Cell::Id(number) | Cell::Pages(number) | Cell::Bytes(number) => number.to_string(),
-            Cell::Change(change) | Cell::SizeChange(change) => change.to_string(),
+            Cell::Number(number)
+            | Cell::Id(number)
+            | Cell::Pages(number)
+            | Cell::Bytes(number)
+            | Cell::Percent(number) => number.to_string(),
+            Cell::Change(change) | Cell::CountChange(change) | Cell::SizeChange(change) => change.to_string(),
             Cell::Dev(dev) => dev.to_string(),
             Cell::Flags(codes) => words(codes),
             Cell::Pfn(pfn) => pfn.0.to_string(),
@@ -140,6 +176,8 @@ impl Cell<'_> {
             Cell::Class(class) => class.name().to_owned(),
             Cell::Cgroup(Cgroup::Path(path)) => path.escaped().into_owned(),
             Cell::Cgroup(Cgroup::Gone(inode)) => inode.to_string(),
+            Cell::Names(first, others) => joined(first, others),
+            Cell::Nodes(counts) => by_node(counts),
             Cell::Unknown | Cell::Unnamed(_) => String::new(),
         }
     }
@@ -149,6 +187,8 @@ impl Cell<'_> {
         match (self, other) {
             (Cell::Text(a), Cell::Text(b)) | (Cell::Flags(a), Cell::Flags(b)) => a.cmp(b),
             (Cell::Name(a), Cell::Name(b)) => a.cmp(b),
+            (Cell::Names(a, more), Cell::Names(b, others)) => (a, more).cmp(&(b, others)),
+            (Cell::Nodes(a), Cell::Nodes(b)) => a.cmp(b),
             (Cell::Unnamed(_), Cell::Name(_)) => Ordering::Less,
             (Cell::Name(_), Cell::Unnamed(_)) => Ordering::Greater,
             (Cell::Dev(a), Cell::Dev(b)) => a.cmp(b),
@@ -162,10 +202,14 @@ impl Cell<'_> {
     /// The number it shows; `None` for text and for what is not known.
     pub fn number(&self) -> Option<i128> {
         match self {
-            Cell::Address(n) | Cell::Number(n) | Cell::Id(n) | Cell::Pages(n) | Cell::Bytes(n) | Cell::Pfn(Pfn(n)) => {
-                Some(i128::from(*n))
-            }
-            Cell::Change(n) | Cell::SizeChange(n) => Some(i128::from(*n)),
+            Cell::Address(n)
+            | Cell::Number(n)
+            | Cell::Id(n)
+            | Cell::Pages(n)
+            | Cell::Bytes(n)
+            | Cell::Percent(n)
+            | Cell::Pfn(Pfn(n)) => Some(i128::from(*n)),
+            Cell::Change(n) | Cell::CountChange(n) | Cell::SizeChange(n) => Some(i128::from(*n)),
             _ => None,
         }
     }
@@ -182,6 +226,17 @@ impl Cell<'_> {
             _ => Cell::Text(""),
         }
     }
+}
+
+/// Names of one thing as one text.
+fn joined(first: &Name, others: &[Name]) -> String {
+    let all: Vec<_> = std::iter::once(first).chain(others).map(Name::escaped).collect();
+    all.join(" = ")
+}
+
+/// Counts by node as the kernel writes them.
+fn by_node(counts: &[(u32, u64)]) -> String {
+    counts.iter().map(|(node, count)| format!("N{node}={count}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Codes of VmFlags in words.

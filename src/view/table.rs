@@ -8,8 +8,10 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
+use super::fit::fitted;
+pub use super::fit::{clipped, elided, wrapped};
 use super::record::{Cell, Column, Growth, NONE};
-use super::size::{Scale, text};
+use super::size::{Scale, Unit, text};
 use super::style::{Emphasis, Palette};
 
 /// How tables are laid out.
@@ -29,7 +31,11 @@ pub struct Layout {
 const COMFORTABLE: usize = 2000;
 
 /// What stands between two columns.
-const GAP: usize = 2;
+pub(super) const GAP: usize = 2;
+
+/// The most that a column is padded to. A longer cell stands out of its column: a tree can have names of any length, and
+/// every other row would be padded to that.
+const MOST_PADDED: usize = 200;
 
 /// The least width that is left to the last column before lines grow beyond the terminal.
 const LEAST_LAST: usize = 12;
@@ -44,17 +50,45 @@ pub fn write<R: Sync>(
 ) -> io::Result<()> {
     match layout.width {
         Some(width) if rows.len() <= COMFORTABLE => {
-            let total = total.map(|name| totals(columns, &summaries(columns, rows, layout), name));
-            write_comfortably(out, columns, rows, total.as_deref(), width, layout)
+            let summaries = summaries(columns, rows, layout);
+            let total = total.map(|name| totals(columns, &summaries, name));
+            // comfy-table pads every cell to the widest.
+            let (_, others) = summaries.split_last().unzip();
+            match others.unwrap_or_default().iter().all(|summary| summary.width <= MOST_PADDED) {
+                true => write_comfortably(out, columns, rows, total.as_deref(), width, layout),
+                false => write_grid(out, columns, rows, &summaries, total.as_deref(), layout),
+            }
         }
         _ => {
             let summaries = in_parts(rows, |part| summaries(columns, part, layout))
                 .reduce(|a, b| a.into_iter().zip(b).map(|(a, b)| a.and(b)).collect())
                 .unwrap_or_else(|| summaries(columns, rows, layout));
             let total = total.map(|name| totals(columns, &summaries, name));
-            Grid::new(columns, &summaries, total.as_deref(), layout).write(out, rows, total.as_deref())
+            write_grid(out, columns, rows, &summaries, total.as_deref(), layout)
         }
     }
+}
+
+fn write_grid<R: Sync>(
+    out: &mut dyn Write,
+    columns: &[&Column<R>],
+    rows: &[R],
+    summaries: &[Summary<'_>],
+    total: Option<&[Cell<'_>]>,
+    layout: &Layout,
+) -> io::Result<()> {
+    Grid::new(columns, headings(columns, rows, layout), summaries, total, layout).write(out, rows, total)
+}
+
+/// How wide columns want to be, headings and all.
+pub(super) fn widths<R>(columns: &[Column<R>], rows: &[R], layout: &Layout) -> Vec<usize> {
+    let columns: Vec<&Column<R>> = columns.iter().collect();
+    let headings = headings(&columns, rows, layout);
+    let of = |(summary, heading): (Summary<'_>, String)| match layout.headings {
+        true => summary.width.max(heading.width()),
+        false => summary.width,
+    };
+    summaries(&columns, rows, layout).into_iter().zip(headings).map(of).collect()
 }
 
 /// A table whose rows come a part at a time: columns are as wide as the rows so far took, and headings come once.
@@ -75,7 +109,7 @@ impl Stream {
         let mut summaries = summaries(columns, rows, layout);
         summaries.iter_mut().zip(&self.widths).for_each(|(summary, width)| summary.width = summary.width.max(*width));
         let layout = Layout { headings: layout.headings && self.widths.is_empty(), ..*layout };
-        let grid = Grid::new(columns, &summaries, None, &layout);
+        let grid = Grid::new(columns, headings(columns, rows, &layout), &summaries, None, &layout);
         grid.write(out, rows, None)?;
         self.widths = grid.widths;
         Ok(())
@@ -113,10 +147,19 @@ fn totals<'r, R>(columns: &[&Column<R>], summaries: &[Summary<'r>], name: &'r st
     summaries.iter().enumerate().map(total).collect()
 }
 
-/// What stands above a column: its heading, and where numbers do not say it themselves, their unit.
-fn heading<R>(column: &Column<R>, layout: &Layout) -> String {
-    let unit = if column.total { layout.scale.unit.heading() } else { "" };
-    format!("{}{unit}", column.heading)
+/// What stands above the columns: their headings, and where numbers do not say it themselves, their unit.
+fn headings<R>(columns: &[&Column<R>], rows: &[R], layout: &Layout) -> Vec<String> {
+    // Frames are counted in pages whatever the unit: only of sizes it must be said.
+    let is_size = |column: &Column<R>| {
+        let cells = rows.iter().map(|row| (column.cell)(row));
+        cells.into_iter().any(|cell| matches!(cell, Cell::Bytes(_) | Cell::SizeChange(_)))
+    };
+    let unit = |column: &Column<R>| match layout.scale.unit {
+        _ if !column.total => "",
+        Unit::Pages if is_size(column) => " pages",
+        unit => unit.heading(),
+    };
+    columns.iter().map(|column| format!("{}{}", column.heading, unit(column))).collect()
 }
 
 /// The width of text on a terminal, in columns.
@@ -136,6 +179,7 @@ const PART: usize = 4096;
 /// and once to be written, and none is kept.
 struct Grid<'c, R> {
     columns: &'c [&'c Column<R>],
+    headings: Vec<String>,
     widths: Vec<usize>,
     /// What stands in each column for none, blanks and all: more than half of the cells of a long table.
     none: Vec<Vec<u8>>,
@@ -147,27 +191,27 @@ struct Grid<'c, R> {
 impl<'c, R: Sync> Grid<'c, R> {
     fn new(
         columns: &'c [&'c Column<R>],
+        headings: Vec<String>,
         summaries: &[Summary<'_>],
         total: Option<&[Cell<'_>]>,
         layout: &Layout,
     ) -> Self {
         let mut widths: Vec<usize> = summaries.iter().map(|summary| summary.width).collect();
         for (number, width) in widths.iter_mut().enumerate() {
-            let heading = if layout.headings { heading(columns[number], layout).width() } else { 0 };
+            let heading = if layout.headings { headings[number].width() } else { 0 };
             let total = total.map_or(0, |total| cell_text(&total[number], &layout.scale).width());
-            *width = heading.max(total).max(*width);
+            *width = heading.max(total).max(*width).min(MOST_PADDED);
         }
         let none = widths.iter().map(|width| format!("{NONE:>width$}{:GAP$}", "").into_bytes()).collect();
         let others: usize = widths.iter().rev().skip(1).map(|width| width + GAP).sum();
         let room = layout.width.map(|width| width.saturating_sub(others).max(LEAST_LAST));
-        Self { columns, widths, none, room, layout: *layout }
+        Self { columns, headings, widths, none, room, layout: *layout }
     }
 
     fn write(&self, out: &mut dyn Write, rows: &[R], total: Option<&[Cell<'_>]>) -> io::Result<()> {
         let mut line = Vec::new();
         if self.layout.headings {
-            let headings: Vec<String> = self.columns.iter().map(|column| heading(column, &self.layout)).collect();
-            self.fill(&mut line, headings.iter().map(|heading| Cell::Text(heading)));
+            self.fill(&mut line, self.headings.iter().map(|heading| Cell::Text(heading)));
             let heading = String::from_utf8_lossy(line.trim_ascii_end());
             writeln!(out, "{}", self.layout.palette.paint(Emphasis::Heading, &heading))?;
         }
@@ -205,12 +249,12 @@ impl<'c, R: Sync> Grid<'c, R> {
             if let (Some(room), false) = (self.room, right || number + 1 < self.columns.len())
                 && width_of(&text[start..]) > room
             {
-                let cut = cut(&String::from_utf8_lossy(&text[start..]), room);
+                let cut = fitted(&cell, &String::from_utf8_lossy(&text[start..]), room);
                 text.truncate(start);
                 text.extend_from_slice(cut.as_bytes());
             }
             let end = text.len();
-            let padding = width - width_of(&text[start..]);
+            let padding = width.saturating_sub(width_of(&text[start..]));
             text.resize(end + padding + GAP, b' ');
             if right && padding > 0 {
                 text.copy_within(start..end, start + padding);
@@ -297,7 +341,7 @@ fn write_comfortably<R>(
 ) -> io::Result<()> {
     let Some(last) = columns.len().checked_sub(1) else { return Ok(()) };
     let row_text = |row: &R| columns.iter().map(|column| cell_text(&(column.cell)(row), &layout.scale)).collect();
-    let headings = layout.headings.then(|| columns.iter().map(|column| heading(column, layout)).collect());
+    let headings = layout.headings.then(|| headings(columns, rows, layout));
     let total = total.map(|total| total.iter().map(|cell| cell_text(cell, &layout.scale)).collect());
     let mut lines: Vec<Vec<String>> = headings.into_iter().chain(rows.iter().map(row_text)).chain(total).collect();
 
@@ -305,7 +349,10 @@ fn write_comfortably<R>(
     let others: usize = (0..last).map(|column| widest(column) + GAP).sum();
     if !columns[last].right {
         let room = width.saturating_sub(others).max(LEAST_LAST);
-        lines.iter_mut().for_each(|line| line[last] = cut(&line[last], room));
+        let cells = rows.iter().map(|row| (columns[last].cell)(row));
+        for (line, cell) in lines[usize::from(layout.headings)..].iter_mut().zip(cells) {
+            line[last] = fitted(&cell, &line[last], room);
+        }
     }
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -320,58 +367,6 @@ fn write_comfortably<R>(
         writeln!(out, "{}", emphasis.map_or_else(|| line.to_owned(), |e| layout.palette.paint(e, line)))?;
     }
     Ok(())
-}
-
-/// Text that fits into `width` columns: the end of a path tells more than its beginning; of a list of words it is the other
-/// way round.
-fn cut(text: &str, width: usize) -> String {
-    if text.contains('/') { elided(text, width) } else { clipped(text, width) }
-}
-
-/// Text that fits into `width` columns: the beginning is cut off, since the end of a path tells more.
-pub fn elided(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut tail = text;
-    while tail.width() + 1 > width {
-        let Some(first) = tail.chars().next() else { break };
-        tail = &tail[first.len_utf8()..];
-    }
-    format!("…{tail}")
-}
-
-/// Text that fits into `width` columns: the end is cut off.
-pub fn clipped(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut head = String::new();
-    for character in text.chars() {
-        if head.width() + 1 + unicode_width::UnicodeWidthChar::width(character).unwrap_or(0) > width {
-            break;
-        }
-        head.push(character);
-    }
-    head + "…"
-}
-
-/// Words in lines of at most `width` columns, each line begun with `indent` spaces.
-pub fn wrapped(text: &str, width: usize, indent: usize) -> String {
-    let mut lines = String::new();
-    let mut line = " ".repeat(indent);
-    for word in text.split_whitespace() {
-        if line.width() > indent && line.width() + 1 + word.width() > width {
-            lines.push_str(line.trim_end());
-            lines.push('\n');
-            line = " ".repeat(indent);
-        }
-        if line.width() > indent {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines + &line + "\n"
 }
 
 /// The names of columns with their help, a line each.
@@ -391,6 +386,7 @@ pub fn cell_text(cell: &Cell<'_>, scale: &Scale) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Name;
     use crate::unit::PageSize;
     use crate::view::size::Unit;
 
@@ -424,17 +420,45 @@ mod tests {
     }
 
     #[test]
+    fn a_long_cell_stands_out_and_the_others_are_not_padded_to_it() {
+        let long = "x".repeat(70_000);
+        let (long, short) = (Name::new(long.as_bytes()), Name::new(b"short"));
+        let names = Column::text("names", "NAMES", "", |name: &Name| Cell::Name(name));
+        let sum = Column::summed("n", "N", "", |name: &Name| Cell::Number(name.bytes().len() as u64));
+        let scale = Scale { unit: Unit::Human, page_size: PageSize::new(4096).unwrap() };
+        for width in [None, Some(80)] {
+            let layout = Layout { scale, width, headings: true, palette: Palette::default() };
+            let mut out = Vec::new();
+            write(&mut out, &[&names, &sum], &[long.clone(), short.clone()], None, &layout).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            assert!(lines[1].starts_with("xxx") && lines[1].ends_with("xxx  70,000"), "{width:?}");
+            assert_eq!(lines[2], format!("{:<200}  {:>6}", "short", 5), "{width:?}");
+        }
+    }
+
+    #[test]
+    fn pages_are_said_of_sizes_only() {
+        let columns = [
+            Column::summed("size", "SIZE", "", |row: &Row| Cell::Bytes(row.0)),
+            Column::summed("change", "Δ", "", |_: &Row| Cell::SizeChange(4096)),
+            Column::summed("frames", "FRAMES", "", |row: &Row| Cell::Pages(row.0)),
+        ];
+        let columns: Vec<_> = columns.iter().collect();
+        let of = |unit, rows: &[Row]| {
+            let scale = Scale { unit, page_size: PageSize::new(4096).unwrap() };
+            headings(&columns, rows, &Layout { scale, width: None, headings: true, palette: Palette::default() })
+                .join(" ")
+        };
+        assert_eq!(of(Unit::Pages, &[Row(8192, "")]), "SIZE pages Δ pages FRAMES");
+        assert_eq!(of(Unit::Kib, &[Row(8192, "")]), "SIZE KiB Δ KiB FRAMES KiB");
+        assert_eq!(of(Unit::Human, &[Row(8192, "")]), "SIZE Δ FRAMES");
+    }
+
+    #[test]
     fn a_narrow_terminal_cuts_the_beginning_of_the_last_column() {
         let rows = [Row(1, "/usr/lib/x86_64-linux-gnu/libc.so.6")];
         assert_eq!(lines(&rows, Some(30))[1], "é            1  …gnu/libc.so.6");
         assert!(lines(&rows, Some(10))[1].ends_with("…u/libc.so.6"), "the last column keeps its least width");
-    }
-
-    #[test]
-    fn text_is_cut_by_columns_and_not_by_bytes() {
-        assert_eq!(elided("日本語テキスト", 7), "…キスト");
-        assert_eq!(clipped("日本語テキスト", 7), "日本語…");
-        assert_eq!(clipped("short", 7), "short");
-        assert_eq!(wrapped("one two three four", 11, 2), "  one two\n  three\n  four\n");
     }
 }

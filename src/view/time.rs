@@ -3,6 +3,8 @@
 //! By `chrono`: `jiff` looks through the whole time zone database for the name of the local zone, which took longer than
 //! everything else `pmem frames` does for a small process.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Local, SecondsFormat, TimeDelta, TimeZone, Utc};
 
 /// Now, UTC, in the form of RFC 3339 with seconds.
@@ -13,6 +15,22 @@ pub fn now() -> String {
 /// The time of day now, local, as `22:41:07`.
 pub fn clock() -> String {
     Local::now().format("%H:%M:%S").to_string()
+}
+
+/// A time by its two largest units: `1 h 2 min`; `0.25 s`.
+pub fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let two = |large: u64, large_name, small: u64, small_name| match small {
+        0 => format!("{large} {large_name}"),
+        _ => format!("{large} {large_name} {small} {small_name}"),
+    };
+    match seconds {
+        0..10 => format!("{} s", (time.as_secs_f64() * 100.0).round() / 100.0),
+        10..60 => format!("{seconds} s"),
+        60..3600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3600..86_400 => two(seconds / 3600, "h", seconds / 60 % 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds / 3600 % 24, "h"),
+    }
 }
 
 /// The zone that points in time are shown in.
@@ -46,5 +64,20 @@ mod tests {
         let started = |ticks| started(1_700_000_000, ticks, 100, Zone::Utc);
         assert_eq!(started(6_000).as_deref(), Some("2023-11-14 22:14"));
         assert_eq!(started(u64::MAX), None);
+    }
+
+    #[test]
+    fn times_have_two_units() {
+        for (seconds, words) in [
+            (0.25, "0.25 s"),
+            (9.0, "9 s"),
+            (59.9, "59 s"),
+            (61.0, "1 min 1 s"),
+            (3600.0, "1 h"),
+            (90_000.0, "1 d 1 h"),
+            (f64::from(u32::MAX), "49710 d 6 h"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs_f64(seconds)), words);
+        }
     }
 }

@@ -284,9 +284,11 @@ fn no_tree_is_forgotten_or_tells_of_the_machine_it_was_made_on() {
             }
         }
     }
+    // Those of whole machines' memory are in memory_trees.rs.
+    found.retain(|tree| !tree.ends_with("/memory"));
     let known = TREES.iter().map(|(tree, _)| *tree).chain(SEVERAL_PROCESSES);
     assert_eq!(found, known.map(str::to_owned).collect());
-    assert!(bytes < 1_500_000, "fixtures take {bytes} bytes");
+    assert!(bytes < 2_800_000, "fixtures take {bytes} bytes");
 }
 
 #[test]

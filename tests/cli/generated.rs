@@ -36,8 +36,23 @@ fn the_completions_are_up_to_date() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands =
-        ["frames", "pages", "page", "rmap", "translate", "phys", "lru", "buddy", "file", "decode", "doctor", "capture"];
+    let commands = [
+        "frames",
+        "pages",
+        "page",
+        "rmap",
+        "translate",
+        "phys",
+        "lru",
+        "where",
+        "buddy",
+        "vmalloc",
+        "file",
+        "decode",
+        "doctor",
+        "capture",
+        "slab",
+    ];
     for command in commands {
         let long = pmem([command, "--help"]).with_status(0);
         assert!(long.text().contains("Examples:"), "{command} --help has no examples");

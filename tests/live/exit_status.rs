@@ -167,6 +167,27 @@ fn itself_is_a_process_too() {
 }
 
 #[test]
+fn output_replaces_regular_files_only() {
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    mkfifo(&path("fifo"), Mode::S_IRWXU).unwrap();
+    std::fs::create_dir(path("directory")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+    for name in ["fifo", "directory", "socket"] {
+        let kind = || path(name).symlink_metadata().unwrap().file_type();
+        let before = kind();
+        for force in [&[][..], &["--force"]] {
+            let place = path(name);
+            let run =
+                pmem([&["where", "--no-frames", "--out", place.to_str().unwrap()], force].concat()).with_status(2);
+            assert!(run.stderr.contains("regular file"), "{}", run.stderr);
+            assert_eq!(kind(), before, "{name}");
+        }
+    }
+}
+
+#[test]
 fn output_goes_to_a_new_file_and_replaces_none() {
     use std::os::unix::fs::{MetadataExt, symlink};
     let directory = tempfile::TempDir::new().unwrap();

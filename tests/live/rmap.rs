@@ -242,8 +242,10 @@ fn nearly_all_frames_of_the_machine_have_as_many_mappers_as_the_kernel_counts() 
         let frames = rmap(&as_arguments(&looked_at));
         // What the kernel counts otherwise now has moved; so has what pmem saw to be counted otherwise on the way, while
         // a process came and went. (pmem itself maps some of them once more, and is counted too.)
-        let came_and_went =
-            |pfn: &u64| frames[pfn]["why"].as_str().is_some_and(|why| why.starts_with("the mapcount moved"));
+        let came_and_went = |pfn: &u64| {
+            let said = |why: &str| why.starts_with("the mapcount moved") || why.contains("ended meanwhile");
+            frames[pfn]["why"].as_str().is_some_and(said)
+        };
         let still = |pfn: &&u64| counts.word(**pfn) == before.get(pfn).copied() && !came_and_went(pfn);
         let held_still: Vec<_> = looked_at.iter().filter(still).collect();
         let wrong: Vec<_> = held_still

@@ -73,7 +73,7 @@ fn moved() -> u64 {
 
 /// How far the kernel's counters can be off, in pages: each processor keeps up to so many to itself in each zone.
 /// (`mm/vmstat.c`)
-fn counters_lag() -> u64 {
+pub(crate) fn counters_lag() -> u64 {
     let zones = fs::read_to_string("/proc/zoneinfo").unwrap();
     let thresholds = zones.lines().filter_map(|line| line.trim().strip_prefix("vm stats threshold:"));
     thresholds.map(|pages| pages.trim().parse::<u64>().unwrap()).sum()

@@ -7,6 +7,7 @@ pub(crate) mod kernel;
 pub(crate) mod ordinary;
 pub(crate) mod run;
 pub(crate) mod scene;
+pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod tree;
 pub(crate) mod watch;
@@ -17,6 +18,20 @@ use std::io::Write;
 pub(crate) fn skipped(what: &str, reason: &str) {
     // Not by eprintln!, which the test harness swallows.
     let _ = writeln!(std::io::stderr(), "skipped: {what}: {reason}");
+}
+
+/// Tries so many times until `attempt` agrees: memory of the machine moves while it is looked at. All reasons are in the
+/// failure.
+#[track_caller]
+pub(crate) fn agrees(attempts: usize, mut attempt: impl FnMut() -> Result<(), String>) {
+    let mut reasons = Vec::new();
+    for _ in 0..attempts {
+        match attempt() {
+            Ok(()) => return,
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    panic!("{reasons:#?}");
 }
 
 /// The size of a base page, in bytes.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
+use walkdir::WalkDir;
 
 use super::run::{Finished, finish};
 
@@ -83,4 +84,16 @@ pub(crate) fn words(file: &Path) -> BTreeMap<u64, u64> {
         words.extend((0..count).map(|place| (index + place, word + place * step)));
     }
     words
+}
+
+/// The recorded trees that hold `proc/meminfo`, by their names under `fixtures/`, sorted.
+pub(crate) fn trees_with_meminfo() -> Vec<String> {
+    trees_with("proc/meminfo")
+}
+
+/// The recorded trees that hold a file, by their names under `fixtures/`, sorted.
+pub(crate) fn trees_with(file: &str) -> Vec<String> {
+    let trees = WalkDir::new(fixtures()).min_depth(2).max_depth(2).sort_by_file_name().into_iter();
+    let trees = trees.map(Result::unwrap).filter(|tree| tree.path().join(file).exists());
+    trees.map(|tree| tree.path().strip_prefix(fixtures()).unwrap().to_str().unwrap().to_owned()).collect()
 }

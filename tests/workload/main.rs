@@ -19,6 +19,7 @@ mod names;
 mod place;
 mod report;
 mod shared;
+mod slabs;
 mod zombie;
 
 use anyhow::{Context, Result, bail};
@@ -50,6 +51,9 @@ fn main() -> Result<()> {
         Some("churn") => moving::churn(),
         Some("dying") => moving::dying(number()?),
         Some("exec-loop") => moving::exec_loop(argument.is_none()),
+        Some("eventfds") => slabs::eventfds(number()?),
+        Some("sockets") => slabs::sockets(number()?),
+        Some("absent") => slabs::absent(number()?),
         Some("zombie") => zombie::run(),
         Some("hugepages") => hugepages::run(number()?),
         _ => bail!("there is no scene {}", scene.display()),

@@ -1,0 +1,182 @@
+//! Is this machine short of memory? What can be had without swapping, how the kernel computes that, and how long tasks wait.
+
+use serde::Serialize;
+
+use crate::kernel::r#where::Sources;
+use crate::model::pressure::Pressure;
+use crate::unit::{PageSize, difference};
+
+/// What can be had without swapping. (si_mem_available, mm/show_mem.c)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Available {
+    /// What the kernel says: MemAvailable.
+    pub bytes: Option<u64>,
+    /// The same, computed from what follows; `None` where one of them is not known.
+    pub recomputed_bytes: Option<u64>,
+    /// Ours less the kernel's.
+    pub difference_bytes: Option<i64>,
+    /// MemFree.
+    pub free_bytes: Option<u64>,
+    /// What is kept free: of each zone the high watermark and the most that is kept for requests of lower zones.
+    pub reserve_bytes: Option<u64>,
+    /// The file lists of the LRU.
+    pub file_lists_bytes: Option<u64>,
+    /// Kernel memory that can be reclaimed.
+    pub reclaimable_bytes: Option<u64>,
+    /// The low watermarks: of the file lists and of what can be reclaimed so much is left, but half of each at most.
+    pub low_bytes: Option<u64>,
+    /// In such steps: the kernel computes in pages.
+    #[serde(skip)]
+    page_bytes: u64,
+}
+
+impl Available {
+    /// Computes it.
+    pub fn of(sources: &Sources, page_size: PageSize) -> Self {
+        let bytes = |key| sources.counters.meminfo.bytes(key);
+        let plus = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
+        let zones = |pages: &dyn Fn(&crate::model::zoneinfo::Zone) -> u64| {
+            let sum = sources.zones.iter().fold(0u64, |sum, zone| sum.saturating_add(pages(zone)));
+            (!sources.zones.is_empty()).then_some(page_size.bytes_of(sum))
+        };
+        let mut found = Self {
+            bytes: bytes("MemAvailable"),
+            free_bytes: bytes("MemFree"),
+            // The boost of watermarks came after the reserve was computed. (calculate_totalreserve_pages)
+            reserve_bytes: zones(&|zone| {
+                let kept = zone.protection.iter().max().copied().unwrap_or(0);
+                kept.saturating_add(zone.high.saturating_sub(zone.boost.unwrap_or(0))).min(zone.managed)
+            }),
+            file_lists_bytes: plus(bytes("Active(file)"), bytes("Inactive(file)")),
+            reclaimable_bytes: bytes("KReclaimable").or_else(|| bytes("SReclaimable")),
+            low_bytes: zones(&|zone| zone.low),
+            page_bytes: page_size.bytes(),
+            ..Self::default()
+        };
+        found.recomputed_bytes = found.recompute();
+        found.difference_bytes = found.recomputed_bytes.zip(found.bytes).map(|(ours, its)| difference(ours, its));
+        found
+    }
+
+    fn recompute(&self) -> Option<u64> {
+        let gain = |bytes: Option<u64>| self.gain(bytes).map(i128::from);
+        let free = i128::from(self.free_bytes?) - i128::from(self.reserve_bytes?);
+        let sum = free + gain(self.file_lists_bytes)? + gain(self.reclaimable_bytes)?;
+        u64::try_from(sum.max(0)).ok()
+    }
+
+    /// What can be had of something that can be reclaimed.
+    pub fn gain(&self, bytes: Option<u64>) -> Option<u64> {
+        let (bytes, low) = (bytes?, self.low_bytes?);
+        let half = bytes / 2;
+        Some(bytes - low.min(half - half % self.page_bytes.max(1)))
+    }
+}
+
+/// The answer in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// There is enough, as far as is known.
+    Enough,
+    /// Little is left.
+    Little,
+    /// Tasks wait for memory.
+    Waiting,
+    /// Nearly nothing is left, or little is and all tasks wait for memory.
+    Short,
+}
+
+/// Less pressure is none, in percent of the time.
+const NOTICED: f64 = 0.05;
+
+/// From so much pressure on, all tasks waiting, nothing much gets done, in percent of the time.
+const STANDING_STILL: f64 = 5.0;
+
+/// Less than this can be had without swapping, in percent of all: little, and nearly nothing.
+const LITTLE: f64 = 10.0;
+const NEARLY_NOTHING: f64 = 3.0;
+
+impl Verdict {
+    /// The answer, and in words where it is not [`Enough`](Self::Enough); `None` where neither is known.
+    pub fn of(total: u64, available: Option<u64>, pressure: Option<&Pressure>) -> (Option<Self>, Option<String>) {
+        if available.is_none() && pressure.is_none() {
+            return (None, None);
+        }
+        let percent = available.map(|bytes| bytes as f64 * 100.0 / total.max(1) as f64);
+        let left =
+            percent.map_or_else(String::new, |percent| format!("{percent:.0} % of memory can be had without swapping"));
+        let (some, full) = pressure.map_or((0.0, 0.0), |pressure| (pressure.some.avg10, pressure.full.avg10));
+        let is_below = |limit: f64| percent.is_some_and(|percent| percent < limit);
+        let waits =
+            format!("in the last 10 s some task waited for memory {some:.1} % of the time, all of them {full:.1} %");
+        let (verdict, text) = match () {
+            () if is_below(NEARLY_NOTHING) => (Self::Short, Some(format!("Short of memory: {left}; {waits}."))),
+            () if full >= STANDING_STILL && is_below(LITTLE) => {
+                (Self::Short, Some(format!("Short of memory: {left}; {waits}.")))
+            }
+            // Tasks of a cgroup that is at its limit count for the whole machine too.
+            () if full >= STANDING_STILL && percent.is_some() => {
+                let why = "a cgroup is at its limit, or the machine is thrashing";
+                (Self::Waiting, Some(format!("Tasks wait for memory though {left}: {why}; {waits}.")))
+            }
+            () if full >= STANDING_STILL => (Self::Short, Some(format!("Short of memory: {waits}."))),
+            () if some >= NOTICED || full >= NOTICED => {
+                let left = if is_below(LITTLE) { format!("; {left}") } else { String::new() };
+                (Self::Waiting, Some(format!("Some pressure: {waits}{left}.")))
+            }
+            () if is_below(LITTLE) => (Self::Little, Some(format!("Little is left: {left}."))),
+            () => (Self::Enough, None),
+        };
+        (Some(verdict), text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::pressure::Share;
+
+    #[test]
+    fn a_verdict_is_by_what_is_left_and_who_waits() {
+        let share = |avg10| Share { avg10, avg60: 0.0, avg300: 0.0, total_us: 0 };
+        for (available, some, full, expected) in [
+            (50, 0.0, 0.0, Verdict::Enough),
+            (9, 0.0, 0.0, Verdict::Little),
+            (50, 0.04, 0.03, Verdict::Enough),
+            (50, 0.05, 0.0, Verdict::Waiting),
+            (9, 3.0, 1.0, Verdict::Waiting),
+            (50, 9.0, 5.0, Verdict::Waiting),
+            (9, 9.0, 5.0, Verdict::Short),
+            (2, 0.0, 0.0, Verdict::Short),
+        ] {
+            let pressure = Pressure { some: share(some), full: share(full) };
+            let (found, text) = Verdict::of(100, Some(available), Some(&pressure));
+            assert_eq!(
+                (found, text.is_some()),
+                (Some(expected), expected != Verdict::Enough),
+                "{available} {some} {full}"
+            );
+        }
+        assert_eq!(Verdict::of(0, None, None), (None, None));
+        let all_wait = Pressure { some: share(9.0), full: share(5.0) };
+        let text = |available| Verdict::of(100, available, Some(&all_wait));
+        assert!(text(Some(50)).1.is_some_and(|text| text.contains("though 50 % of memory can be had")));
+        assert_eq!(text(None).0, Some(Verdict::Short));
+    }
+
+    #[test]
+    fn half_of_what_can_be_reclaimed_is_the_most_that_is_left() {
+        let available = Available {
+            free_bytes: Some(1000),
+            reserve_bytes: Some(300),
+            file_lists_bytes: Some(100),
+            reclaimable_bytes: Some(40),
+            low_bytes: Some(30),
+            ..Available::default()
+        };
+        assert_eq!(available.recompute(), Some(700 + 70 + 20));
+        assert_eq!(Available { reserve_bytes: Some(u64::MAX), ..available }.recompute(), Some(0));
+        assert_eq!(Available { low_bytes: None, ..available }.recompute(), None);
+    }
+}

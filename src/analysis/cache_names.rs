@@ -1,0 +1,137 @@
+//! What the names of slab caches stand for, as far as it is common knowledge.
+
+/// A name, what an object of the cache is, and the kernel's source where that is. `*` at the end stands for anything.
+type Known = (&'static str, &'static str, &'static str);
+
+/// What an object of a cache of this name is, and the kernel's source where that is.
+pub fn meaning(name: &str) -> Option<(&'static str, &'static str)> {
+    let exact = KNOWN.iter().find(|(known, ..)| *known == name);
+    let begins = |(known, ..): &&Known| known.strip_suffix('*').is_some_and(|start| name.starts_with(start));
+    let (_, what, source) = exact.or_else(|| KNOWN.iter().filter(begins).max_by_key(|(known, ..)| known.len()))?;
+    Some((what, source))
+}
+
+#[rustfmt::skip]
+const KNOWN: &[Known] = &[
+    ("Acpi-*", "something of the ACPI interpreter", "drivers/acpi/acpica/utalloc.c"),
+    ("aio_kiocb", "an asynchronous read or write (io_submit)", "fs/aio.c"),
+    ("anon_vma", "by what a frame of anonymous memory finds the mappings it can be in", "mm/rmap.c"),
+    ("anon_vma_chain", "that a mapping belongs to an anon_vma", "mm/rmap.c"),
+    ("avc_node", "a decision of SELinux that is kept", "security/selinux/avc.c"),
+    ("bdev_cache", "a block device", "block/bdev.c"),
+    ("bio-*", "a request to a block device, with what its driver adds", "block/bio.c"),
+    ("biovec-*", "the list of the pages of a large request to a block device", "block/bio.c"),
+    ("blkdev_ioc", "what block devices know of a process", "block/blk-ioc.c"),
+    ("btrfs_extent_buffer", "a block of btrfs metadata in memory", "fs/btrfs/extent_io.c"),
+    ("btrfs_inode", "an inode of btrfs", "fs/btrfs/inode.c"),
+    ("buffer_head", "the state of a block of a file or block device that is in the page cache", "fs/buffer.c"),
+    ("cred", "the users, groups and capabilities of threads", "kernel/cred.c"),
+    ("cred_jar", "the users, groups and capabilities of threads", "kernel/cred.c"),
+    ("debugfs_inode_cache", "an inode of debugfs", "fs/debugfs/inode.c"),
+    ("dentry", "a name in a directory that was looked up; a negative one tells that there is no such name", "fs/dcache.c"),
+    ("dma-kmalloc-*", "anything of up to this many bytes for devices that reach the lowest memory only", "mm/slab_common.c"),
+    ("ebitmap_node", "a part of a set in SELinux's policy", "security/selinux/ss/ebitmap.c"),
+    ("eventpoll_epi", "a file that an epoll instance watches", "fs/eventpoll.c"),
+    ("eventpoll_pwq", "a wait queue that an epoll instance stands in", "fs/eventpoll.c"),
+    ("ext4_extent_status", "where a part of an ext4 file is on disk, or that it is not there yet", "fs/ext4/extents_status.c"),
+    ("ext4_inode_cache", "an inode of ext4 with what only memory knows of it", "fs/ext4/super.c"),
+    ("extent_status", "where a part of an ext4 file is on disk, or that it is not there yet", "fs/ext4/extents_status.c"),
+    ("fat_inode_cache", "an inode of FAT", "fs/fat/inode.c"),
+    ("file_lock_cache", "a lock or lease on a file", "fs/locks.c"),
+    ("files_cache", "the table of a process's open files", "kernel/fork.c"),
+    ("filp", "an open file (struct file)", "fs/file_table.c"),
+    ("fs_cache", "root and working directory of a process", "kernel/fork.c"),
+    ("ftrace_event_field", "a field of a trace event", "kernel/trace/trace_events.c"),
+    ("fuse_inode", "an inode of a filesystem that a process serves (FUSE)", "fs/fuse/inode.c"),
+    ("fuse_request", "a request to a process that serves a filesystem (FUSE)", "fs/fuse/dev.c"),
+    ("hugetlbfs_inode_cache", "an inode of hugetlbfs", "fs/hugetlbfs/inode.c"),
+    ("inode_cache", "an inode of a filesystem that has no cache of its own", "fs/inode.c"),
+    ("inotify_inode_mark", "a file or directory that is watched through inotify", "fs/notify/inotify/inotify_user.c"),
+    ("io_kiocb", "a request of io_uring", "io_uring/io_uring.c"),
+    ("rtable", "a route that packets take", "net/ipv4/route.c"),
+    ("ip_dst_cache", "a route that packets take", "net/ipv4/route.c"),
+    ("isofs_inode_cache", "an inode of a CD image", "fs/isofs/inode.c"),
+    ("jbd2_journal_head", "a block that is part of a transaction of ext4's journal", "fs/jbd2/journal.c"),
+    ("kernfs_node_cache", "a file or directory of sysfs or of the cgroup tree", "fs/kernfs/mount.c"),
+    ("key_jar", "a key of a keyring", "security/keys/key.c"),
+    ("kioctx", "a context of asynchronous reads and writes (io_setup)", "fs/aio.c"),
+    ("kmalloc-*", "anything of up to this many bytes that has no cache of its own", "mm/slab_common.c"),
+    ("kmalloc-cg-*", "anything of up to this many bytes that has no cache of its own and is charged to a cgroup", "mm/slab_common.c"),
+    ("kmalloc-rcl-*", "anything of up to this many bytes that has no cache of its own and can be reclaimed", "mm/slab_common.c"),
+    ("kmalloc-rnd-*", "anything of up to this many bytes that has no cache of its own; which of several such caches is chance", "mm/slab_common.c"),
+    ("kmem_cache", "a cache as this one", "mm/slab_common.c"),
+    ("kmem_cache_node", "a cache's lists on a node", "mm/slub.c"),
+    ("ksm_rmap_item", "a page that KSM looks at", "mm/ksm.c"),
+    ("ksm_stable_node", "a page that KSM has merged others into", "mm/ksm.c"),
+    ("kvm_vcpu", "a processor of a virtual machine", "virt/kvm/kvm_main.c"),
+    ("lsm_inode_cache", "what security modules know of an inode", "security/security.c"),
+    ("maple_node", "a node of a maple tree, as the mappings of an address space are kept in", "lib/maple_tree.c"),
+    ("memdup_user-*", "a copy of what a process handed over", "mm/util.c"),
+    ("mm_struct", "an address space", "kernel/fork.c"),
+    ("mnt_cache", "a mount", "fs/namespace.c"),
+    ("mqueue_inode_cache", "an inode of a POSIX message queue", "ipc/mqueue.c"),
+    ("msg_msg-*", "a message of a System V or POSIX queue", "ipc/msgutil.c"),
+    ("names_cache", "a path that a system call was given, while it is looked up", "fs/dcache.c"),
+    ("nf_conntrack", "a connection that the firewall follows", "net/netfilter/nf_conntrack_core.c"),
+    ("nfs_inode_cache", "an inode of an NFS mount", "fs/nfs/inode.c"),
+    ("nsproxy", "the namespaces of processes", "kernel/nsproxy.c"),
+    ("numa_policy", "a NUMA policy of a process or mapping", "mm/mempolicy.c"),
+    ("ovl_inode", "an inode of overlayfs, as containers use it", "fs/overlayfs/super.c"),
+    ("page->ptl", "the lock of a page table, where it does not fit beside the page", "mm/memory.c"),
+    ("perf_event", "an event that perf counts or samples", "kernel/events/core.c"),
+    ("pid", "a process ID, also of a group, a session or a thread", "kernel/pid.c"),
+    ("pool_workqueue", "a work queue's part of a pool of workers", "kernel/workqueue.c"),
+    ("posix_timers_cache", "a timer of timer_create", "kernel/time/posix-timers.c"),
+    ("proc_inode_cache", "an inode of /proc", "fs/proc/inode.c"),
+    ("radix_tree_node", "a node of an XArray: most of them find the pages of files in the page cache", "lib/radix-tree.c"),
+    ("request_sock_TCP", "a TCP connection that is being opened", "net/ipv4/tcp_ipv4.c"),
+    ("seq_file", "the reading of a file that is made line by line, as in /proc", "fs/seq_file.c"),
+    ("shmem_inode_cache", "an inode of tmpfs, of a memfd or of other shared memory", "mm/shmem.c"),
+    ("sighand_cache", "the signal handlers of a process", "kernel/fork.c"),
+    ("signal_cache", "what the threads of a process share: signals, limits, accounts (struct signal_struct)", "kernel/fork.c"),
+    ("sigqueue", "a signal that waits to be delivered", "kernel/signal.c"),
+    ("skbuff_fclone_cache", "the head of a network packet with room for a clone, as TCP sends them", "net/core/skbuff.c"),
+    ("skbuff_head_cache", "the head of a network packet", "net/core/skbuff.c"),
+    ("skbuff_small_head", "the data of a small network packet, or the headers of a larger one", "net/core/skbuff.c"),
+    ("sock_inode_cache", "the inode of a socket", "net/socket.c"),
+    ("squashfs_inode_cache", "an inode of squashfs", "fs/squashfs/super.c"),
+    ("task_delay_info", "how long a thread had to wait for what", "kernel/delayacct.c"),
+    ("task_struct", "a thread", "kernel/fork.c"),
+    ("TCP", "a TCP socket", "net/ipv4/tcp_ipv4.c"),
+    ("tcp_bind_bucket", "a local TCP port that is in use", "net/ipv4/tcp.c"),
+    ("TCPv6", "a TCP socket of IPv6", "net/ipv6/tcp_ipv6.c"),
+    ("trace_event_file", "an event in an instance of the tracer", "kernel/trace/trace_events.c"),
+    ("tw_sock_TCP", "a closed TCP connection in TIME_WAIT", "net/ipv4/tcp_ipv4.c"),
+    ("UDP", "a UDP socket", "net/ipv4/udp.c"),
+    ("UDPv6", "a UDP socket of IPv6", "net/ipv6/udp.c"),
+    ("uid_cache", "a user who has processes", "kernel/user.c"),
+    ("UNIX", "a Unix socket", "net/unix/af_unix.c"),
+    ("UNIX-STREAM", "a Unix socket of streams", "net/unix/af_unix.c"),
+    ("userfaultfd_ctx_cache", "an open userfaultfd", "fs/userfaultfd.c"),
+    ("vm_area_struct", "a mapping of an address space (VMA)", "kernel/fork.c, later mm/vma_init.c"),
+    ("vmap_area", "a range of vmalloc addresses", "mm/vmalloc.c"),
+    ("xfs_ili", "what XFS's log has to write of an inode", "fs/xfs/xfs_super.c"),
+    ("xfs_inode", "an inode of XFS", "fs/xfs/xfs_super.c"),
+    ("zswap_entry", "a page that zswap keeps compressed", "mm/zswap.c"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_its_own_meaning_before_that_of_its_family() {
+        let source = |name| meaning(name).map(|(what, _)| what.split(' ').next_back().unwrap_or_default());
+        assert_eq!(source("kmalloc-64"), Some("own"));
+        assert_eq!(source("kmalloc-cg-64"), Some("cgroup"));
+        assert_eq!(source("kmalloc-rcl-64"), Some("reclaimed"));
+        assert_eq!(source("Acpi-State"), Some("interpreter"));
+        assert_eq!(source("no such cache"), None);
+    }
+
+    #[test]
+    fn no_name_is_there_twice() {
+        let names: std::collections::BTreeSet<_> = KNOWN.iter().map(|(name, ..)| name).collect();
+        assert_eq!(names.len(), KNOWN.len());
+    }
+}

@@ -1,0 +1,504 @@
+//! A ledger of the machine's memory: lines of which no two count the same page, and which add up to MemTotal exactly.
+//!
+//! What overlaps in the kernel's counters (fs/proc/meminfo.c, mm/vmstat.c) is taken apart here, a function each. What no
+//! counter names is the last line.
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::kernel::r#where::{HugePool, Sources};
+use crate::unit::PageSize;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// What programs call it.
+    pub name: &'static str,
+    /// What people call it.
+    #[serde(skip)]
+    pub title: &'static str,
+    /// Its size; `None` where it is not known, and then it is in another line (see the note), or in the last one. Only the
+    /// last can be negative.
+    pub bytes: Option<i64>,
+    /// The counters it is made of.
+    pub source: &'static str,
+    /// What is in it besides, as far as counters tell: no lines of the sum.
+    pub parts: Vec<Part>,
+    /// What to know of the number.
+    pub note: Option<&'static str>,
+    /// Whether most machines have none of it, so that people are not shown a zero.
+    #[serde(skip)]
+    pub rare: bool,
+}
+
+/// Part of a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// What it is.
+    pub name: &'static str,
+    /// Its size.
+    pub bytes: i64,
+    /// Whether it is that large.
+    pub bound: Bound,
+    /// The counter.
+    pub source: &'static str,
+}
+
+/// How sure the size of a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// It is that large.
+    Exact,
+    /// The counter has what is in other lines too.
+    AtMost,
+    /// The rest of such a one.
+    AtLeast,
+}
+
+use Bound::{AtLeast, AtMost, Exact};
+
+/// The ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// MemTotal, in bytes.
+    pub total: i64,
+    /// The lines; the last is `unaccounted`.
+    pub lines: Vec<Line>,
+}
+
+/// The name of the last line.
+pub const UNACCOUNTED: &str = "unaccounted";
+
+/// Why large kmalloc is not known, where it is in another line.
+const IN_UNRECLAIMABLE: &str = "it is in slab, unreclaimable: only slabinfo tells it apart (root)";
+
+/// Stacks of tasks are no larger, but for a debugging kernel's. (THREAD_SIZE)
+const LARGEST_STACK: u64 = 16 << 10;
+
+/// Where pages are larger than stacks, those that are no vmalloc areas are objects of a slab cache. (kernel/fork.c)
+const IN_SLAB_TOO: &str =
+    "without CONFIG_VMAP_STACK they are objects of the slab cache thread_stack here, and count there too";
+
+/// Why reserved and free hugetlb pages are not known, where they are in another line.
+const IN_HUGETLB_USED: &str =
+    "they are in hugetlb, in use: sysfs, which tells them apart, has no pools that can be read";
+
+/// A counter of more bytes says nothing: no machine has 128 PiB. So no sum of lines overflows.
+const MOST: i64 = 1 << 57;
+
+/// The ledger of these counters.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a MemTotal that no machine has.
+pub fn ledger(sources: &Sources, page_size: PageSize) -> Result<Ledger, Error> {
+    let known = Known { sources, page_size };
+    let total = known.size("MemTotal").filter(|&total| total > 0).ok_or_else(|| Error::Unsupported {
+        what: "meminfo has a MemTotal that no machine has: there is nothing to add up to".to_owned(),
+    })?;
+    let mut lines = known.lines();
+    let sum: i64 = lines.iter().filter_map(|line| line.bytes).sum();
+    lines.push(line(UNACCOUNTED, UNACCOUNTED, Some(total - sum), "what is left of MemTotal").with(
+        "page descriptors since boot",
+        known.vmstat("nr_memmap_pages"),
+        "vmstat nr_memmap_pages",
+        AtMost,
+    ));
+    Ok(Ledger { total, lines })
+}
+
+impl Ledger {
+    /// The size of a line; `None` where that is not known.
+    pub fn bytes(&self, name: &str) -> Option<i64> {
+        self.lines.iter().find(|line| line.name == name)?.bytes
+    }
+
+    /// The size of these lines together; `None` where some of it is in `unaccounted`.
+    pub fn sum(&self, names: &[&str]) -> Option<i64> {
+        let lines = || self.lines.iter().filter(|line| names.contains(&line.name));
+        lines().all(|line| !line.is_in_the_rest()).then(|| lines().filter_map(|line| line.bytes).sum())
+    }
+
+    /// The size of a part of a line; 0 where there is none.
+    pub fn part(&self, line: &str, part: &str) -> i64 {
+        let parts = self.lines.iter().filter(|of| of.name == line).flat_map(|line| &line.parts);
+        parts.filter(|of| of.name == part).map(|part| part.bytes).sum()
+    }
+}
+
+fn line(name: &'static str, title: &'static str, bytes: Option<i64>, source: &'static str) -> Line {
+    Line { name, title, bytes, source, parts: Vec::new(), note: None, rare: false }
+}
+
+impl Line {
+    /// Whether it is not known, and thus in the last line; most machines have none of what is rare.
+    pub fn is_in_the_rest(&self) -> bool {
+        let elsewhere = match self.note {
+            None => self.rare,
+            Some(note) => note == IN_UNRECLAIMABLE || note == IN_HUGETLB_USED,
+        };
+        self.bytes.is_none() && !elsewhere
+    }
+
+    fn rare(self) -> Self {
+        Self { rare: true, ..self }
+    }
+
+    fn noted(self, note: Option<&'static str>) -> Self {
+        Self { note, ..self }
+    }
+
+    fn with(mut self, name: &'static str, bytes: Option<i64>, source: &'static str, bound: Bound) -> Self {
+        // No part is larger than the whole: the counters were not read in one moment.
+        let whole = self.bytes.unwrap_or(0).max(0);
+        self.parts.extend(bytes.map(|bytes| Part { name, bytes: bytes.min(whole), bound, source }));
+        self
+    }
+}
+
+/// The counters, as sizes that are possible.
+struct Known<'s> {
+    sources: &'s Sources,
+    page_size: PageSize,
+}
+
+fn possible(bytes: u64) -> Option<i64> {
+    i64::try_from(bytes).ok().filter(|bytes| *bytes <= MOST)
+}
+
+impl Known<'_> {
+    /// A size of meminfo.
+    fn size(&self, key: &str) -> Option<i64> {
+        possible(self.sources.counters.meminfo.bytes(key)?)
+    }
+
+    fn pages(&self, pages: u64) -> Option<i64> {
+        possible(self.page_size.bytes_of(pages))
+    }
+
+    /// A number of pages of vmstat, as a size.
+    fn vmstat(&self, name: &str) -> Option<i64> {
+        self.pages(self.sources.vmstat.get(name)?)
+    }
+
+    /// `a` without `b`, which is in it; where there is an `a`, every kernel has `b`.
+    fn without(&self, a: &str, b: &str) -> Option<i64> {
+        Some((self.size(a)? - self.size(b)?).max(0))
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let (stacks, shadow) = self.stacks_in_vmalloc();
+        let [used, reserved, free] = self.hugetlb();
+        let hugetlb = |name, title, bytes| line(name, title, bytes, "meminfo Hugetlb, sysfs").rare();
+        let apart = if used.is_some() && free.is_none() { Some(IN_HUGETLB_USED) } else { None };
+        let (swap_cache, swap_cache_note) = self.swap_cache();
+        let lists = self.per_cpu_lists();
+        let file = self.without("Cached", "Shmem");
+        let unmapped = file.zip(self.size("Mapped")).map(|(file, mapped)| (file - mapped).max(0));
+        vec![
+            line("free", "free", self.size("MemFree"), "meminfo MemFree")
+                .with("not initialised yet", self.not_initialised(), "MemTotal − zoneinfo managed", Exact)
+                .with("of the contiguous allocator", self.size("CmaFree"), "meminfo CmaFree", Exact)
+                .with("not accepted from the hypervisor yet", self.size("Unaccepted"), "meminfo Unaccepted", Exact),
+            line("per_cpu_lists", "free, on CPUs' lists", lists, "zoneinfo pagesets").noted(match lists {
+                None => Some("zoneinfo cannot be read: they are in unaccounted"),
+                Some(_) => None,
+            }),
+            line("anonymous", "anonymous", self.size("AnonPages"), "meminfo AnonPages")
+                .with("in huge pages", self.size("AnonHugePages"), "meminfo AnonHugePages", Exact),
+            line("swap_cache", "swap cache, unmapped", swap_cache, "meminfo SwapCached").noted(swap_cache_note).rare(),
+            line("file_cache", "file cache", file, "meminfo Cached − Shmem")
+                // Mapped has shared memory too, and Dirty has buffers.
+                .with("mapped", self.size("Mapped"), "meminfo Mapped", AtMost)
+                .with("unmapped", unmapped, "meminfo Cached − Shmem − Mapped", AtLeast)
+                .with("dirty", self.size("Dirty"), "meminfo Dirty", AtMost)
+                .with("being written", self.size("Writeback"), "meminfo Writeback", AtMost)
+                .with("of the kernel itself", self.vmstat("nr_kernel_file_pages"), "vmstat nr_kernel_file_pages", Exact),
+            line("shared_memory", "shared memory", self.size("Shmem"), "meminfo Shmem")
+                .with("in huge pages", self.size("ShmemHugePages"), "meminfo ShmemHugePages", Exact),
+            line("buffers", "buffers", self.size("Buffers"), "meminfo Buffers"),
+            line("slab_reclaimable", "slab, reclaimable", self.size("SReclaimable"), "meminfo SReclaimable"),
+            self.slab_unreclaimable(shadow),
+            self.large_kmalloc(),
+            line(
+                "other_reclaimable",
+                "other reclaimable",
+                self.without("KReclaimable", "SReclaimable"),
+                "meminfo KReclaimable − SReclaimable",
+            )
+            .rare(),
+            line("page_tables", "page tables", self.size("PageTables"), "meminfo PageTables"),
+            line("secondary_page_tables", "secondary page tables", self.size("SecPageTables"), "meminfo SecPageTables").rare(),
+            line("kernel_stacks", "kernel stacks", self.size("KernelStack"), "meminfo KernelStack")
+                .noted((self.page_size.bytes() > LARGEST_STACK).then_some(IN_SLAB_TOO)),
+            line("shadow_stacks", "shadow call stacks", self.size("ShadowCallStack"), "meminfo ShadowCallStack").rare(),
+            self.vmalloc(stacks, shadow),
+            line("per_cpu_data", "per-CPU data", self.size("Percpu"), "meminfo Percpu").noted(self.size("Percpu").map(|_| {
+                "with its first chunk, which was taken at boot before MemTotal was counted: that much is missing elsewhere"
+            })),
+            // Surplus pages may be free ones too.
+            hugetlb("hugetlb_used", "hugetlb, in use", used)
+                .with("surplus", self.surplus(), "sysfs surplus_hugepages", AtMost)
+                .noted(apart.map(|_| "with reserved and free ones, which nothing tells apart here")),
+            hugetlb("hugetlb_reserved", "hugetlb, reserved", reserved).noted(apart),
+            hugetlb("hugetlb_free", "hugetlb, free", free).noted(apart),
+            self.zsmalloc(),
+            line("bounce", "bounce buffers", self.size("Bounce"), "meminfo Bounce").rare(),
+            line("writeback_tmp", "FUSE writeback", self.size("WritebackTmp"), "meminfo WritebackTmp").rare(),
+            line("quicklists", "page-table lists", self.size("Quicklists"), "meminfo Quicklists").rare(),
+            line("gpu_active", "GPU objects", self.size("GPUActive"), "meminfo GPUActive").rare(),
+            line("gpu_pool", "GPU pools", self.size("GPUReclaim"), "meminfo GPUReclaim").rare(),
+            self.balloon(),
+            line("hardware_corrupted", "broken", self.size("HardwareCorrupted"), "meminfo HardwareCorrupted").rare(),
+        ]
+    }
+
+    /// Where page descriptors are initialised when they are needed, MemTotal has memory that no zone manages yet.
+    fn not_initialised(&self) -> Option<i64> {
+        let managed = self.sources.zones.iter().fold(0u64, |sum, zone| sum.saturating_add(zone.managed));
+        let rest = self.size("MemTotal")? - self.pages(managed).filter(|&managed| managed > 0)?;
+        (rest > 0).then_some(rest)
+    }
+
+    /// Free pages on the lists of processors are neither in MemFree nor in any other counter.
+    fn per_cpu_lists(&self) -> Option<i64> {
+        let zones = &self.sources.zones;
+        let pages = zones.iter().fold(0u64, |sum, zone| sum.saturating_add(zone.per_cpu_pages()));
+        if zones.is_empty() { None } else { self.pages(pages) }
+    }
+
+    /// SwapCached has mapped pages too, and they are in AnonPages; Cached has none of it. Every page of these is on some LRU
+    /// list, so that what the lists have besides is what is not mapped.
+    fn swap_cache(&self) -> (Option<i64>, Option<&'static str>) {
+        const LISTS: [&str; 5] = ["Active(anon)", "Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable"];
+        let Some(cached) = self.size("SwapCached").filter(|&bytes| bytes > 0) else {
+            return (self.size("SwapCached"), None);
+        };
+        let rest = || {
+            let lists = LISTS.iter().map(|list| self.size(list)).sum::<Option<i64>>()?;
+            Some(lists - self.size("AnonPages")? - self.size("Cached")? - self.size("Buffers")?)
+        };
+        let Some(rest) = rest() else {
+            return (None, Some("which part of it is not mapped is not known: it is in unaccounted"));
+        };
+        let note = "an estimate: what the LRU lists have besides AnonPages, Cached and Buffers, SwapCached at most; the rest of \
+                    SwapCached is mapped, and in AnonPages";
+        (Some(rest.clamp(0, cached)), Some(note))
+    }
+
+    /// Whether this is a kernel before Linux 5.4, which added FileHugePages; it has AnonHugePages.
+    fn is_before_5_4(&self) -> bool {
+        self.size("AnonHugePages").is_some() && self.size("FileHugePages").is_none()
+    }
+
+    /// Slab has large kmalloc since Linux 5.4, which is in no cache of slabinfo. Before, what it has besides is a lag.
+    fn large(&self) -> Option<i64> {
+        if self.is_before_5_4() {
+            return None;
+        }
+        let caches = self.pages(self.sources.counters.slab_pages?)?;
+        Some((self.size("Slab")? - caches).clamp(0, self.size("SUnreclaim")?))
+    }
+
+    fn slab_unreclaimable(&self, shadow: InVmalloc) -> Line {
+        // From Linux 5.8 to 5.11 shadow stacks came from a slab cache (kernel/scs.c).
+        let shadow = match shadow {
+            InVmalloc::Known(0) => self.size("ShadowCallStack").unwrap_or(0),
+            _ => 0,
+        };
+        let bytes = self.size("SUnreclaim").map(|bytes| (bytes - self.large().unwrap_or(0) - shadow).max(0));
+        let note = "with large kmalloc, which only slabinfo tells apart (root)";
+        line("slab_unreclaimable", "slab, unreclaimable", bytes, "meminfo SUnreclaim").noted(
+            match (bytes, self.large()) {
+                (Some(_), None) if !self.is_before_5_4() => Some(note),
+                _ => None,
+            },
+        )
+    }
+
+    fn large_kmalloc(&self) -> Line {
+        let (bytes, note) = match self.large() {
+            None if self.size("SUnreclaim").is_none() => (None, None),
+            None if self.is_before_5_4() => {
+                (None, Some("it is not counted before Linux 5.4, and in unaccounted (SLAB has it in its caches)"))
+            }
+            None => (None, Some(IN_UNRECLAIMABLE)),
+            // Hardly any machine has none.
+            Some(0) => (
+                None,
+                Some(
+                    "Slab has no more than slabinfo: SLAB has caches for all sizes (up to Linux 6.0), and SLUB does not count it \
+                     before Linux 5.4: then it is in unaccounted",
+                ),
+            ),
+            large => (large, None),
+        };
+        line("large_kmalloc", "large kmalloc", bytes, "meminfo Slab − slabinfo").noted(note)
+    }
+
+    /// How much of KernelStack and of ShadowCallStack VmallocUsed has too: with CONFIG_VMAP_STACK stacks are vmalloc areas.
+    fn stacks_in_vmalloc(&self) -> (InVmalloc, InVmalloc) {
+        // Where callers have no names, nobody knows which are stacks.
+        let vmalloc = self.sources.vmalloc.filter(|pages| !pages.nameless);
+        let overlap = |key, pages: Option<u64>| {
+            let size = self.size(key).unwrap_or(0);
+            match pages {
+                Some(pages) => InVmalloc::Known(self.pages(pages).unwrap_or(0).min(size)),
+                None => InVmalloc::Assumed(size),
+            }
+        };
+        // Linux 5.12 brought nr_swapcached, and with it shadow stacks are nowhere else.
+        let in_vmalloc = self.sources.vmstat.get("nr_swapcached").is_some();
+        let shadow_stacks = vmalloc.map(|pages| pages.shadow_stacks).filter(|&pages| pages > 0 || !in_vmalloc);
+        (overlap("KernelStack", vmalloc.map(|pages| pages.stacks)), overlap("ShadowCallStack", shadow_stacks))
+    }
+
+    fn vmalloc(&self, stacks: InVmalloc, shadow: InVmalloc) -> Line {
+        // Linux 4.4 to 5.2 print a constant 0.
+        let counter = self.size("VmallocUsed").filter(|&bytes| bytes > 0);
+        let areas = self.sources.vmalloc.and_then(|pages| self.pages(pages.all));
+        let used = counter.or(areas);
+        // What is in it must be known: every kernel says KernelStack.
+        let rest = |used: i64| self.size("KernelStack").map(|_| (used - stacks.bytes() - shadow.bytes()).max(0));
+        let bytes = used.and_then(rest);
+        let source = match (counter, areas) {
+            (None, Some(_)) => "vmallocinfo − stacks",
+            _ => "meminfo VmallocUsed − stacks",
+        };
+        let note = match (bytes, stacks) {
+            (None, _) if used.is_some() => Some("it has stacks, whose size is not known: all of it is in unaccounted"),
+            // That it is not there is said of the file.
+            (None, _) if self.size("VmallocUsed").is_none() => None,
+            (None, _) => {
+                Some("this kernel's VmallocUsed is a constant 0, and vmallocinfo is for root: it is in unaccounted")
+            }
+            (Some(_), InVmalloc::Assumed(_)) => {
+                Some("all stacks are taken to be vmalloc areas, as they mostly are; vmallocinfo would tell (root)")
+            }
+            _ => None,
+        };
+        line("vmalloc", "vmalloc", bytes, source).noted(note)
+    }
+
+    /// In use, reserved and free. Reserved pages are among the free ones of a pool; meminfo's HugePages_* are of one size.
+    /// Where there are others, and nothing tells which of them are free, all are in the first.
+    fn hugetlb(&self) -> [Option<i64>; 3] {
+        let meminfo = &self.sources.counters.meminfo;
+        let by_meminfo = || {
+            let count = |key| meminfo.count(key);
+            Some(HugePool {
+                size: meminfo.bytes("Hugepagesize")?,
+                pages: count("HugePages_Total")?,
+                free: count("HugePages_Free")?,
+                reserved: count("HugePages_Rsvd")?,
+                surplus: 0,
+            })
+        };
+        let pools = match self.sources.pools.is_empty() {
+            true => by_meminfo().into_iter().collect(),
+            false => self.sources.pools.clone(),
+        };
+        let sum = |pages: fn(&HugePool) -> u64| {
+            let bytes = pools.iter().map(|pool| pages(pool).saturating_mul(pool.size));
+            possible(bytes.fold(0, u64::saturating_add))
+        };
+        let whole = self.size("Hugetlb").or_else(|| if pools.is_empty() { None } else { sum(|pool| pool.pages) });
+        let (Some(whole), Some(free)) = (whole, sum(|pool| pool.free)) else { return [whole, None, None] };
+        let is_all = !self.sources.pools.is_empty() || sum(|pool| pool.pages) == Some(whole);
+        if whole > 0 && !is_all {
+            return [Some(whole), None, None];
+        }
+        let free = free.min(whole);
+        let reserved = sum(|pool| pool.reserved.min(pool.free)).unwrap_or(0).min(free);
+        [Some(whole - free), Some(reserved), Some(free - reserved)]
+    }
+
+    /// hugetlb pages that are more than their pool is to have.
+    fn surplus(&self) -> Option<i64> {
+        let bytes = self.sources.pools.iter().map(|pool| pool.surplus.saturating_mul(pool.size));
+        possible(bytes.fold(0, u64::saturating_add))
+    }
+
+    /// zram and zswap keep what they compress in zsmalloc; before Linux 6.15 zswap could use other pools, which only Zswap
+    /// tells.
+    fn zsmalloc(&self) -> Line {
+        let (pages, zswap) = (self.vmstat("nr_zspages"), self.size("Zswap"));
+        let source = match (pages, zswap) {
+            (Some(pages), Some(zswap)) if zswap > pages => "meminfo Zswap",
+            (None, Some(_)) => "meminfo Zswap",
+            _ => "vmstat nr_zspages",
+        };
+        let zsmalloc = |bytes| line("zsmalloc", "zram and zswap", bytes, source).rare();
+        match self.sources.vmstat.is_empty() {
+            true => zsmalloc(None).noted(Some("vmstat cannot be read, which counts it: it is in unaccounted")),
+            false => zsmalloc(pages.max(zswap)),
+        }
+    }
+
+    /// What a balloon has, as far as it is still in MemTotal.
+    fn balloon(&self) -> Line {
+        let inside = self.is_balloon_inside();
+        let bytes = self.ballooned().map(|bytes| if inside == Some(true) { bytes } else { 0 });
+        let note = match (inside, self.ballooned()) {
+            (_, None | Some(0)) => None,
+            (Some(true), _) if self.sources.balloon_in_total.is_none() => {
+                Some("MemTotal still has it: less than that is outside of it")
+            }
+            (Some(true), _) => Some("it gives back when memory runs out, and so MemTotal still has it"),
+            (Some(false), _) => Some("what the balloon took is outside of MemTotal"),
+            (None, _) => {
+                Some("taken to be outside of MemTotal, as with virtio, Hyper-V and Xen; VMware's is in unaccounted")
+            }
+        };
+        line("balloon", "balloon", bytes, "meminfo Balloon").noted(note).rare()
+    }
+
+    /// Whether MemTotal has what a balloon took. Of a balloon that tells nothing it has where less than that is missing in it.
+    fn is_balloon_inside(&self) -> Option<bool> {
+        let missing = || {
+            let zones = &self.sources.zones;
+            let present = zones.iter().fold(0u64, |sum, zone| sum.saturating_add(zone.present));
+            let present = self.pages(present).filter(|_| !zones.is_empty())?;
+            Some(present - self.size("MemTotal")?)
+        };
+        let fits = || Some(missing()? < self.ballooned()?).filter(|&inside| inside);
+        self.sources.balloon_in_total.or_else(fits)
+    }
+
+    /// What a balloon has: by its counter, or before Linux 6.16 by what went in and came out of those of virtio.
+    fn ballooned(&self) -> Option<i64> {
+        let event = |name| self.sources.vmstat.get(name);
+        let events = || {
+            self.sources.balloon_in_total?;
+            self.pages(event("balloon_inflate")?.saturating_sub(event("balloon_deflate")?))
+        };
+        self.size("Balloon").or_else(events)
+    }
+}
+
+/// What a balloon has that is outside of MemTotal, in bytes.
+pub fn balloon_outside(sources: &Sources, page_size: PageSize) -> i64 {
+    let known = Known { sources, page_size };
+    if known.is_balloon_inside() == Some(true) { 0 } else { known.ballooned().unwrap_or(0) }
+}
+
+/// How much of stacks is in vmalloc areas.
+#[derive(Clone, Copy, Debug)]
+enum InVmalloc {
+    /// vmallocinfo says so.
+    Known(i64),
+    /// All of it, because nothing tells.
+    Assumed(i64),
+}
+
+impl InVmalloc {
+    fn bytes(self) -> i64 {
+        match self {
+            Self::Known(bytes) | Self::Assumed(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

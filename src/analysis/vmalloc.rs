@@ -1,0 +1,431 @@
+//! `pmem vmalloc`: what is in the kernel's vmalloc address space and who asked for it, beside the other mappings of the kernel.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::PathBuf;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::buddy::huge_order;
+use super::note::Note;
+use crate::error::{Error, Result};
+use crate::kernel::root::{Root, SMALL, text};
+use crate::kernel::vmalloc;
+use crate::model::meminfo::Meminfo;
+use crate::model::vmallocinfo::{self, Area, Kind};
+use crate::name::Name;
+use crate::unit::{PageSize, PhysAddr, VirtAddr, difference};
+
+/// The code of the note that says what may be huge.
+pub const MAY_BE_HUGE: &str = "may-be-huge";
+
+/// The report.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The areas by kind; `None` where vmallocinfo cannot be read.
+    pub kinds: Option<Vec<Group>>,
+    /// The same by who asked for them, and kind; those that the filter leaves.
+    pub callers: Option<Vec<Group>>,
+    /// The areas themselves, in the order of the file unless they are sorted, those that the filter leaves; `None` unless they were asked for.
+    pub areas: Option<Vec<AreaRow>>,
+    /// Whether the file gives addresses, and no hashes of them; `None` where there is no area.
+    pub addresses_known: Option<bool>,
+    /// The size of a huge page.
+    pub huge_page_bytes: u64,
+    /// Beside the kernel's counters.
+    pub checks: Vec<Check>,
+    /// The four kinds of mapping that the kernel makes for itself.
+    pub mappings: Mappings,
+}
+
+/// Areas that have something in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// The function that asked for them; `None` for all of a kind, and where nobody is noted.
+    pub function: Option<String>,
+    /// The module it is in; `None` for the kernel itself.
+    pub module: Option<String>,
+    /// The two as they are shown; in JSON only where they are not UTF-8, as `caller_hex`.
+    #[serde(flatten, serialize_with = "as_hex")]
+    pub caller: Name,
+    /// What they are.
+    pub kind: Kind,
+    /// How many.
+    pub areas: u64,
+    /// The addresses they take, guard pages included.
+    pub size_bytes: u64,
+    /// The pages they own.
+    pub pages: u64,
+    /// These in bytes.
+    pub bytes: u64,
+    /// Of these, pages of areas that have the size of huge pages.
+    pub may_be_huge_pages: u64,
+    /// The pages by node, in their order; empty where the kernel does not tell.
+    pub nodes: Vec<NodePages>,
+}
+
+/// A caller whole, where the text of function and module is escaped.
+fn as_hex<S: Serializer>(caller: &Name, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    if std::str::from_utf8(caller.bytes()).is_err() {
+        map.serialize_entry("caller_hex", &caller.to_hex())?;
+    }
+    map.end()
+}
+
+/// Pages on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct NodePages {
+    /// The node.
+    pub node: u32,
+    /// How many.
+    pub pages: u64,
+}
+
+/// One area.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AreaRow {
+    /// Where it begins; `None` where the kernel gives a hash.
+    pub start: Option<VirtAddr>,
+    /// Where it ends, the guard page included.
+    pub end: Option<VirtAddr>,
+    /// What is mapped, where that is one piece and not at 0.
+    pub physical_address: Option<PhysAddr>,
+    /// A process may map it, too.
+    pub user: bool,
+    /// The list of its pages is in an area of its own.
+    pub vpages: bool,
+    /// The rest, as of a group of one.
+    #[serde(flatten)]
+    pub group: Group,
+}
+
+/// A sum beside the kernel's counter of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The key of meminfo.
+    pub name: &'static str,
+    /// What the areas say.
+    pub ours_bytes: u64,
+    /// What meminfo says when they have been read; `None` where it says nothing, or always 0 (VmallocUsed of Linux 4.4 to 5.2).
+    pub kernel_bytes: Option<u64>,
+    /// Ours less the kernel's.
+    pub difference_bytes: Option<i64>,
+    /// By how much the counter moved meanwhile.
+    pub moved_bytes: Option<u64>,
+}
+
+/// What the kernel maps for itself.
+#[derive(Debug, Serialize)]
+pub struct Mappings {
+    /// All memory at one place, by the size of the pages that map it (`DirectMap*` of meminfo); empty where the architecture
+    /// does not tell.
+    pub direct_map: Vec<Direct>,
+    /// The sum.
+    pub direct_map_bytes: Option<u64>,
+    /// MemTotal: the memory that the kernel manages; the direct map has also what is reserved.
+    pub memory_bytes: Option<u64>,
+    /// VmallocTotal: the addresses there are for vmalloc.
+    pub vmalloc_total_bytes: Option<u64>,
+    /// Of these, taken by areas.
+    pub vmalloc_size_bytes: Option<u64>,
+    /// Memory that areas own.
+    pub vmalloc_bytes: Option<u64>,
+    /// Single pages that are mapped for a moment: no kernel tells.
+    pub kmap_bytes: Option<u64>,
+    /// Addresses fixed when the kernel was built: no kernel tells.
+    pub fixmap_bytes: Option<u64>,
+}
+
+/// Part of the direct map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Direct {
+    /// The size of the pages that map it.
+    pub page_bytes: u64,
+    /// How much they map.
+    pub bytes: u64,
+}
+
+/// The keys of meminfo with their sizes of pages: of x86, s390 and powerpc.
+pub const DIRECT: [(&str, u64); 7] = [
+    ("DirectMap4k", 4 << 10),
+    ("DirectMap64k", 64 << 10),
+    ("DirectMap1M", 1 << 20),
+    ("DirectMap2M", 2 << 20),
+    ("DirectMap4M", 4 << 20),
+    ("DirectMap1G", 1 << 30),
+    ("DirectMap2G", 2 << 30),
+];
+
+/// What the kernel's files say, read close together.
+#[derive(Debug)]
+pub struct Machine {
+    before: Meminfo,
+    areas: Result<Vec<u8>>,
+    after: Meminfo,
+    path: PathBuf,
+    page_size: PageSize,
+    huge_pages: u64,
+}
+
+/// A report, and what is missing in it.
+#[derive(Debug)]
+pub struct Found {
+    /// The report.
+    pub report: Report,
+    /// Why areas are not known, or where the file could not be understood.
+    pub missing: Option<Error>,
+    /// How many lines were not understood.
+    pub lines_missing: u64,
+}
+
+impl Machine {
+    /// Reads vmallocinfo, and meminfo before and after it. That vmallocinfo cannot be read is told by the report.
+    pub fn read(root: &Root) -> Self {
+        let dir = root.dir();
+        let meminfo = || Meminfo::parse(&dir.read("proc/meminfo", SMALL).unwrap_or_default());
+        let before = meminfo();
+        let areas = vmalloc::read(root).map_err(|error| match error {
+            Error::Missing { path } if root.is_recorded() => {
+                Error::Unsupported { what: format!("{}: not in this tree", path.display()) }
+            }
+            Error::Missing { path } => Error::Unsupported {
+                what: format!(
+                    "{}: not there: procfs is mounted with subset=pid, or the kernel has no MMU",
+                    path.display()
+                ),
+            },
+            other => other,
+        });
+        let huge = text(dir, "sys/kernel/mm/transparent_hugepage/hpage_pmd_size").and_then(|size| size.parse().ok());
+        Self {
+            before,
+            areas,
+            after: meminfo(),
+            path: dir.path().join("proc/vmallocinfo"),
+            page_size: root.page_size(),
+            huge_pages: 1 << huge_order(root.page_size(), huge),
+        }
+    }
+
+    /// The report: of callers and areas those that `wanted` leaves by their name, and areas only where they are asked for.
+    pub fn report(self, each_area: bool, wanted: impl Fn(&str) -> bool) -> Found {
+        let mut sums = Sums::default();
+        let (mut missing, mut lines_missing) = (None, 0);
+        let (text, known) = match &self.areas {
+            Ok(text) => (text.as_slice(), true),
+            Err(_) => (&[][..], false),
+        };
+        for area in vmallocinfo::areas(text, &self.path) {
+            match area {
+                Ok(area) => sums.add(&area, each_area, &self, &wanted),
+                Err(error) => {
+                    lines_missing += 1;
+                    missing.get_or_insert(error);
+                }
+            }
+        }
+        // Zeros would be no count: a file of which nothing is understood tells nothing.
+        let known = known && !sums.kinds.is_empty();
+        let sum = |field: fn(&Group) -> u64| known.then(|| sums.kinds.values().map(field).fold(0, u64::saturating_add));
+        let direct =
+            DIRECT.iter().filter_map(|&(key, page_bytes)| Some(Direct { page_bytes, bytes: self.after.bytes(key)? }));
+        let direct_map: Vec<_> = direct.collect();
+        let direct_map_bytes = direct_map.iter().map(|direct| direct.bytes).reduce(u64::saturating_add);
+        let mappings = Mappings {
+            direct_map,
+            direct_map_bytes,
+            memory_bytes: self.after.bytes("MemTotal"),
+            vmalloc_total_bytes: self.after.bytes("VmallocTotal"),
+            vmalloc_size_bytes: sum(|group| group.size_bytes),
+            vmalloc_bytes: sum(|group| group.bytes),
+            kmap_bytes: None,
+            fixmap_bytes: None,
+        };
+        let report = Report {
+            checks: if known { self.checks(&sums) } else { Vec::new() },
+            kinds: known.then(|| sorted(sums.kinds)),
+            callers: known.then(|| sorted(sums.callers)),
+            areas: (known && each_area).then_some(sums.areas),
+            addresses_known: sums.addresses_known,
+            huge_page_bytes: self.page_size.bytes_of(self.huge_pages),
+            mappings,
+        };
+        Found { report, missing: self.areas.err().or(missing), lines_missing }
+    }
+
+    fn checks(&self, sums: &Sums) -> Vec<Check> {
+        let owned = sums.kinds.get(&(Name::default(), Kind::Vmalloc)).map_or(0, |group| group.bytes);
+        let check = |name, ours_bytes| {
+            // 0 beside something is the constant of Linux 4.4 to 5.2.
+            let kernel_bytes = self.after.bytes(name).filter(|&bytes| bytes > 0 || ours_bytes == 0);
+            let moved = |after| self.before.bytes(name).map(|before| before.abs_diff(after));
+            Check {
+                name,
+                ours_bytes,
+                kernel_bytes,
+                difference_bytes: kernel_bytes.map(|kernel| difference(ours_bytes, kernel)),
+                moved_bytes: kernel_bytes.and_then(moved),
+            }
+        };
+        let mut checks = vec![check("VmallocUsed", owned)];
+        // Without CONFIG_VMAP_STACK stacks are elsewhere.
+        if sums.stacks > 0 {
+            checks.push(check("KernelStack", self.page_size.bytes_of(sums.stacks)));
+        }
+        checks
+    }
+
+    /// Whether an area has the size of huge pages: owns whole ones, at an address that is a multiple of theirs. The kernel does
+    /// not tell by what it is mapped: by huge pages some are since Linux 5.13, and since 5.18 those that were asked for with
+    /// VM_ALLOW_HUGE_VMAP. (vmap_try_huge_pmd, mm/vmalloc.c)
+    fn may_be_huge(&self, area: &Area<'_>) -> bool {
+        let at = area.start.filter(|_| area.is_at_its_address()).unwrap_or(0);
+        area.kind == Kind::Vmalloc
+            && area.pages >= self.huge_pages
+            && area.pages.is_multiple_of(self.huge_pages)
+            && at.is_multiple_of(self.page_size.bytes_of(self.huge_pages))
+    }
+
+    fn group(&self, area: &Area<'_>) -> Group {
+        let caller = match (area.function, area.module) {
+            (Some(function), Some(module)) => Name::new(&[function, b" [", module, b"]"].concat()),
+            (function, _) => Name::new(function.unwrap_or_default()),
+        };
+        let text = |name: &[u8]| Name::new(name).shown_in_json().into_owned();
+        Group {
+            function: area.function.map(text),
+            module: area.module.map(text),
+            caller,
+            kind: area.kind,
+            areas: 1,
+            size_bytes: area.size,
+            pages: area.pages,
+            bytes: self.page_size.bytes_of(area.pages),
+            may_be_huge_pages: if self.may_be_huge(area) { area.pages } else { 0 },
+            nodes: area.nodes.iter().map(|&(node, pages)| NodePages { node, pages }).collect(),
+        }
+    }
+}
+
+/// What is the same in a group: who asked for it, and kind.
+type Key = (Name, Kind);
+
+#[derive(Default)]
+struct Sums {
+    kinds: HashMap<Key, Group>,
+    callers: HashMap<Key, Group>,
+    areas: Vec<AreaRow>,
+    /// Pages of kernel stacks.
+    stacks: u64,
+    addresses_known: Option<bool>,
+}
+
+impl Sums {
+    fn add(&mut self, area: &Area<'_>, each_area: bool, machine: &Machine, wanted: impl Fn(&str) -> bool) {
+        let group = machine.group(area);
+        let of_kind = Group { function: None, module: None, caller: Name::default(), ..group.clone() };
+        add_to(&mut self.kinds, of_kind);
+        if area.is_stack() {
+            self.stacks = self.stacks.saturating_add(area.pages);
+        }
+        let at_its_address = area.is_at_its_address();
+        *self.addresses_known.get_or_insert(at_its_address) &= at_its_address;
+        // What nobody asked for goes by its kind.
+        let of_nobody = group.caller.is_empty();
+        if !wanted(if of_nobody { area.kind.name().into() } else { group.caller.escaped() }.as_ref()) {
+            return;
+        }
+        if each_area {
+            self.areas.push(AreaRow {
+                start: area.start.filter(|_| at_its_address).map(VirtAddr),
+                end: area.end.filter(|_| at_its_address).map(VirtAddr),
+                physical_address: area.physical.map(PhysAddr),
+                user: area.user,
+                vpages: area.vpages,
+                group: group.clone(),
+            });
+        }
+        add_to(&mut self.callers, group);
+    }
+}
+
+fn add_to(groups: &mut HashMap<Key, Group>, more: Group) {
+    let key = (more.caller.clone(), more.kind);
+    match groups.entry(key) {
+        Entry::Occupied(mut entry) => entry.get_mut().add(&more),
+        Entry::Vacant(entry) => {
+            entry.insert(more);
+        }
+    }
+}
+
+impl Group {
+    fn add(&mut self, more: &Self) {
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.areas, more.areas);
+        add(&mut self.size_bytes, more.size_bytes);
+        add(&mut self.pages, more.pages);
+        add(&mut self.bytes, more.bytes);
+        add(&mut self.may_be_huge_pages, more.may_be_huge_pages);
+        for &of in &more.nodes {
+            match self.nodes.binary_search_by_key(&of.node, |own| own.node) {
+                Ok(place) => add(&mut self.nodes[place].pages, of.pages),
+                Err(place) => self.nodes.insert(place, of),
+            }
+        }
+    }
+}
+
+/// Those with most memory first, then those that take most addresses.
+fn sorted(groups: HashMap<Key, Group>) -> Vec<Group> {
+    let mut groups: Vec<_> = groups.into_values().collect();
+    groups.sort_by(|a, b| {
+        let most = (b.pages, b.size_bytes).cmp(&(a.pages, a.size_bytes));
+        most.then_with(|| (&a.caller, a.kind).cmp(&(&b.caller, b.kind)))
+    });
+    groups
+}
+
+impl Found {
+    /// What a reader must know.
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let only_json = |code, text: String| Note { in_json_only: true, ..Note::general(code, text) };
+        if let Some(error) = &self.missing {
+            let (code, what) = match self.report.kinds {
+                None => ("areas-unknown", "the areas are not known"),
+                Some(_) => ("areas-incomplete", "not all areas are known"),
+            };
+            // It is also said as an error.
+            notes.push(only_json(code, format!("{what}: {error}")));
+        }
+        let callers = || self.report.callers.iter().flatten();
+        if callers().any(|group| group.may_be_huge_pages > 0) {
+            let addresses = match self.report.addresses_known {
+                Some(true) => "and their addresses",
+                _ => "(addresses are hidden here)",
+            };
+            let text = format!(
+                "HUGE? is what has the size of huge pages: areas that own whole ones by their numbers of pages {addresses}. \
+                 Whether they are mapped by such, the kernel does not tell: only some callers allow it, and none before Linux 5.13"
+            );
+            notes.push(Note::general(MAY_BE_HUGE, text));
+        }
+        if self.report.areas.is_some() && self.report.addresses_known == Some(false) {
+            let text = "the kernel hides addresses: it gives hashes of them, or zeros. The boot option no_hash_pointers shows them, \
+                        and on older kernels kernel.kptr_restrict=1 does";
+            notes.push(Note::general("addresses-hidden", text));
+        }
+        if callers().any(|group| group.function.as_deref() == Some("pcpu_get_vm_areas")) {
+            let text = "the memory at the addresses of pcpu_get_vm_areas is per-CPU data, whose pages meminfo counts as Percpu";
+            notes.push(Note::general("per-cpu-elsewhere", text));
+        }
+        notes.push(only_json(
+            "kmap-fixmap-not-exported",
+            "how much kmap and fixmap map is told by no kernel".to_owned(),
+        ));
+        notes
+    }
+}

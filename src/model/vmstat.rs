@@ -1,0 +1,46 @@
+//! `/proc/vmstat`: the kernel's counters, a name and a number a line. (mm/vmstat.c)
+
+/// The file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vmstat(Vec<(String, u64)>);
+
+impl Vmstat {
+    /// Parses the file. Lines of another form are passed over: what a kernel does not say is not known anyway.
+    pub fn parse(text: &[u8]) -> Self {
+        let line = |line| {
+            let (name, value) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+            Some((name.to_owned(), value.trim().parse().ok()?))
+        };
+        Self(text.split(|&b| b == b'\n').filter_map(line).collect())
+    }
+
+    /// Whether it has no counter at all: every kernel's has some.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A counter; those that begin with `nr_` and tell a state are in base pages.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn counters_have_names() {
+        let vmstat = Vmstat::parse(b"nr_free_pages 3178416\nnr_zspages 0\nbad\nworse -1\n\xff 1\nlast 7");
+        let found = ["nr_free_pages", "nr_zspages", "bad", "worse", "last"].map(|name| vmstat.get(name));
+        assert_eq!(found, [Some(3_178_416), Some(0), None, None, Some(7)]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_value(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            Vmstat::parse(&text);
+        }
+    }
+}

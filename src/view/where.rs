@@ -1,0 +1,319 @@
+//! How `pmem where` looks: the answer in a line, the ledger as a table, and what to know of both below it.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use super::phys::bar;
+use super::record::{Cell, Column};
+use super::size::{Unit, human_string};
+use super::slab::sized;
+use super::style::{Emphasis, Palette};
+use super::table::{self, Layout, wrapped};
+use crate::analysis::ledger::{Bound, Part, UNACCOUNTED};
+use crate::analysis::r#where::{Report, Row, Trend};
+use crate::analysis::where_frames::{OFFLINE, RESERVED, WITHOUT_FLAG};
+
+/// The columns for programs.
+pub const DEFAULT: &[&str] = &["name", "size", "source"];
+
+/// What is shown besides where rounds are.
+pub const OF_ROUNDS: &[&str] = &["name", "size", "change", "since_start", "per_minute", "source"];
+
+/// All of them.
+pub fn columns() -> Vec<Column<Row>> {
+    let sizes =
+        |name: &str, heading: &str, help: &str, cell: fn(&Row) -> Cell<'_>| Column::summed(name, heading, help, cell);
+    let text = |text: Option<&'static str>| text.map_or(Cell::Unknown, Cell::Text);
+    vec![
+        Column::text("name", "NAME", "The line, as programs call it", |row: &Row| Cell::Text(row.line.name)),
+        Column::text("line", "LINE", "The line, as people call it", |row: &Row| Cell::Text(row.line.title)),
+        sizes("size", "SIZE", "Its size; lines add up to MemTotal", |row| size(row.line.bytes)),
+        sizes("frames", "FRAMES", "What frames say of its group, where a flag names it: once a group", |row| {
+            size(row.frames_bytes)
+        }),
+        Column::text("group", "GROUP", "The lines that frames see as one", move |row: &Row| text(row.frames_group)),
+        sizes("change", "CHANGE", "Since the round before", |row| trend(row, |t| Some(t.change_bytes))),
+        sizes("since_start", "SINCE START", "Since the first round", |row| trend(row, |t| Some(t.since_start_bytes))),
+        sizes("per_minute", "PER MINUTE", "The same a minute, as soon as one has passed", |row| {
+            trend(row, |t| t.per_minute_bytes)
+        }),
+        Column::text("source", "COUNTED BY", "The counters it is made of", |row: &Row| Cell::Text(row.line.source)),
+        Column::text("note", "NOTE", "What to know of the number", move |row: &Row| text(row.line.note)),
+    ]
+}
+
+fn trend(row: &Row, of: fn(&Trend) -> Option<i64>) -> Cell<'static> {
+    row.trend.as_ref().and_then(of).map_or(Cell::Unknown, Cell::SizeChange)
+}
+
+fn size(bytes: Option<i64>) -> Cell<'static> {
+    match bytes {
+        None => Cell::Unknown,
+        Some(bytes) if bytes < 0 => Cell::SizeChange(bytes),
+        Some(bytes) => Cell::Bytes(bytes.unsigned_abs()),
+    }
+}
+
+/// Writes the report for people; the lines are those of `rows`, which may be in another order. `rounds` says that there are
+/// more, so that how lines move is shown.
+pub fn write(out: &mut dyn Write, report: &Report, rows: &[Row], rounds: bool, layout: &Layout) -> io::Result<()> {
+    write_head(out, report, layout)?;
+    write_lines(out, report, rows, rounds, layout)?;
+    if !rounds {
+        write_foot(out, report, layout)?;
+    }
+    Ok(())
+}
+
+fn width(layout: &Layout) -> usize {
+    layout.width.unwrap_or(80)
+}
+
+/// Is this machine short?
+fn write_head(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    let available = match report.available.bytes {
+        Some(bytes) => format!("{} to be had without swapping", sized(bytes, layout)),
+        None => "what can be had without swapping is not known".to_owned(),
+    };
+    let pressure = match &report.pressure {
+        Some(found) => format!("pressure some {:.1} % full {:.1} %", found.some.avg10, found.full.avg10),
+        None => "pressure not known".to_owned(),
+    };
+    let line = format!("{} · {available} · {pressure}", sized(report.total_bytes.unsigned_abs(), layout));
+    for line in wrapped(&line, width(layout), 0).lines() {
+        writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, line))?;
+    }
+    if let Some(text) = &report.verdict_text {
+        write!(out, "{}", layout.palette.paint(Emphasis::Wrong, &wrapped(text, width(layout), 0)))?;
+    }
+    writeln!(out)
+}
+
+/// A row of the table for people.
+struct Shown {
+    title: Cow<'static, str>,
+    bytes: Option<i64>,
+    bar: String,
+    /// What frames say: a size, or the line that has it.
+    frames: Result<Option<i64>, String>,
+    trend: Option<Trend>,
+    beside: String,
+}
+
+/// The title of the row of the sum.
+const TOTAL: &str = "total";
+
+fn write_lines(out: &mut dyn Write, report: &Report, rows: &[Row], rounds: bool, layout: &Layout) -> io::Result<()> {
+    let longest = match (report.frames.is_some(), layout.scale.unit) {
+        (false, _) => 14,
+        // There is no room for it.
+        (true, Unit::Bytes) => 0,
+        (true, Unit::Pages) => 4,
+        (true, _) => 8,
+    };
+    let shows = |row: &Row| !row.line.rare || row.line.bytes.is_some_and(|bytes| bytes > 0) || frames_have(row);
+    let most = rows.iter().filter_map(|row| row.line.bytes).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for (place, row) in rows.iter().enumerate().filter(|(_, row)| shows(row)) {
+        // Another line of the group has the number; of what no flag names the one below all.
+        let has_it = |of: &Row| of.frames_bytes.is_some() && of.frames_group == row.frames_group;
+        let arrow = if rows[..place].iter().any(has_it) { '↑' } else { '↓' };
+        lines.push(shown(row, report, arrow, most, longest));
+        lines.extend(
+            row.line.parts.iter().filter(|part| !rounds && part.bytes > 0).map(|part| part_of(row, part, report)),
+        );
+    }
+    lines.extend(together(report));
+    lines.push(Shown {
+        title: TOTAL.into(),
+        bytes: Some(report.total_bytes),
+        bar: String::new(),
+        frames: Ok(report.frames.as_ref().map(|frames| {
+            frames.groups.iter().filter(|group| !group.lines.is_empty()).map(|group| group.frames_bytes).sum()
+        })),
+        trend: None,
+        beside: "MemTotal".to_owned(),
+    });
+    if !rounds {
+        lines.extend(outside(report));
+    }
+    let mut columns = vec![
+        Column::text("line", "LINE", "", |row: &Shown| Cell::Text(&row.title)),
+        Column::summed("size", "SIZE", "", |row: &Shown| size(row.bytes)),
+    ];
+    if rounds {
+        let trend = |heading: &str, of: fn(&Trend) -> Option<i64>| {
+            Column::summed("", heading, "", move |row: &Shown| {
+                row.trend.as_ref().and_then(of).map_or(Cell::Text(""), Cell::SizeChange)
+            })
+        };
+        let has_rates = rows.iter().any(|row| row.trend.is_some_and(|trend| trend.per_minute_bytes.is_some()));
+        columns.push(trend("CHANGE", |trend| Some(trend.change_bytes)));
+        // Beside what frames say there is no room for both.
+        if report.frames.is_none() || !has_rates {
+            columns.push(trend("SINCE START", |trend| Some(trend.since_start_bytes)));
+        }
+        if has_rates {
+            columns.push(trend("PER MINUTE", |trend| trend.per_minute_bytes));
+        }
+    } else if longest > 0 {
+        columns.push(Column::text("bar", "", "", |row: &Shown| Cell::Text(&row.bar)));
+    }
+    if report.frames.is_some() {
+        columns.push(Column::summed("frames", "FRAMES", "", |row: &Shown| match &row.frames {
+            Ok(bytes) => size(*bytes),
+            Err(text) => Cell::Text(text),
+        }));
+    }
+    if !rounds {
+        columns.push(Column::text("source", "COUNTED BY", "", |row: &Shown| Cell::Text(&row.beside)));
+    }
+    let plain = Layout { palette: Palette { coloured: false }, ..*layout };
+    let mut text = Vec::new();
+    table::write(&mut text, &columns.iter().collect::<Vec<_>>(), &lines, None, &plain)?;
+    for line in String::from_utf8_lossy(&text).lines() {
+        if line.starts_with(TOTAL) {
+            writeln!(out, "{}", "─".repeat(30))?;
+        }
+        let matters = line.starts_with(TOTAL) || line.starts_with(UNACCOUNTED);
+        writeln!(out, "{}", if matters { layout.palette.paint(Emphasis::Accent, line) } else { line.to_owned() })?;
+    }
+    Ok(())
+}
+
+/// Whether frames have what counters do not.
+fn frames_have(row: &Row) -> bool {
+    row.frames_bytes.is_some_and(|bytes| bytes > 0)
+}
+
+fn shown(row: &Row, report: &Report, arrow: char, most: i64, longest: usize) -> Shown {
+    let bytes = row.line.bytes.unwrap_or(0).max(0).unsigned_abs();
+    let group = match row.frames_group {
+        Some(WITHOUT_FLAG) => "no flag",
+        group => group.unwrap_or(""),
+    };
+    let beside = match row.line.name {
+        UNACCOUNTED => format!("{:.1} % of all", report.unaccounted_percent()).replace('-', "−"),
+        _ => row.line.source.trim_start_matches("meminfo ").to_owned(),
+    };
+    Shown {
+        title: row.line.title.into(),
+        bytes: row.line.bytes,
+        bar: bar(bytes, most.max(1).unsigned_abs(), longest),
+        frames: match row.frames_bytes {
+            Some(bytes) => Ok(Some(bytes)),
+            None => Err(format!("{arrow} {group}")),
+        },
+        trend: row.trend,
+        beside,
+    }
+}
+
+/// A part of a line, below it: indented, since it is no line of the sum.
+fn part_of(row: &Row, part: &Part, report: &Report) -> Shown {
+    let frames = report.frames.as_ref().filter(|_| row.line.name == "file_cache").and_then(|frames| match part.name {
+        "mapped" => Some(frames.file_mapped_bytes),
+        "unmapped" => row.frames_bytes.map(|bytes| bytes - frames.file_mapped_bytes),
+        "dirty" => Some(frames.file_dirty_bytes),
+        _ => None,
+    });
+    let bound = match part.bound {
+        Bound::Exact => "",
+        Bound::AtMost => " ≤",
+        Bound::AtLeast => " ≥",
+    };
+    Shown {
+        title: format!("  {}{bound}", part.name).into(),
+        bytes: Some(part.bytes),
+        bar: String::new(),
+        frames: frames.map_or_else(|| Err(String::new()), |bytes| Ok(Some(bytes))),
+        trend: None,
+        beside: "of it".to_owned(),
+    }
+}
+
+/// The sum of the lines that no flag names: what frames say of all of them.
+fn together(report: &Report) -> Option<Shown> {
+    let group = report.frames.as_ref()?.without_flag()?;
+    Some(Shown {
+        title: "  together, without a flag".into(),
+        bytes: group.counters_bytes,
+        bar: String::new(),
+        frames: Ok(Some(group.frames_bytes)),
+        trend: None,
+        beside: "all '↓ no flag'".to_owned(),
+    })
+}
+
+/// What is there and not in the total.
+fn outside(report: &Report) -> impl Iterator<Item = Shown> {
+    let group = |name| report.frames.iter().flat_map(|frames| &frames.groups).find(move |group| group.name == name);
+    report.outside.iter().map(move |row| {
+        let frames = match row.name {
+            "outside_of_total" => group(RESERVED),
+            _ => group(OFFLINE),
+        };
+        let frames = frames.map(|group| group.frames_bytes);
+        Shown {
+            title: row.title.into(),
+            bytes: Some(row.bytes),
+            bar: String::new(),
+            frames: frames.map_or_else(|| Err(String::new()), |bytes| Ok(Some(bytes))),
+            trend: None,
+            beside: "not in MemTotal".to_owned(),
+        }
+    })
+}
+
+/// How the numbers were computed, and why they differ.
+fn write_foot(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    writeln!(out)?;
+    let mut paragraph = |text: &str| write!(out, "{}", wrapped(text, width(layout), 2));
+    paragraph(&available(report))?;
+    let size = sized(report.unaccounted().unsigned_abs(), layout);
+    let sign = if report.unaccounted() < 0 { "−" } else { "" };
+    paragraph(&format!("unaccounted, {sign}{size}: {}", report.about_unaccounted()))?;
+    if let Some(memmap) = report.outside.iter().find_map(|row| row.memmap_bytes).filter(|&bytes| bytes > 0) {
+        let memmap = human_string(memmap.unsigned_abs());
+        paragraph(&format!(
+            "outside of MemTotal: the kernel's image, firmware, page descriptors ({memmap}), and where one is set up, memory for a \
+             crash kernel"
+        ))?;
+    }
+    let Some(frames) = &report.frames else { return Ok(()) };
+    for group in frames.groups.iter().filter(|group| group.is_different() || group.counters_bytes.is_none()) {
+        let why = group.why.as_deref().unwrap_or("");
+        let Some(difference) = group.difference_bytes else {
+            paragraph(&format!("frames, {}: {why}", group.name))?;
+            continue;
+        };
+        let word = if difference < 0 { "less" } else { "more" };
+        let size = sized(difference.unsigned_abs(), layout);
+        paragraph(&format!("frames, {}: {size} {word} than counters: {why}", group.name))?;
+    }
+    Ok(())
+}
+
+/// How MemAvailable is computed, with its numbers where they are known.
+fn available(report: &Report) -> String {
+    let found = &report.available;
+    let (Some(bytes), Some(recomputed)) = (found.bytes, found.recomputed_bytes) else {
+        return "to be had (MemAvailable): free memory less what zones keep, with the file lists and reclaimable kernel memory, of \
+                each of which half is left, or the low watermarks where they are less"
+            .to_owned();
+    };
+    let shown = |bytes: Option<u64>| human_string(bytes.unwrap_or(0));
+    let part = |whole| format!("{} of {}", shown(found.gain(whole)), shown(whole));
+    let mut text = format!(
+        "to be had (MemAvailable): {} free − {} that zones keep + {} of files + {} of the kernel that can be reclaimed",
+        shown(found.free_bytes),
+        shown(found.reserve_bytes),
+        part(found.file_lists_bytes),
+        part(found.reclaimable_bytes)
+    );
+    // Counters of two files, read one after the other.
+    if recomputed.abs_diff(bytes) > report.total_bytes.unsigned_abs() / 200 {
+        text += &format!(" = {}, which the kernel's {} is not", human_string(recomputed), human_string(bytes));
+    }
+    text
+}
