@@ -28,6 +28,11 @@ impl Unit {
             Self::Mib => " MiB",
         }
     }
+
+    /// What follows a size, or stands above a column of sizes alone: pages are named there too.
+    pub fn behind(self) -> &'static str {
+        if self == Self::Pages { " pages" } else { self.heading() }
+    }
 }
 
 /// How quantities are written: the unit and the page size.
@@ -49,6 +54,11 @@ impl Scale {
             Unit::Mib => tenths(bytes, 1 << 20, out),
             Unit::Pages => grouped(self.page_size.pages_in(bytes), out),
         }
+    }
+
+    /// A size with its unit, whichever it is.
+    pub fn sized(&self, bytes: u64) -> String {
+        text(|out| self.size(bytes, out)) + self.unit.behind()
     }
 
     /// Appends a number of pages: a count, unless a unit of sizes was asked for.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 use super::record::{Cell, Column};
-use super::size::{Unit, grouped_string, human_string, text};
+use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
 use crate::analysis::slab::{Change, Counts, Reconcile, Report, Row, Totals};
@@ -222,7 +222,7 @@ pub(super) fn some(number: u64, what: &str) -> String {
 
 /// slabtop's sums, about three things.
 fn write_totals(out: &mut dyn Write, totals: &Totals, report: &Report, layout: &Layout) -> io::Result<()> {
-    let size = |bytes| sized(bytes, layout);
+    let size = |bytes| layout.scale.sized(bytes);
     let rows = report.caches.iter();
     let held = rows.filter_map(|row| Some(row.counts.as_ref()?.held_bytes)).fold(0, u64::saturating_add);
     let [objects, active] = [totals.objects, totals.active_objects].map(grouped_string);
@@ -248,12 +248,6 @@ fn write_totals(out: &mut dyn Write, totals: &Totals, report: &Report, layout: &
     tell("object   ", &format!("{least} at least, {average} on average, {most} at most"))
 }
 
-/// A size with its unit, whichever it is.
-pub(super) fn sized(bytes: u64, layout: &Layout) -> String {
-    let unit = if layout.scale.unit == Unit::Pages { " pages" } else { layout.scale.unit.heading() };
-    text(|out| layout.scale.size(bytes, out)) + unit
-}
-
 /// Per cent with one decimal, cut off: what is not all is not 100 %.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     let tenths = u128::from(part) * 1000 / u128::from(whole.max(1));
@@ -262,7 +256,7 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
 
 /// What the slabs of all caches hold, beside meminfo, and what the difference is: as far as both are known.
 fn write_reconcile(out: &mut dyn Write, report: &Report, reconcile: &Reconcile, layout: &Layout) -> io::Result<()> {
-    let size = |bytes| sized(bytes, layout);
+    let size = |bytes| layout.scale.sized(bytes);
     if reconcile.held_bytes.or(reconcile.meminfo_slab_bytes).is_none() {
         return Ok(());
     }
@@ -299,7 +293,7 @@ mod tests {
     use crate::model::slabinfo::Cache;
     use crate::name::Name;
     use crate::unit::PageSize;
-    use crate::view::size::Scale;
+    use crate::view::size::{Scale, Unit};
     use crate::view::style::Palette;
 
     /// Seen on Linux 6.18; `small` slabs of the second are smaller than it prefers.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::size::grouped_string;
-use super::slab::{percent, sized, some, told};
+use super::slab::{percent, some, told};
 use super::style::Emphasis;
 use super::table::Layout;
 use crate::analysis::slab_show::{Dentries, Fullness, Story};
@@ -30,10 +30,10 @@ pub fn write(out: &mut dyn Write, story: &Story, layout: &Layout) -> io::Result<
         Some(slab) => {
             let waste = match slab.waste_bytes {
                 0 => "nothing is left over".to_owned(),
-                waste => format!("{} left over ({})", sized(waste, layout), percent(waste, slab.slab_bytes)),
+                waste => format!("{} left over ({})", layout.scale.sized(waste), percent(waste, slab.slab_bytes)),
             };
             let (objects, pages) = (some(slab.objects, "object"), some(slab.pages, "page"));
-            line("a slab", &format!("{objects} in {pages} = {}; {waste}", sized(slab.slab_bytes, layout)))?;
+            line("a slab", &format!("{objects} in {pages} = {}; {waste}", layout.scale.sized(slab.slab_bytes)))?;
         }
     }
     if story.row.counts.is_none() {
@@ -51,7 +51,7 @@ pub fn write(out: &mut dyn Write, story: &Story, layout: &Layout) -> io::Result<
             0 => String::new(),
             number => format!(", {} of them empty", grouped_string(number)),
         };
-        line("holds", &format!("{} in {slabs}{small}{empty}", sized(counts.held_bytes, layout)))?;
+        line("holds", &format!("{} in {slabs}{small}{empty}", layout.scale.sized(counts.held_bytes)))?;
         let [active, all] = [counts.cache.active_objects, counts.cache.objects].map(grouped_string);
         // Since Linux 6.10 the kernel estimates the free objects of more partial slabs on a node.
         let is_estimate = story.fullness.partial_slabs.is_some_and(|partial| partial > COUNTED_PARTIAL);
@@ -144,7 +144,7 @@ fn fullness(of: &Fullness) -> Option<String> {
 fn of_dentries(of: &Dentries, layout: &Layout) -> String {
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped_string);
     let negative = of.state.negative.map(|negative| format!("; {} negative", grouped_string(negative)));
-    let bytes = of.unused_bytes.map(|bytes| format!(" = at most {} to reclaim", sized(bytes, layout)));
+    let bytes = of.unused_bytes.map(|bytes| format!(" = at most {} to reclaim", layout.scale.sized(bytes)));
     format!(
         "{}, of them {} unused{}{}",
         number(of.state.total),

@@ -18,7 +18,7 @@ pub use columns::Sort;
 pub use state::{Filter, Pane, State};
 
 use self::columns::{Fitting, GAP, fitting};
-use self::line::{Piece, fit, joined, quantity, style};
+use self::line::{Piece, fit, joined, style};
 use super::size::{grouped_string, human_string};
 use super::style::{Emphasis, Palette};
 use super::table::clipped;
@@ -148,12 +148,12 @@ fn headline(state: &State) -> Vec<Piece> {
         pieces.push(Piece::new(6, format!("every {}", in_words(state.interval()))));
     }
     if let Some(bytes) = memory.all.last() {
-        pieces.push(Piece::new(10, format!("Slab {}", quantity(state, bytes))).with(Emphasis::Accent));
+        pieces.push(Piece::new(10, format!("Slab {}", state.scale.sized(bytes))).with(Emphasis::Accent));
     }
     if state.size().0 >= WIDE || state.size().1 < TALL {
         pieces.extend(parts(state).map(|parts| Piece::new(7, format!("= {parts}")).close()));
     }
-    if let Some(trend) = trend(&memory.all, |bytes| quantity(state, bytes)) {
+    if let Some(trend) = trend(&memory.all, |bytes| state.scale.sized(bytes)) {
         pieces.push(Piece::new(9, trend));
     }
     pieces.push(Piece::new(2, "? help"));
@@ -164,7 +164,7 @@ fn headline(state: &State) -> Vec<Piece> {
 fn parts(state: &State) -> Option<String> {
     let reconcile = &state.shown().memory.reconcile;
     let (reclaimable, not) = (reconcile.meminfo_reclaimable_bytes?, reconcile.meminfo_unreclaimable_bytes?);
-    Some(format!("{} reclaimable + {} not", quantity(state, reclaimable), quantity(state, not)))
+    Some(format!("{} reclaimable + {} not", state.scale.sized(reclaimable), state.scale.sized(not)))
 }
 
 /// `▲ 1.2 MiB/min`, or what it was so far.
@@ -200,7 +200,7 @@ fn sums(state: &State) -> Vec<Piece> {
         Piece::new(2, format!("{} slabs", grouped_string(totals.slabs))),
     ]);
     if let Some(less @ ..0) = memory.reconcile.held_difference_bytes {
-        let more = quantity(state, less.unsigned_abs());
+        let more = state.scale.sized(less.unsigned_abs());
         let cause = if is_large_kmalloc(state, less) { " (large kmalloc)" } else { "" };
         pieces.push(Piece::new(1, format!("{more} more in no cache{cause}")));
     }

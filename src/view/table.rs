@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr;
 use super::fit::fitted;
 pub use super::fit::{clipped, elided, wrapped};
 use super::record::{Cell, Column, Growth, NONE};
-use super::size::{Scale, Unit, text};
+use super::size::{Scale, text};
 use super::style::{Emphasis, Palette};
 
 /// How tables are laid out.
@@ -156,7 +156,7 @@ fn headings<R>(columns: &[&Column<R>], rows: &[R], layout: &Layout) -> Vec<Strin
     };
     let unit = |column: &Column<R>| match layout.scale.unit {
         _ if !column.total => "",
-        Unit::Pages if is_size(column) => " pages",
+        unit if is_size(column) => unit.behind(),
         unit => unit.heading(),
     };
     columns.iter().map(|column| format!("{}{}", column.heading, unit(column))).collect()

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use super::record::{Cell, Column};
 use super::size::{Unit, grouped_string, human_string};
-use super::slab::sized;
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
 use crate::analysis::vmalloc::{AreaRow, Check, Direct, Group, Mappings, Report};
@@ -147,14 +146,14 @@ fn answer(kinds: &[Group], layout: &Layout) -> String {
     };
     let mut text = format!(
         "{} of memory{pages} in areas of the kernel's vmalloc address space, which take {} of addresses:",
-        sized(sum(|group| group.bytes), layout),
-        sized(sum(|group| group.size_bytes), layout)
+        layout.scale.sized(sum(|group| group.bytes)),
+        layout.scale.sized(sum(|group| group.size_bytes))
     );
     for (number, group) in kinds.iter().enumerate() {
         text += if number == 0 { " " } else { ", " };
         text += &format!("{} {}", grouped_string(group.areas), group.kind.name());
         if group.bytes > 0 {
-            text += &format!(" with {}", sized(group.bytes, layout));
+            text += &format!(" with {}", layout.scale.sized(group.bytes));
         }
     }
     if kinds.iter().any(|group| group.kind == Kind::Unpurged) {

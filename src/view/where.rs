@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use super::phys::bar;
 use super::record::{Cell, Column};
 use super::size::{Unit, human_string};
-use super::slab::sized;
 use super::style::{Emphasis, Palette};
 use super::table::{self, Layout, wrapped};
 use crate::analysis::ledger::{Bound, Part, UNACCOUNTED};
@@ -72,14 +71,14 @@ fn width(layout: &Layout) -> usize {
 /// Is this machine short?
 fn write_head(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let available = match report.available.bytes {
-        Some(bytes) => format!("{} to be had without swapping", sized(bytes, layout)),
+        Some(bytes) => format!("{} to be had without swapping", layout.scale.sized(bytes)),
         None => "what can be had without swapping is not known".to_owned(),
     };
     let pressure = match &report.pressure {
         Some(found) => format!("pressure some {:.1} % full {:.1} %", found.some.avg10, found.full.avg10),
         None => "pressure not known".to_owned(),
     };
-    let line = format!("{} · {available} · {pressure}", sized(report.total_bytes.unsigned_abs(), layout));
+    let line = format!("{} · {available} · {pressure}", layout.scale.sized(report.total_bytes.unsigned_abs()));
     for line in wrapped(&line, width(layout), 0).lines() {
         writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, line))?;
     }
@@ -270,7 +269,7 @@ fn write_foot(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Resu
     writeln!(out)?;
     let mut paragraph = |text: &str| write!(out, "{}", wrapped(text, width(layout), 2));
     paragraph(&available(report))?;
-    let size = sized(report.unaccounted().unsigned_abs(), layout);
+    let size = layout.scale.sized(report.unaccounted().unsigned_abs());
     let sign = if report.unaccounted() < 0 { "−" } else { "" };
     paragraph(&format!("unaccounted, {sign}{size}: {}", report.about_unaccounted()))?;
     if let Some(memmap) = report.outside.iter().find_map(|row| row.memmap_bytes).filter(|&bytes| bytes > 0) {
@@ -288,7 +287,7 @@ fn write_foot(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Resu
             continue;
         };
         let word = if difference < 0 { "less" } else { "more" };
-        let size = sized(difference.unsigned_abs(), layout);
+        let size = layout.scale.sized(difference.unsigned_abs());
         paragraph(&format!("frames, {}: {size} {word} than counters: {why}", group.name))?;
     }
     Ok(())

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use super::record::{Cell, Column};
-use super::slab::sized;
 use super::style::Emphasis;
 use super::table::{self, Layout};
 use crate::analysis::slab_diff::Origin;
@@ -51,7 +50,7 @@ pub fn write(
     }
     let moved = report.total_after_bytes.abs_diff(report.total_before_bytes);
     if moved > 0 && moved >= least {
-        let size = |bytes: i64| sized(bytes.unsigned_abs(), layout);
+        let size = |bytes: i64| layout.scale.sized(bytes.unsigned_abs());
         writeln!(out, "\nMemTotal was {}, and is {}", size(report.total_before_bytes), size(report.total_after_bytes))?;
     }
     Ok(())

@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::line::unit_of;
 use super::{State, within};
 use crate::analysis::slab::Counts;
 use crate::analysis::slab_history::Tracked;
@@ -97,7 +96,7 @@ impl Column {
 pub(super) fn heading(column: &Column, state: &State) -> String {
     let unit = match state.scale.unit {
         unit if column.key == 's' && unit != Unit::Human => Unit::Bytes.heading(),
-        unit if column.has_unit => unit_of(unit),
+        unit if column.has_unit => unit.behind(),
         _ => "",
     };
     match column.key {

@@ -4,7 +4,7 @@ use ratatui::layout::Size;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use super::line::{bars, joined, quantity, style};
+use super::line::{bars, joined, style};
 use super::{State, within};
 use crate::analysis::cache_names::meaning;
 use crate::analysis::slab::{Counts, Details};
@@ -61,8 +61,8 @@ pub(super) fn lines(state: &State, size: Size, palette: Palette) -> Vec<Line<'st
     let course = bars(&cache.size, width.saturating_sub(2 * (LABEL + 2)).min(120), room, state.shown().window());
     for (number, bar) in course.into_iter().enumerate() {
         let end = match number {
-            _ if number + 1 == room => quantity(state, least),
-            0 if most > least => format!("+{}", quantity(state, most - least)),
+            _ if number + 1 == room => state.scale.sized(least),
+            0 if most > least => format!("+{}", state.scale.sized(most - least)),
             _ => String::new(),
         };
         lines.push(Line::raw(format!("{end:>LABEL$}  {bar}")));
@@ -84,7 +84,7 @@ fn rule(name: &str, width: usize, palette: Palette) -> Line<'static> {
 /// What the line of slabinfo says, in words.
 fn of_slabinfo(state: &State, counts: &Counts, say: &mut impl FnMut(&'static str, &str)) {
     let cache = &counts.cache;
-    let size = |bytes| quantity(state, bytes);
+    let size = |bytes| state.scale.sized(bytes);
     let percent = cache.use_percent();
     say(
         "objects",
@@ -146,6 +146,6 @@ fn changes(state: &State, cache: &Tracked) -> String {
         Some(time) => format!("in {time}"),
         None => "within a minute".to_owned(),
     };
-    let (size, count) = (quantity(state, bytes.unsigned_abs()), grouped_string(objects.unsigned_abs()));
+    let (size, count) = (state.scale.sized(bytes.unsigned_abs()), grouped_string(objects.unsigned_abs()));
     format!("{}{size} and {}{count} objects in use {time}", sign(bytes), sign(objects))
 }

@@ -6,10 +6,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use super::State;
 use crate::analysis::slab_history::Series;
 use crate::name::Name;
-use crate::view::size::{Unit, text};
 use crate::view::style::{Emphasis, Palette};
 use crate::view::table::clipped;
 
@@ -85,16 +83,6 @@ pub(super) fn style(palette: Palette, emphasis: Option<Emphasis>) -> Style {
         Some(Emphasis::Wrong) => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
         Some(Emphasis::Faint) => Style::new().add_modifier(Modifier::DIM),
     }
-}
-
-/// A size with its unit.
-pub(super) fn quantity(state: &State, bytes: u64) -> String {
-    text(|out| state.scale.size(bytes, out)) + unit_of(state.scale.unit)
-}
-
-/// What follows a size, or stands above a column of sizes. (Other tables count pages where no unit is said.)
-pub(super) fn unit_of(unit: Unit) -> &'static str {
-    if unit == Unit::Pages { " pages" } else { unit.heading() }
 }
 
 /// The course of a series as bars, so many cells wide and lines high; the uppermost line first.
