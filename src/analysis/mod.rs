@@ -8,6 +8,7 @@ pub mod cache_names;
 pub mod change;
 pub mod class;
 mod commands;
+pub mod comparison;
 pub mod count;
 pub mod decode;
 pub mod decode_entry;

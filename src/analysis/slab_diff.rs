@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::DateTime;
 use serde::{Serialize, Serializer};
 
+use super::comparison::{Origin, between, no_rates, same_boot};
 use super::note::Note;
 use super::slab::{Reading, Row};
 use super::slab_history::{MINUTE, rate};
@@ -48,17 +48,6 @@ pub struct Diff {
     /// Whether all caches of both are among those that were compared.
     #[serde(skip)]
     pub is_whole: bool,
-}
-
-/// Where the numbers of one side are from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Origin {
-    /// See [`Side::time`].
-    pub time: Option<String>,
-    /// See [`Side::source`].
-    pub source: &'static str,
-    /// The kernel's release, where it is known.
-    pub kernel: Option<String>,
 }
 
 /// The same of both sides.
@@ -324,8 +313,15 @@ impl Side {
 pub fn compare(before: &Side, after: &Side, measured: Option<Duration>) -> (Diff, Vec<Note>) {
     let mut notes = Vec::new();
     let between = measured.or_else(|| between(before.time.as_deref()?, after.time.as_deref()?));
-    notes.extend(no_rates(before, after, between));
-    let time = between.filter(|time| !time.is_zero() && same_boot(before, after));
+    let same_boot = same_boot(before.host.as_ref(), after.host.as_ref());
+    notes.extend(match same_boot && (before.time.is_none() || after.time.is_none()) {
+        true => {
+            let text = "a saved slabinfo does not say when it was read, nor on which boot: there are no rates";
+            Some(Note::general("time-unknown", text))
+        }
+        false => no_rates(same_boot, between),
+    });
+    let time = between.filter(|time| !time.is_zero() && same_boot);
     let caches = changes(before, after, time);
     let sum = |of: fn(&Change) -> Amount| caches.iter().map(of).try_fold(Amount::default(), Amount::plus);
     let amount = sum(|row| row.amount.before).zip(sum(|row| row.amount.after));
@@ -346,7 +342,7 @@ pub fn compare(before: &Side, after: &Side, measured: Option<Duration>) -> (Diff
         before: before.origin(),
         after: after.origin(),
         seconds: between.map(|time| time.as_secs_f64()),
-        same_boot: same_boot(before, after),
+        same_boot,
         caches,
         totals,
         large_kmalloc,
@@ -391,37 +387,6 @@ fn change(name: &Name, old: Option<&(&Row, Amount)>, new: Option<&(&Row, Amount)
         amount,
         change,
         rate: change.rate(time),
-    }
-}
-
-/// The time from one point to another; `None` where that is not forwards, or one of them is no time.
-fn between(before: &str, after: &str) -> Option<Duration> {
-    let [before, after] = [before, after].map(|time| DateTime::parse_from_rfc3339(time).ok());
-    after?.signed_duration_since(before?).to_std().ok()
-}
-
-/// Whether nothing speaks against it.
-fn same_boot(before: &Side, after: &Side) -> bool {
-    let boot = |side: &Side| side.host.as_ref().and_then(|host| host.boot_id.clone());
-    boot(before).zip(boot(after)).is_none_or(|(before, after)| before == after)
-}
-
-/// Why there are no rates, if there are none.
-fn no_rates(before: &Side, after: &Side, between: Option<Duration>) -> Option<Note> {
-    let note = |code, text| Some(Note::general(code, text));
-    if !same_boot(before, after) {
-        let text =
-            "these are of two different boots, or of two machines: what changed is no growth, and there are no rates";
-        return note("different-boots", text);
-    }
-    match between {
-        _ if before.time.is_none() || after.time.is_none() => {
-            let text = "a saved slabinfo does not say when it was read, nor on which boot: there are no rates";
-            note("time-unknown", text)
-        }
-        None => note("time-backwards", "by their clocks the second is older than the first: there are no rates"),
-        Some(time) if time.is_zero() => note("time-none", "no time lies between the two: there are no rates"),
-        Some(_) => None,
     }
 }
 

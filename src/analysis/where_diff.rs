@@ -1,10 +1,12 @@
 //! What changed in the ledger of a machine between two captures, or since one.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
+use super::comparison::{Origin, between, no_rates, same_boot};
 use super::ledger::{Ledger, ledger};
 use super::note::Note;
-use super::slab_diff::Origin;
 use crate::error::Result;
 use crate::kernel::manifest::Host;
 use crate::kernel::r#where::Sources;
@@ -69,13 +71,14 @@ impl Report {
     /// # Errors
     /// See [`ledger()`].
     pub fn new(mut before: Side, mut after: Side) -> Result<(Self, Vec<Note>)> {
-        let mut notes = notes(&before, &after);
+        let same_boot = same_boot(Some(&before.host), Some(&after.host));
+        let time = between(&before.time, &after.time);
+        let mut notes = notes(&before, &after, same_boot, time);
         notes.extend(alike(&mut before.sources, &mut after.sources));
         let old = ledger(&before.sources, before.page_size)?;
         let new = ledger(&after.sources, after.page_size)?;
         notes.extend(notes_of_lines(&old, &new));
-        let seconds = seconds_between(&before.time, &after.time).filter(|&seconds| seconds >= 0.0);
-        let same_boot = same_boot(&before, &after);
+        let seconds = time.map(|time| time.as_secs_f64());
         let mut lines = rows(&old, &new, seconds.filter(|&seconds| seconds > 0.0 && same_boot));
         lines.sort_by_key(|row| std::cmp::Reverse(row.change_bytes.map(i64::unsigned_abs)));
         let report = Self {
@@ -126,25 +129,10 @@ fn notes_of_lines(old: &Ledger, new: &Ledger) -> Vec<Note> {
     notes
 }
 
-/// Whether nothing speaks against it.
-fn same_boot(before: &Side, after: &Side) -> bool {
-    let boots = before.host.boot_id.as_ref().zip(after.host.boot_id.as_ref());
-    boots.is_none_or(|(before, after)| before == after)
-}
-
 /// What to know of two machines, of two boots of one, or of two points in time.
-fn notes(before: &Side, after: &Side) -> Vec<Note> {
-    let mut notes = Vec::new();
+fn notes(before: &Side, after: &Side, same_boot: bool, time: Option<Duration>) -> Vec<Note> {
+    let mut notes = Vec::from_iter(no_rates(same_boot, time));
     let mut note = |code, text: &str| notes.push(Note::general(code, text));
-    match seconds_between(&before.time, &after.time) {
-        _ if !same_boot(before, after) => note(
-            "different-boots",
-            "these are of two different boots, or of two machines: what changed is no growth, and there are no rates",
-        ),
-        Some(seconds) if seconds > 0.0 => {}
-        Some(0.0) => note("time-none", "no time lies between the two: there are no rates"),
-        _ => note("time-backwards", "by their clocks the second is older than the first: there are no rates"),
-    }
     let (old, new) = (&before.host.kernel, &after.host.kernel);
     if old != new {
         note("different-kernels", &format!("of two kernels, {old} and {new}: what some counters count can differ"));
@@ -201,9 +189,4 @@ fn rows(old: &Ledger, new: &Ledger, seconds: Option<f64>) -> Vec<Row> {
         }
     };
     pairs.map(row).collect()
-}
-
-fn seconds_between(before: &str, after: &str) -> Option<f64> {
-    let at = |text| chrono::DateTime::parse_from_rfc3339(text).ok();
-    Some((at(after)? - at(before)?).num_milliseconds() as f64 / 1000.0)
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::record::{Cell, Column};
 use super::style::Emphasis;
 use super::table::{self, Layout};
-use crate::analysis::slab_diff::Origin;
+use crate::analysis::comparison::Origin;
 use crate::analysis::where_diff::{Report, Row};
 
 /// The columns for programs.

@@ -9,6 +9,7 @@ use super::{State, within};
 use crate::analysis::cache_names::meaning;
 use crate::analysis::slab::{Counts, Details};
 use crate::analysis::slab_history::Tracked;
+use crate::analysis::slab_show::SlabSizes;
 use crate::view::size::grouped_string;
 use crate::view::style::{Emphasis, Palette};
 use crate::view::table::{clipped, wrapped};
@@ -94,20 +95,22 @@ fn of_slabinfo(state: &State, counts: &Counts, say: &mut impl FnMut(&'static str
             grouped_string(cache.active_objects)
         ),
     );
-    let slab = state.scale.page_size.bytes().saturating_mul(cache.pages_per_slab);
-    say("size", &format!("{} in {} slabs of {}", size(counts.size_bytes), grouped_string(cache.slabs), size(slab)));
+    let slab = SlabSizes::new(cache.object_size, cache.objects_per_slab, cache.pages_per_slab, state.scale.page_size);
+    let slabs = grouped_string(cache.slabs);
+    say("size", &format!("{} in {slabs} slabs of {}", size(counts.size_bytes), size(slab.slab_bytes)));
     if counts.small_slabs > 0 {
         let small = grouped_string(counts.small_slabs);
         say("", &format!("really {}: {small} slabs are smaller", size(counts.held_bytes)));
     }
-    let used = cache.objects_per_slab.saturating_mul(cache.object_size);
-    let left = slab.saturating_sub(used);
-    let percent = u128::from(left) * 100 / u128::from(slab.max(1));
+    let percent = u128::from(slab.waste_bytes) * 100 / u128::from(slab.slab_bytes.max(1));
     let bytes = grouped_string(cache.object_size);
     let many = grouped_string(cache.objects_per_slab);
     say(
         "an object",
-        &format!("{bytes} B; {many} in a slab, and {} B of it left over ({percent}%)", grouped_string(left)),
+        &format!(
+            "{bytes} B; {many} in a slab, and {} B of it left over ({percent}%)",
+            grouped_string(slab.waste_bytes)
+        ),
     );
 }
 

@@ -1,0 +1,46 @@
+//! What two readings that are compared have in common, whatever they are of: where each is from, and the time between them.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use serde::Serialize;
+
+use super::note::Note;
+use crate::kernel::manifest::Host;
+
+/// Where the numbers of one side are from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// When it was read, UTC, in the form of RFC 3339; `None` for a saved file, which does not say.
+    pub time: Option<String>,
+    /// `live`, `recorded`, or `file` for a saved file.
+    pub source: &'static str,
+    /// The kernel's release, where it is known.
+    pub kernel: Option<String>,
+}
+
+/// The time from one point to another; `None` where that is not forwards, or one of them is no time.
+pub fn between(before: &str, after: &str) -> Option<Duration> {
+    let [before, after] = [before, after].map(|time| DateTime::parse_from_rfc3339(time).ok());
+    after?.signed_duration_since(before?).to_std().ok()
+}
+
+/// Whether nothing speaks against it that both are of one boot of one machine.
+pub fn same_boot(before: Option<&Host>, after: Option<&Host>) -> bool {
+    let boot = |host: Option<&Host>| host.and_then(|host| host.boot_id.clone());
+    boot(before).zip(boot(after)).is_none_or(|(before, after)| before == after)
+}
+
+/// Why there are no rates, if there are none; `between` is the time, where it is known and forwards.
+pub fn no_rates(same_boot: bool, between: Option<Duration>) -> Option<Note> {
+    let note = |code, text| Some(Note::general(code, text));
+    match between {
+        _ if !same_boot => note(
+            "different-boots",
+            "these are of two different boots, or of two machines: what changed is no growth, and there are no rates",
+        ),
+        None => note("time-backwards", "by their clocks the second is older than the first: there are no rates"),
+        Some(time) if time.is_zero() => note("time-none", "no time lies between the two: there are no rates"),
+        Some(_) => None,
+    }
+}
