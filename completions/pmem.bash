@@ -25,6 +25,9 @@ _pmem() {
             pmem,decode)
                 cmd="pmem__subcmd__decode"
                 ;;
+            pmem,demo)
+                cmd="pmem__subcmd__demo"
+                ;;
             pmem,doctor)
                 cmd="pmem__subcmd__doctor"
                 ;;
@@ -72,6 +75,9 @@ _pmem() {
                 ;;
             pmem__subcmd__help,decode)
                 cmd="pmem__subcmd__help__subcmd__decode"
+                ;;
+            pmem__subcmd__help,demo)
+                cmd="pmem__subcmd__help__subcmd__demo"
                 ;;
             pmem__subcmd__help,doctor)
                 cmd="pmem__subcmd__help__subcmd__doctor"
@@ -158,7 +164,7 @@ _pmem() {
 
     case "${cmd}" in
         pmem)
-            opts="-o -s -b -k -m -q -v -h -V --root --format --json --columns --sort --no-headings --bytes --kib --mib --pages --out --force --color --quiet --verbose --help --version frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help"
+            opts="-o -s -b -k -m -q -v -h -V --root --format --json --columns --sort --no-headings --bytes --kib --mib --pages --out --force --color --quiet --verbose --help --version frames pages translate page rmap phys lru where decode buddy slab vmalloc file demo doctor capture help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -319,6 +325,72 @@ _pmem() {
             fi
             case "${prev}" in
                 --page-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --columns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sort)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pmem__subcmd__demo)
+            opts="-o -s -b -k -m -q -v -h --list --explain --step --predict --slow --interval --pages --until --hold --spoil --root --format --json --columns --sort --no-headings --bytes --kib --mib --out --force --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --slow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pages)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spoil)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -536,7 +608,7 @@ _pmem() {
             return 0
             ;;
         pmem__subcmd__help)
-            opts="frames pages translate page rmap phys lru where decode buddy slab vmalloc file doctor capture help"
+            opts="frames pages translate page rmap phys lru where decode buddy slab vmalloc file demo doctor capture help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -578,6 +650,20 @@ _pmem() {
             return 0
             ;;
         pmem__subcmd__help__subcmd__decode)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pmem__subcmd__help__subcmd__demo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

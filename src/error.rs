@@ -8,6 +8,11 @@ use nix::errno::Errno;
 /// The result of everything below the command line.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// The error of a call as the system has it; EIO for what is not the system's.
+pub fn errno(error: io::Error) -> Errno {
+    Errno::try_from(error).unwrap_or(Errno::EIO)
+}
+
 /// Why something could not be read or understood.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

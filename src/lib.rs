@@ -1,10 +1,11 @@
 //! Where a Linux machine's memory is, frame by frame.
 //!
-//! Data goes one way through four floors, and each imports only from those below it:
+//! Data goes one way through the floors, and each imports only from those below it:
 //!
 //! ```text
 //! cli        one file a subcommand: arguments, then read → analyse → view
 //! view       a report in, bytes out: tables, JSON, CSV
+//! demo       small programs that make memory happen, looked at through analysis
 //! analysis   the questions: model in, a report out
 //! kernel     bytes and words out of the kernel or a recorded tree
 //! model      what those bytes mean
@@ -17,6 +18,7 @@
 
 pub mod analysis;
 pub mod cli;
+pub mod demo;
 pub mod error;
 pub mod kernel;
 pub mod model;

@@ -24,6 +24,13 @@ pub fn decimal(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| all)
 }
 
+/// A size in the largest unit that it is a whole number of: `2 MiB`.
+pub fn whole_size(bytes: usize) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.into_iter().find(|(bits, _)| bytes != 0 && bytes.trailing_zeros() >= *bits);
+    unit.map_or_else(|| format!("{bytes} B"), |(bits, unit)| format!("{} {unit}", bytes >> bits))
+}
+
 /// A physical address, in bytes. Shown as `0x…`, in JSON as a hexadecimal string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PhysAddr(pub u64);
@@ -121,6 +128,12 @@ impl PageSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_sizes_lose_nothing() {
+        let said = [0, 7, 4096, 6 << 20, (1 << 30) + 1024, 64 << 40].map(whole_size);
+        assert_eq!(said, ["0 B", "7 B", "4 KiB", "6 MiB", "1048577 KiB", "64 TiB"]);
+    }
 
     #[test]
     fn page_sizes_that_exist_are_accepted_and_others_are_not() {

@@ -42,6 +42,7 @@ impl Seen {
             ),
             row("file", self.files()),
             row("decode", (None, Vec::new())),
+            row("demo", self.demos()),
             row(
                 "capture",
                 (
@@ -71,6 +72,15 @@ impl Seen {
     fn others_closed(&self) -> Option<&'static str> {
         let mut others = self.interfaces.iter().filter(|i| i.path.ends_with("/pagemap")).skip(1);
         others.any(|i| !i.readable).then_some("some other users' processes are closed")
+    }
+
+    fn demos(&self) -> Lacks {
+        let none = match self.capabilities {
+            None => Some("demos make memory happen on the live machine"),
+            Some(_) => self.no_pagemap(),
+        };
+        let hidden = (!self.features.pfns_visible).then_some("what needs frame numbers is left out: CAP_SYS_ADMIN");
+        (none, hidden.into_iter().collect())
     }
 
     fn wrong_flags(&self) -> Vec<&'static str> {

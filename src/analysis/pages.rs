@@ -141,7 +141,7 @@ impl Wanted {
 #[derive(Debug)]
 pub struct PageReader<'r> {
     /// Tells of frames; `None` where frame numbers are hidden.
-    pub teller: Option<FrameTeller>,
+    pub teller: Option<&'r FrameTeller>,
     /// What is wanted.
     pub wanted: &'r Wanted,
     /// What this kernel shows.
@@ -202,8 +202,7 @@ impl PageReader<'_> {
         scope(|scope| {
             // The last pages of the batch before: those of the next may go on where they end.
             let mut last: Option<Page> = None;
-            let mut hand_out = |batch: ScopedJoinHandle<'_, Result<Vec<Page>>>| -> Result<()> {
-                let mut pages = batch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            let mut hand_out = |mut pages: Vec<Page>| -> Result<()> {
                 let mut before = last.take();
                 if let (Some(page), Some(first)) = (&mut before, pages.first_mut())
                     && self.join(page, first)
@@ -219,10 +218,15 @@ impl PageReader<'_> {
                     each(pages.iter().map(|page| self.run(page, mappings)).collect())
                 }
             };
+            let join = |batch: ScopedJoinHandle<'_, Result<Vec<Page>>>| {
+                batch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
             let mut running = VecDeque::new();
             let mut begin = |ranges: Vec<Range<u64>>| -> Result<()> {
-                if running.len() == threads {
-                    running.pop_front().map_or(Ok(()), &mut hand_out)?;
+                if running.len() == threads
+                    && let Some(batch) = running.pop_front()
+                {
+                    hand_out(join(batch)?)?;
                 }
                 running.push_back(scope.spawn(move || self.batch(process, pagemap, mappings, &ranges)));
                 Ok(())
@@ -242,8 +246,10 @@ impl PageReader<'_> {
                 }
                 Ok(())
             })?;
-            begin(waiting)?;
-            running.into_iter().try_for_each(&mut hand_out)?;
+            // The rest is read by this thread: that is all there is of most processes.
+            let rest = self.batch(process, pagemap, mappings, &waiting)?;
+            running.into_iter().try_for_each(|batch| hand_out(join(batch)?))?;
+            hand_out(rest)?;
             last.map_or(Ok(()), |last| each(vec![self.run(&last, mappings)]))?;
             Ok(passed_over)
         })
@@ -281,7 +287,7 @@ impl PageReader<'_> {
             let inside = mappings.get(place).is_some_and(|mapping| mapping.range.contains(&address));
             page.mapping = if inside { place as u32 } else { u32::MAX };
         }
-        if let Some(teller) = &self.teller {
+        if let Some(teller) = self.teller {
             self.frames(teller, &mut pages)?;
             // Else the frames may have been freed since, and be somebody else's.
             still_there(process, pagemap)?;

@@ -6,6 +6,7 @@ pub mod capture;
 mod choice;
 mod columns;
 pub mod decode;
+pub mod demo;
 pub mod doctor;
 pub mod file;
 mod frame;
@@ -82,6 +83,7 @@ enum Command {
     Slab(slab::Args),
     Vmalloc(vmalloc::Args),
     File(file::Args),
+    Demo(demo::Args),
     Doctor(doctor::Args),
     Capture(capture::Args),
 }
@@ -127,6 +129,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
         Command::Slab(args) => slab::run(args, &cli.global, &mut output),
         Command::Vmalloc(args) => vmalloc::run(args, &cli.global, &mut output),
         Command::File(args) => file::run(args, &cli.global, &mut output),
+        Command::Demo(args) => demo::run(args, &cli.global, &mut output),
         Command::Doctor(args) => doctor::run(args, &cli.global, &mut output),
         Command::Capture(args) => capture::run(args, &cli.global, &mut output),
     };

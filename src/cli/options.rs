@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::builder::{BoolValueParser, TypedValueParser};
+use clap::{ArgAction, Args, ValueEnum};
 
 use super::status::Refusal;
 use crate::unit::decimal;
@@ -65,8 +66,16 @@ struct Units {
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     mib: bool,
     /// Sizes in pages too
-    #[arg(long, global = true, help_heading = GLOBAL)]
-    pages: bool,
+    // A number, so that `pmem demo` can have an option of this name that takes one.
+    #[arg(long, global = true, action = ArgAction::SetTrue, value_parser = as_unit(), help_heading = GLOBAL)]
+    pages: usize,
+}
+
+/// What `--pages` is where it takes no number.
+pub(super) const PAGES_AS_UNIT: usize = usize::MAX;
+
+fn as_unit() -> impl TypedValueParser<Value = usize> {
+    BoolValueParser::new().map(|given| if given { PAGES_AS_UNIT } else { 0 })
 }
 
 impl GlobalOptions {
@@ -77,6 +86,7 @@ impl GlobalOptions {
     /// [`Refusal::Usage`].
     pub fn check(&self, writes_a_file: bool) -> Result<(), Refusal> {
         let Units { bytes, kib, mib, pages } = self.units;
+        let pages = pages == PAGES_AS_UNIT;
         let wrong = |text: &str| Err(Refusal::Usage(text.to_owned()));
         if [bytes, kib, mib, pages].into_iter().filter(|&unit| unit).count() > 1 {
             return wrong("--bytes, --kib, --mib and --pages: one of them at most");
@@ -104,7 +114,7 @@ impl GlobalOptions {
             Units { bytes: true, .. } => Unit::Bytes,
             Units { kib: true, .. } => Unit::Kib,
             Units { mib: true, .. } => Unit::Mib,
-            Units { pages: true, .. } => Unit::Pages,
+            Units { pages: PAGES_AS_UNIT, .. } => Unit::Pages,
             _ => Unit::Human,
         }
     }

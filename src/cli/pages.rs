@@ -113,7 +113,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         choice: &choice,
         status: if found.missing.is_empty() { Status::Complete } else { Status::NoProcess },
         reader: PageReader {
-            teller,
+            teller: teller.as_ref(),
             wanted: &wanted,
             features: &features,
             page_size: root.page_size(),

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::stat::fstat;
 
 use super::dir::Dir;
-use super::root::{Root, SMALL};
+use super::root::{Root, SMALL, text};
 use crate::error::{Error, Result};
 use crate::model::mountinfo;
 use crate::name::Name;
@@ -36,12 +36,7 @@ impl Cgroups {
         if root.is_recorded() {
             return Self::parse(&root.dir().read(RECORDED, SMALL)?);
         }
-        let mounts = root.dir().read("proc/self/mountinfo", SMALL)?;
-        let mount = mountinfo::memory_cgroup(&mounts, |place| {
-            let controllers = root.dir().read(relative(place).join("cgroup.controllers"), SMALL);
-            controllers.is_ok_and(|text| text.split(u8::is_ascii_whitespace).any(|word| word == b"memory"))
-        });
-        let place = mount.ok_or_else(|| Error::Missing { path: "a mounted memory cgroup hierarchy".into() })?;
+        let place = mount(root)?.ok_or_else(|| Error::Missing { path: "a mounted memory cgroup hierarchy".into() })?;
         let mut groups = Self::default();
         groups.walk(&root.dir().open_dir(relative(&place))?, &mut Vec::new(), 0);
         Ok(groups)
@@ -85,6 +80,41 @@ impl Cgroups {
             }
         }
     }
+}
+
+/// Where the hierarchy that has the memory controller is mounted.
+pub fn mount(root: &Root) -> Result<Option<PathBuf>> {
+    let mounts = root.dir().read("proc/self/mountinfo", SMALL)?;
+    Ok(mountinfo::memory_cgroup(&mounts, |place| {
+        let controllers = root.dir().read(relative(place).join("cgroup.controllers"), SMALL);
+        controllers.is_ok_and(|text| text.split(u8::is_ascii_whitespace).any(|word| word == b"memory"))
+    }))
+}
+
+/// The directory of the memory cgroup that pmem itself is in; `None` where it is out of sight.
+pub fn own(root: &Root) -> Option<PathBuf> {
+    let groups = text(root.dir(), "proc/self/cgroup")?;
+    let path = |line: &str| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        Some((controllers.to_owned(), path.to_owned()))
+    };
+    let lines = || groups.lines().filter_map(path);
+    let first = lines().find(|(controllers, _)| controllers.split(',').any(|controller| controller == "memory"));
+    let (_, path) = first.or_else(|| lines().find(|(controllers, _)| controllers.is_empty()))?;
+    let directory = mount(root).ok()??.join(relative(Path::new(&path)));
+    root.dir().open_dir(relative(&directory)).is_ok().then_some(directory)
+}
+
+/// The least limit of the memory cgroup that pmem is in and of those around it, in bytes; `None` where there is none, or the
+/// groups are out of sight.
+pub fn own_limit(root: &Root) -> Option<u64> {
+    let limit = |directory: &Path| {
+        let number = |file: &str| text(root.dir(), relative(&directory.join(file)).to_str()?)?.parse::<u64>().ok();
+        // Version 1 writes the greatest number of pages for "none", version 2 a word.
+        number("memory.max").or_else(|| number("memory.limit_in_bytes")).filter(|&bytes| bytes < 1 << 62)
+    };
+    own(root)?.ancestors().filter_map(limit).min()
 }
 
 /// A mount's place below the root that is held.

@@ -219,7 +219,7 @@ fn statm_exact(statm: &File, root: &Root) -> Option<bool> {
     let page = root.page_size().bytes() as usize;
     let arena = Mapping::private(PAGES * page).ok()?;
     // One page each: also where huge pages are always given.
-    let _ = arena.advise(0, arena.length(), MmapAdvise::MADV_NOHUGEPAGE);
+    arena.keep_small();
     let mut before = resident(statm)?;
     let mut moved = 0;
     for number in 0..PAGES {

@@ -4,11 +4,15 @@
 
 use std::ffi::c_int;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 
 use nix::libc;
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap};
+use nix::sys::mman::{
+    MRemapFlags, MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous, mprotect, mremap, munlock,
+    munmap,
+};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::unit::VirtAddr;
@@ -19,8 +23,8 @@ use crate::unit::VirtAddr;
 /// the kernel (`MADV_DONTNEED`, guard regions) change it behind the compiler's back.
 #[derive(Debug)]
 pub struct Mapping {
-    start: NonNull<libc::c_void>,
-    length: NonZeroUsize,
+    pub(super) start: NonNull<libc::c_void>,
+    pub(super) length: NonZeroUsize,
 }
 
 impl Mapping {
@@ -54,11 +58,25 @@ impl Mapping {
         protection: ProtFlags,
         flags: MapFlags,
     ) -> nix::Result<Self> {
+        Self::file_placed(file, offset, length, protection, flags, None)
+    }
+
+    /// The same, at `address` where one is given (`MAP_FIXED_NOREPLACE`: an occupied address is an error).
+    pub fn file_placed(
+        file: impl AsFd,
+        offset: u64,
+        length: usize,
+        protection: ProtFlags,
+        flags: MapFlags,
+        address: Option<usize>,
+    ) -> nix::Result<Self> {
         let offset = libc::off_t::try_from(offset).map_err(|_| nix::errno::Errno::EFBIG)?;
         let length = NonZeroUsize::new(length).ok_or(nix::errno::Errno::EINVAL)?;
+        let address = address.and_then(NonZeroUsize::new);
+        let flags = if address.is_some() { flags | MapFlags::MAP_FIXED_NOREPLACE } else { flags };
         // SAFETY: as above. The memory is only reached by volatile single-byte accesses, so that a change of the file
         // by others is no data race on a reference.
-        let start = unsafe { mmap(None, length, protection, flags, file, offset) }?;
+        let start = unsafe { mmap(address, length, protection, flags, file, offset) }?;
         Ok(Self { start, length })
     }
 
@@ -102,10 +120,28 @@ impl Mapping {
         nix::errno::Errno::result(unsafe { libc::write(writer.as_raw_fd(), address.as_ptr(), 1) }).map(drop)
     }
 
+    /// Has the kernel write the byte at `offset`, which faults its page in as a write does.
+    ///
+    /// # Errors
+    /// EFAULT where it may not be written: writing it here would end the process.
+    pub fn try_write(&self, offset: usize, value: u8) -> nix::Result<()> {
+        let (reader, writer) = nix::unistd::pipe()?;
+        nix::unistd::write(&writer, &[value])?;
+        let address = self.at(offset, 1);
+        // SAFETY: the address is inside this mapping, to which no reference exists; the kernel writes one byte there, or
+        // answers EFAULT.
+        nix::errno::Errno::result(unsafe { libc::read(reader.as_raw_fd(), address.as_ptr(), 1) }).map(drop)
+    }
+
     /// `madvise` on `length` bytes from `offset` on.
     pub fn advise(&self, offset: usize, length: usize, advice: MmapAdvise) -> nix::Result<()> {
         // SAFETY: the range is inside this mapping, whose contents nobody holds a reference to.
         unsafe { madvise(self.at(offset, length), length, advice) }
+    }
+
+    /// Asks for small pages only. A kernel without huge pages does not know the advice, and needs none.
+    pub fn keep_small(&self) {
+        let _ = self.advise(0, self.length(), MmapAdvise::MADV_NOHUGEPAGE);
     }
 
     /// `madvise` with an advice that `nix` has no name for (`MADV_GUARD_INSTALL` is 102).
@@ -118,6 +154,62 @@ impl Mapping {
     pub fn protect(&self, offset: usize, length: usize, protection: ProtFlags) -> nix::Result<()> {
         // SAFETY: the range is inside this mapping; later accesses to it go through `read` and `write` only.
         unsafe { mprotect(self.at(offset, length), length, protection) }
+    }
+
+    /// Locks `length` bytes from `offset` on (`mlock`): they are faulted in, and stay.
+    pub fn lock(&self, offset: usize, length: usize) -> nix::Result<()> {
+        // SAFETY: the range is inside this mapping; what is in it does not change.
+        unsafe { mlock(self.at(offset, length), length) }
+    }
+
+    /// The same, but each page once it is touched (`mlock2` with `MLOCK_ONFAULT`).
+    pub fn lock_on_fault(&self, offset: usize, length: usize) -> nix::Result<()> {
+        // SAFETY: as for `lock`.
+        let locked =
+            unsafe { libc::syscall(libc::SYS_mlock2, self.at(offset, length).as_ptr(), length, libc::MLOCK_ONFAULT) };
+        nix::errno::Errno::result(locked).map(drop)
+    }
+
+    /// Undoes both.
+    pub fn unlock(&self, offset: usize, length: usize) -> nix::Result<()> {
+        // SAFETY: as for `lock`.
+        unsafe { munlock(self.at(offset, length), length) }
+    }
+
+    /// Makes the mapping longer or shorter, where it is.
+    ///
+    /// # Errors
+    /// ENOMEM where there is no room behind it.
+    pub fn resize(&mut self, length: usize) -> nix::Result<()> {
+        let length = NonZeroUsize::new(length).ok_or(nix::errno::Errno::EINVAL)?;
+        // SAFETY: without MREMAP_MAYMOVE it grows into free addresses or not at all, and what is cut off is reached through
+        // `self` only, which has the new length then.
+        unsafe { mremap(self.start, self.length.get(), length.get(), MRemapFlags::empty(), None) }?;
+        self.length = length;
+        Ok(())
+    }
+
+    /// Moves the mapping to `address`, which must be free: its frames come along.
+    pub fn move_to(&mut self, address: usize) -> nix::Result<()> {
+        self.start = self.remap(MRemapFlags::empty(), address)?;
+        Ok(())
+    }
+
+    /// Moves what is in this mapping to a new one at `address`, which must be free. This one stays, and is empty (Linux 5.7).
+    pub fn move_pages_to(&self, address: usize) -> nix::Result<Self> {
+        let start = self.remap(MRemapFlags::MREMAP_DONTUNMAP, address)?;
+        Ok(Self { start, length: self.length })
+    }
+
+    fn remap(&self, flags: MRemapFlags, address: usize) -> nix::Result<NonNull<libc::c_void>> {
+        // MREMAP_FIXED replaces whatever is there: that it is nothing but this is certain then.
+        let reserved = Self::anonymous(self.length(), ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE, Some(address))?;
+        let flags = flags | MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+        // SAFETY: the old addresses are reached through `self` only, the new ones are of the mapping just made, and of the
+        // same length.
+        let start = unsafe { mremap(self.start, self.length(), self.length(), flags, Some(reserved.start)) }?;
+        std::mem::forget(reserved);
+        Ok(start)
     }
 
     fn at(&self, offset: usize, length: usize) -> NonNull<libc::c_void> {
@@ -200,19 +292,93 @@ unsafe fn new_descriptor(returned: libc::c_long) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// Runs `work` in a forked child, which then exits with the status it returned.
+/// Runs `work` in a forked child, which then ends with the status it returned, and runs nothing else of this program: no
+/// buffer of the parent's is written out a second time. Work that panics ends with status 101.
 ///
-/// For single-threaded programs only (the workloads are): in a child of a program with threads, a lock that another
-/// thread held would stay locked for ever.
+/// Only where this process has one thread (the workloads have, and pmem when a demo begins): in a child of a program with
+/// threads, a lock that another thread held would stay locked for ever.
 ///
 /// # Errors
 /// What `fork` says.
-pub fn in_child(work: impl FnOnce() -> i32) -> nix::Result<Pid> {
+pub fn forked(work: impl FnOnce() -> i32) -> nix::Result<Pid> {
     // SAFETY: the caller has one thread, so the child may do what the parent could.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => std::process::exit(work()),
+        ForkResult::Child => {
+            let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(101);
+            // SAFETY: it ends this process, and nothing of it is used any more.
+            unsafe { libc::_exit(status) }
+        }
     }
+}
+
+/// Faults the pages of a range of this process in, as writing (`write`) or reading them would, and changes nothing in them.
+///
+/// # Errors
+/// What the kernel says of a range that cannot be accessed so.
+pub fn populate(range: &Range<VirtAddr>, write: bool) -> nix::Result<()> {
+    let advice = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+    let length = range.end.0.saturating_sub(range.start.0) as usize;
+    // SAFETY: the advice changes no contents, wherever the range is.
+    match nix::errno::Errno::result(unsafe { libc::madvise(range.start.0 as *mut libc::c_void, length, advice) }) {
+        // Linux knows the advice since 5.14.
+        Err(nix::errno::Errno::EINVAL) => populate_by_copying(range, write),
+        done => done.map(drop),
+    }
+}
+
+/// The same: has the kernel read a byte of each page, or write it over itself. A page that cannot be accessed is passed over,
+/// where an access would end the process.
+fn populate_by_copying(range: &Range<VirtAddr>, write: bool) -> nix::Result<()> {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(4096);
+    let own = nix::unistd::getpid().as_raw();
+    for address in (range.start.0..range.end.0).step_by(page as usize) {
+        let there = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: 1 };
+        let mut byte = 0u8;
+        let here = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        // SAFETY: the kernel checks every address. What is read goes to `byte`; what is written is what is there, and no
+        // other thread of this process writes there meanwhile, since callers have none.
+        let _ = unsafe {
+            if write {
+                libc::process_vm_writev(own, &raw const there, 1, &raw const there, 1, 0)
+            } else {
+                libc::process_vm_readv(own, &raw const here, 1, &raw const there, 1, 0)
+            }
+        };
+    }
+    Ok(())
+}
+
+/// Switches transparent huge pages off for this process and its children to come, wherever they are advised.
+///
+/// # Errors
+/// What `prctl` says.
+pub fn disable_huge_pages() -> nix::Result<()> {
+    // SAFETY: the call takes numbers only.
+    nix::errno::Errno::result(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }).map(drop)
+}
+
+/// Has new pages of this process come from the node that it runs on, and stay there: its entries are not taken away to see
+/// which node uses a page (NUMA balancing), which would be a fault more.
+///
+/// # Errors
+/// ENOSYS on kernels that know no nodes.
+pub fn keep_pages_on_nodes() -> nix::Result<()> {
+    // SAFETY: a policy without nodes is given no mask of them.
+    nix::errno::Errno::result(unsafe {
+        libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_LOCAL, std::ptr::null::<libc::c_ulong>(), 0)
+    })
+    .map(drop)
+}
+
+/// Says whether KSM may merge all memory of this process, and of its children to come (`PR_SET_MEMORY_MERGE`).
+///
+/// # Errors
+/// EINVAL on kernels that have no such setting.
+pub fn set_merging(merge: bool) -> nix::Result<()> {
+    const PR_SET_MEMORY_MERGE: c_int = 67;
+    // SAFETY: the call takes numbers only.
+    nix::errno::Errno::result(unsafe { libc::prctl(PR_SET_MEMORY_MERGE, c_int::from(merge), 0, 0, 0) }).map(drop)
 }
 
 /// Starts a process that has this one's address space (`CLONE_VM`), and only waits until it is ended.
@@ -235,4 +401,44 @@ pub fn process_of_same_memory() -> nix::Result<Pid> {
     // never returns.
     let pid = unsafe { libc::clone(wait, stack.start.as_ptr().byte_add(stack.length()), flags, std::ptr::null_mut()) };
     nix::errno::Errno::result(pid).map(Pid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    /// A multiple of every page size there is.
+    const LENGTH: usize = 64 * 1024;
+
+    #[test]
+    fn nothing_is_moved_to_where_something_is() {
+        let (mut moved, other) = (Mapping::private(LENGTH).unwrap(), Mapping::private(LENGTH).unwrap());
+        moved.write(0, 1);
+        other.write(0, 2);
+        let taken = other.address().0 as usize;
+        assert_eq!(moved.move_to(taken), Err(Errno::EEXIST));
+        assert_eq!(moved.move_pages_to(taken).err(), Some(Errno::EEXIST));
+        assert_eq!((moved.read(0), other.read(0)), (1, 2));
+    }
+
+    #[test]
+    fn pages_are_faulted_in_by_copying_and_keep_what_they_are() {
+        let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap().unwrap() as usize;
+        let mapping = Mapping::private(4 * page).unwrap();
+        mapping.write(page, 7);
+        mapping.protect(3 * page, page, ProtFlags::PROT_NONE).unwrap();
+        let start = mapping.address().0;
+        populate_by_copying(&(VirtAddr(start)..VirtAddr(start + mapping.length() as u64)), true).unwrap();
+        let present = |number: usize| {
+            let mut word = [0; 8];
+            let pagemap = std::fs::File::open("/proc/self/pagemap").unwrap();
+            std::os::unix::fs::FileExt::read_exact_at(&pagemap, &mut word, (start / page as u64 + number as u64) * 8)
+                .unwrap();
+            crate::model::pagemap::Entry(u64::from_ne_bytes(word)).is_present()
+        };
+        assert_eq!([0, 1, 2, 3].map(present), [true, true, true, false]);
+        assert_eq!([0, 1, 2].map(|number| mapping.read(number * page)), [0, 7, 0]);
+    }
 }

@@ -1,7 +1,8 @@
 //! Bytes and words out of the kernel, or out of a recorded tree: the only floor that opens files, and the only one with
-//! `unsafe` (in `scan`, `memory`, `cached_pages` and `same_memory`).
+//! `unsafe` (in `scan`, `memory`, `heap`, `stack`, `perf`, `cached_pages`, `same_memory` and `touched`).
 
 pub mod access;
+pub mod batches;
 pub mod cached_pages;
 pub mod capture;
 pub mod cgroups;
@@ -10,11 +11,18 @@ pub mod dir;
 pub mod features;
 pub mod filesystems;
 pub mod frame_files;
+pub mod heap;
 pub mod interfaces;
+pub mod kernel_log;
 pub mod lines;
 pub mod manifest;
 pub mod memory;
+pub mod memory_group;
+pub mod own_file;
+pub mod own_pagemap;
+pub mod own_statm;
 pub mod page_cache;
+pub mod perf;
 pub mod physical;
 pub mod populated;
 pub mod process;
@@ -23,7 +31,10 @@ pub mod runs;
 pub mod same_memory;
 pub mod scan;
 pub mod slab;
+pub mod stack;
 pub mod sweep;
+pub mod touched;
+pub mod unnamed_file;
 pub mod vmalloc;
 pub mod walk;
 pub mod r#where;

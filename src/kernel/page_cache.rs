@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -153,6 +153,16 @@ impl CachedFile {
     /// Its pages, the last of which may be used in part.
     pub fn pages(&self, page_size: PageSize) -> u64 {
         self.size.div_ceil(page_size.bytes())
+    }
+
+    /// The byte at an offset; `None` behind the end.
+    ///
+    /// # Errors
+    /// What reading says.
+    pub fn byte(&self, offset: u64) -> Result<Option<u8>> {
+        let mut byte = [0];
+        let read = self.file.read_at(&mut byte, offset).map_err(|e| Error::from_io(e, &self.path))?;
+        Ok((read == 1).then_some(byte[0]))
     }
 
     /// Whether `/proc/PID/maps` has the same device and inode for this file as `stat`: btrfs and some overlays number

@@ -14,6 +14,8 @@ use crate::unit::VirtAddr;
 
 /// What PAGEMAP_SCAN can say about a page: those bits of its category masks that pmem asks for.
 pub mod category {
+    /// Where [`WriteWatch`](crate::kernel::touched::WriteWatch) watches: the page was written since. Elsewhere kernels differ.
+    pub const WRITTEN: u64 = 1 << 1;
     /// The page is not anonymous: a file's, or shared memory. Asked for by who needs it only: it makes the kernel look at
     /// every page's `struct page`, four to five times slower.
     pub const FILE: u64 = 1 << 2;

@@ -10,6 +10,7 @@ pub mod iomem;
 pub mod mapcount_filter;
 pub mod meminfo;
 pub mod mountinfo;
+pub mod oom;
 pub mod page_table;
 pub mod pagemap;
 pub mod pagetypeinfo;

@@ -20,6 +20,16 @@ impl Perm {
         std::str::from_utf8(&self.0).unwrap_or("????")
     }
 
+    /// Whether its memory may be read.
+    pub fn is_readable(self) -> bool {
+        self.0[0] == b'r'
+    }
+
+    /// Whether its memory may be written.
+    pub fn is_writable(self) -> bool {
+        self.0[1] == b'w'
+    }
+
     /// Whether it is a shared mapping (`MAP_SHARED`).
     pub fn is_shared(self) -> bool {
         self.0[3] == b's'

@@ -3,6 +3,7 @@
 pub mod buddy;
 pub mod csv;
 pub mod decode;
+pub mod demo;
 pub mod doctor;
 pub mod file;
 mod fit;

@@ -52,6 +52,7 @@ fn every_command_has_help_with_examples() {
         "doctor",
         "capture",
         "slab",
+        "demo",
     ];
     for command in commands {
         let long = pmem([command, "--help"]).with_status(0);

@@ -2,6 +2,7 @@
 
 mod buddy;
 mod decode;
+mod demo;
 mod doctor;
 mod fixtures;
 mod generated;

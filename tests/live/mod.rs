@@ -2,6 +2,12 @@
 
 mod buddy;
 mod classes;
+mod demo;
+mod demo_elsewhere;
+mod demo_killed;
+mod demo_ksm;
+mod demo_limit;
+mod demo_screen;
 mod exit_status;
 mod file;
 mod hostile_names;

@@ -113,6 +113,15 @@ impl Terminal {
         self.screen.lock().unwrap().screen().contents()
     }
 
+    /// Whether anything on the screen has a colour.
+    pub(crate) fn is_coloured(&self) -> bool {
+        let parser = self.screen.lock().unwrap();
+        let (screen, (rows, columns)) = (parser.screen(), parser.screen().size());
+        let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let mut cells = cells.filter_map(|(row, column)| screen.cell(row, column));
+        cells.any(|cell| cell.bold() || cell.fgcolor() != vt100::Color::Default)
+    }
+
     /// Waits until this is on the screen.
     #[track_caller]
     pub(crate) fn wait_for(&self, words: &str) {

@@ -7,7 +7,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pause};
-use pmem::kernel::memory::{in_child, process_of_same_memory};
+use pmem::kernel::memory::{forked, process_of_same_memory};
 
 /// The children of a scene. They end with it, however it ends.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl Children {
     /// The same with work that gives a number for the parent.
     pub(crate) fn start_saying(&mut self, work: impl FnOnce() -> u64) -> Result<(i32, u64)> {
         let (mut done, write) = pipe()?;
-        let child = in_child(|| {
+        let child = forked(|| {
             let _ = set_pdeathsig(Signal::SIGKILL);
             let number = work();
             if (&write).write_all(&number.to_ne_bytes()).is_ok() {

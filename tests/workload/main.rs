@@ -20,6 +20,7 @@ mod place;
 mod report;
 mod shared;
 mod slabs;
+mod under;
 mod zombie;
 
 use anyhow::{Context, Result, bail};
@@ -54,6 +55,9 @@ fn main() -> Result<()> {
         Some("eventfds") => slabs::eventfds(number()?),
         Some("sockets") => slabs::sockets(number()?),
         Some("absent") => slabs::absent(number()?),
+        Some("under") => {
+            under::run(argument.as_ref().and_then(|rule| rule.to_str()).context("which rule?")?, arguments)
+        }
         Some("zombie") => zombie::run(),
         Some("hugepages") => hugepages::run(number()?),
         _ => bail!("there is no scene {}", scene.display()),

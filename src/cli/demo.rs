@@ -1,0 +1,297 @@
+//! `pmem demo`: memory made to happen, step by step.
+
+mod choice;
+mod dialogue;
+mod rows;
+mod show;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args as ClapArgs;
+
+use super::options::{Format, GlobalOptions, seconds};
+use super::output::Output;
+use super::status::{Refusal, Status, explain, say};
+use crate::demo::environment::Environment;
+use crate::demo::facts::Facts;
+use crate::demo::play::Spoil;
+use crate::demo::report::{DemoReport, Verdict};
+use crate::demo::{Demo, Skip};
+use crate::kernel::root::Root;
+use crate::unit::decimal;
+use crate::view::demo::{self as view, Summary};
+use crate::view::table::Layout;
+use crate::view::{json, time};
+
+/// Watch the kernel hand out frames, with numbers that must come true
+///
+/// A demo is a small program that makes memory happen, step by step. What each step must do is said beforehand, and held
+/// against what the kernel's interfaces say, at least two of them. A step is off where any of them says otherwise. Demos run
+/// in a process of their own, change nothing but its memory, and need no root; what only root sees is left out for others.
+///
+/// The status is 0 where everything came true, 1 where something was off, and 3 where a demo cannot be shown on this machine.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:
+  pmem demo                        all demos, and the question that each answers
+  pmem demo lazy-alloc             when does a process really get memory?
+  pmem demo lazy-alloc --predict   say the number first
+  pmem demo cow --step --explain   a step at a time, with what the kernel does
+  pmem demo reclim-me --pages 20 --interval 0.5 --hold
+                                   and 'pmem frames reclim-me' in another terminal
+  pmem demo lazy-alloc --until 3 --hold
+                                   a process with 64 pages, for other tools to look at
+  pmem demo lazy-alloc --spoil leave-out:2
+                                   a demo that fails, since its second step is not done
+  pmem demo all --json | jq '.data.demos[] | [.demo, .verdict]'")]
+pub struct Args {
+    /// Which demos: names, or 'all'
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// List them, and run none; with --explain, all that is to be said of them
+    #[arg(long)]
+    list: bool,
+    /// Say why with each step, and at the end what the kernel did, by function and file
+    #[arg(long)]
+    explain: bool,
+    /// Wait for Enter before each step
+    #[arg(long)]
+    step: bool,
+    /// Ask for the numbers of each step before it is done, and keep score
+    #[arg(long)]
+    predict: bool,
+    /// Wait between steps, and as long in all between the repetitions of one
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    slow: Option<Duration>,
+    /// The time between two pages of reclim-me [default: 1 on a terminal, else none]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    interval: Option<Duration>,
+    /// How many pages reclim-me writes [default: 10]
+    // It stands for the option of all commands that has this name, and so must have its type, and its default: 0.
+    #[arg(long, value_name = "N", value_parser = pages, required = false)]
+    pages: usize,
+    /// End with this step
+    #[arg(long, value_name = "STEP", value_parser = step)]
+    until: Option<usize>,
+    /// Keep the process alive after the last step, and say its PID: until Enter, the end of input, or a signal
+    #[arg(long)]
+    hold: bool,
+    /// Do a step wrongly, to see that it is found out: 'leave-out:STEP' does not do it, 'extra-page:STEP' writes the last
+    /// page after it
+    #[arg(long, value_name = "HOW", value_parser = spoil)]
+    spoil: Option<Spoil>,
+}
+
+/// The number of a step, from 1 on.
+fn step(text: &str) -> Result<usize, String> {
+    let step = decimal(text).and_then(|step| usize::try_from(step).ok()).filter(|step| *step > 0);
+    step.ok_or_else(|| "expected the number of a step, from 1 on".to_owned())
+}
+
+fn pages(text: &str) -> Result<usize, String> {
+    // More would be more than a person watches.
+    const MOST: u64 = 4096;
+    let number = decimal(text).filter(|number| (1..=MOST).contains(number));
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| format!("expected a number of pages from 1 to {MOST}"))
+}
+
+fn spoil(text: &str) -> Result<Spoil, String> {
+    let wrong = || "expected leave-out:STEP or extra-page:STEP".to_owned();
+    let (how, number) = text.split_once(':').ok_or_else(wrong)?;
+    let number = step(number).map_err(|_| wrong())?;
+    match how {
+        "leave-out" => Ok(Spoil::LeaveOut(number)),
+        "extra-page" => Ok(Spoil::ExtraPage(number)),
+        _ => Err(wrong()),
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+    if global.root != Path::new("/") {
+        let text = "demo: it makes memory happen on this machine: there is nothing for it in a recorded tree (--root)";
+        return Err(Refusal::Usage(text.to_owned()).into());
+    }
+    let demos = choice::demos(args)?;
+    let root = Root::open(Path::new("/"))?;
+    if args.list || args.names.is_empty() {
+        return list(args, &demos, global, &root, output);
+    }
+    let rows = rows::choice(global)?;
+    if let Some(help) = &rows.help {
+        output.write_all(help)?;
+        return Ok(Status::Complete);
+    }
+    let mut facts = match Facts::probe(&root) {
+        Ok(facts) => facts,
+        Err(Skip(reason)) => {
+            say(&format!("demo: {reason}"));
+            return Ok(Status::Unsupported);
+        }
+    };
+    facts.pages = args.asked_pages();
+    let layout = output.layout(global, &root);
+    let mut show = show::Show::new(args, global, &layout, &facts);
+    let played = if demos.len() == 1 {
+        vec![show.play(demos[0], output)?]
+    } else {
+        several(&mut show, &demos, &layout, output)?
+    };
+    let single = demos.len() == 1;
+    let reports: Vec<&DemoReport> = played.iter().map(|played| &played.report).collect();
+    match global.format() {
+        Format::Table => {}
+        Format::Json if played.iter().any(|played| played.written) => {}
+        Format::Json if single => document(output, &root, "pmem.demo/1", reports[0], &reports)?,
+        Format::Json => document(output, &root, "pmem.demo-all/1", All::of(&reports), &reports)?,
+        Format::Jsonl | Format::Csv => rows::write(output, global, &rows, &reports)?,
+    }
+    Ok(status_of(&reports))
+}
+
+impl Args {
+    /// How many pages were asked for.
+    fn asked_pages(&self) -> Option<usize> {
+        (self.pages > 0 && self.pages != super::options::PAGES_AS_UNIT).then_some(self.pages)
+    }
+
+    /// Whether somebody wants to follow step by step.
+    fn is_watched(&self) -> bool {
+        self.explain || self.step || self.predict || self.slow.is_some()
+    }
+}
+
+/// A demo that was played.
+struct Played {
+    report: DemoReport,
+    /// How many steps it has here.
+    planned: usize,
+    time: Duration,
+    /// Whether its JSON is written already: before it was held.
+    written: bool,
+}
+
+/// Plays demos one after the other, whatever becomes of each, with a line for each.
+fn several(
+    show: &mut show::Show<'_>,
+    demos: &[&'static Demo],
+    layout: &Layout,
+    output: &mut Output,
+) -> Result<Vec<Played>> {
+    let brief = show.is_brief();
+    let mut all = Vec::new();
+    if brief && layout.headings {
+        view::summary_headings(output, layout)?;
+    }
+    for demo in demos {
+        let began = Instant::now();
+        let played = match show.play(demo, output) {
+            Ok(played) => played,
+            Err(error) => {
+                let report = failed(demo, &show.facts().environment, error)?;
+                Played { report, planned: 0, time: began.elapsed(), written: false }
+            }
+        };
+        if brief {
+            let Played { report, planned, time, .. } = &played;
+            view::summary(output, &Summary { report, planned: *planned, time: *time }, layout)?;
+        } else if show.is_table() {
+            writeln!(output)?;
+        }
+        output.flush()?;
+        all.push(played);
+    }
+    if show.is_table() {
+        if !brief {
+            if layout.headings {
+                view::summary_headings(output, layout)?;
+            }
+            for Played { report, planned, time, .. } in &all {
+                view::summary(output, &Summary { report, planned: *planned, time: *time }, layout)?;
+            }
+        }
+        let All { ok, off, skipped, .. } = All::of(&all.iter().map(|played| &played.report).collect::<Vec<_>>());
+        writeln!(output, "\n{} demos: {ok} ok, {off} off, {skipped} skipped", all.len())?;
+    }
+    Ok(all)
+}
+
+/// The report of a demo that looking at failed.
+///
+/// # Errors
+/// The error, where it is not of looking.
+fn failed(demo: &'static Demo, environment: &Environment, error: anyhow::Error) -> Result<DemoReport> {
+    let error = error.downcast::<crate::error::Error>()?;
+    let report = crate::demo::play::skipped(demo, environment, Skip(error.to_string()));
+    Ok(DemoReport { verdict: Verdict::Off, ..report })
+}
+
+fn list(
+    args: &Args,
+    demos: &[&'static Demo],
+    global: &GlobalOptions,
+    root: &Root,
+    output: &mut Output,
+) -> Result<Status> {
+    let layout = output.layout(global, root);
+    if args.explain && global.format() == Format::Table {
+        for (demo, number) in demos.iter().zip(0..) {
+            if number > 0 {
+                writeln!(output)?;
+            }
+            view::explain(output, demo, &layout)?;
+        }
+        return Ok(Status::Complete);
+    }
+    if let Some(help) = rows::write_list(demos, args.explain, global, root, &layout, output)? {
+        output.write_all(&help)?;
+    } else if args.names.is_empty() && !args.list && global.format() == Format::Table && !global.quiet {
+        let hint = "'pmem demo NAME' runs one, 'pmem demo all' all of them. To learn: --explain, --step, --predict.";
+        output.flush()?;
+        explain(hint);
+    }
+    Ok(Status::Complete)
+}
+
+/// What is said of several demos together.
+#[derive(Debug, serde::Serialize)]
+struct All<'r> {
+    demos: Vec<&'r DemoReport>,
+    ok: usize,
+    off: usize,
+    skipped: usize,
+}
+
+impl<'r> All<'r> {
+    fn of(reports: &[&'r DemoReport]) -> Self {
+        let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
+        let (ok, off, skipped) = (count(Verdict::Ok), count(Verdict::Off), count(Verdict::Skipped));
+        Self { demos: reports.to_vec(), ok, off, skipped }
+    }
+}
+
+/// Writes a JSON document.
+fn document(
+    output: &mut Output,
+    root: &Root,
+    schema: &'static str,
+    data: impl serde::Serialize,
+    reports: &[&DemoReport],
+) -> Result<()> {
+    let notes: Vec<_> = reports.iter().flat_map(|report| report.notes()).collect();
+    let (host, source) = (root.host(), root.source());
+    Ok(json::pretty(output, &json::Document { schema, time: &time::now(), host, source, data, notes })?)
+}
+
+/// Off where any is; skipped where all are.
+fn status_of(reports: &[&DemoReport]) -> Status {
+    let is = |verdict: Verdict| move |report: &&DemoReport| report.verdict == verdict;
+    match () {
+        () if reports.iter().any(is(Verdict::Off)) => Status::Incomplete,
+        () if reports.iter().all(is(Verdict::Skipped)) => Status::Unsupported,
+        () => Status::Complete,
+    }
+}

@@ -1,0 +1,129 @@
+//! `zero-page`: memory that was only read has no frame of its own.
+
+use std::collections::HashSet;
+
+use nix::sys::mman::MmapAdvise;
+
+use super::facts::Facts;
+use super::quantity::{DISTINCT, FAULTS, FRAMES, PRESENT, Quantity, RSS, SIZE, Unit, ZERO};
+use super::script::{Step, step};
+use super::{BLANK, Demo, Skip};
+use crate::kernel::own_pagemap;
+
+/// Pages of the arena.
+const PAGES: usize = 16;
+
+/// Of these, what is written first.
+const FIRST: usize = 4;
+
+/// Pages that the worker finds empty. Source: what it reads.
+const EMPTY: Quantity = Quantity::new("pages_of_zeros", "zeros", Unit::Pages);
+
+pub(super) const DEMO: Demo = Demo {
+    name: "zero-page",
+    question: "does reading memory take memory?",
+    about: "A process reads 16 pages that it has never written, and writes them afterwards. Read pages are present in the page \
+            table, and yet they are no memory of the process.",
+    learnt: "Reading gave every page an entry in the page table, but no frame: all entries led to the one page of zeros \
+    that the \
+             kernel keeps for this. Only the first write of a page took a frame. Who counts present entries counts more \
+             than RSS.",
+    explain: "Memory that was never written is zero. A read of it is given the zero page: one frame of zeros that belongs \
+    to the \
+              kernel, entered read-only, counted neither in RSS nor in the frame's mapcount. The first write finds the entry \
+              write-protected and faults again; the kernel then does what copy-on-write does, except that it clears the new \
+              frame instead of copying one. (Memory that is shared is another matter: reading it does allocate.)",
+    functions: &[
+        ("do_anonymous_page", "mm/memory.c"),
+        ("is_zero_pfn", "include/linux/pgtable.h"),
+        ("vm_normal_page", "mm/memory.c"),
+        ("do_wp_page", "mm/memory.c"),
+        ("wp_page_copy", "mm/memory.c"),
+    ],
+    columns: &[PRESENT, ZERO, FRAMES, DISTINCT, FAULTS],
+    says: &[(EMPTY, "its reads")],
+    script,
+    ..BLANK
+};
+
+fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
+    let zero_pages = zero_pages(facts)?;
+    // All pages are present, and all of them are the zero page.
+    let read_only = |step: Step| {
+        let step = step.exact(PRESENT, PAGES).exact(ZERO, PAGES).exact(FRAMES, 0).exact(RSS, 0);
+        step.known(DISTINCT, zero_pages)
+    };
+    let mut steps = vec![
+        step("map 16 pages", |w| w.map(0, PAGES))
+            .exact(SIZE, PAGES)
+            .exact(PRESENT, 0)
+            .exact(ZERO, 0)
+            .exact(FRAMES, 0)
+            .exact(DISTINCT, 0)
+            .exact(RSS, 0)
+            .exact(FAULTS, 0),
+        read_only(step("read them", |w| w.read(0, 0..PAGES)))
+            .exact(FAULTS, PAGES)
+            .why("A fault a page, and an entry a page; but each leads to the zero page, which is nobody's."),
+        read_only(step("read them again", |w| {
+            w.read(0, 0..PAGES)?;
+            w.say(0, w.holding(0, 0..PAGES, 0)?);
+            Ok(())
+        }))
+        .exact(FAULTS, 0)
+        .exact(EMPTY, PAGES)
+        .why("The entries are there and readable."),
+        step("write 4 of them", |w| w.write(0, 0..FIRST))
+            .exact(PRESENT, PAGES)
+            .exact(ZERO, PAGES - FIRST)
+            .exact(FRAMES, FIRST)
+            .exact(RSS, FIRST)
+            .known(DISTINCT, zero_pages.map(|zero| zero.min((PAGES - FIRST) as i64) + FIRST as i64))
+            .exact(FAULTS, FIRST)
+            .why("The zero page is write-protected: each page faults a second time, and now gets a frame of its own."),
+        step("write the other 12", |w| w.write(0, FIRST..PAGES))
+            .exact(PRESENT, PAGES)
+            .exact(ZERO, 0)
+            .exact(FRAMES, PAGES)
+            .exact(RSS, PAGES)
+            .exact(FAULTS, PAGES - FIRST)
+            .exact(DISTINCT, PAGES)
+            .why("As many frames as pages, after two faults each instead of one."),
+        step("give back (MADV_DONTNEED)", |w| w.advise(0, 0..PAGES, MmapAdvise::MADV_DONTNEED))
+            .exact(SIZE, PAGES)
+            .exact(PRESENT, 0)
+            .exact(ZERO, 0)
+            .exact(FRAMES, 0)
+            .exact(DISTINCT, 0)
+            .exact(RSS, 0)
+            .exact(FAULTS, 0),
+    ];
+    // It came with MADV_POPULATE_WRITE.
+    if facts.populate_write {
+        let populate = step("populate (MADV_POPULATE_READ)", |w| {
+            w.counting(|w| w.advise(0, 0..PAGES, MmapAdvise::MADV_POPULATE_READ))
+        });
+        steps.push(
+            read_only(populate)
+                .exact(FAULTS, PAGES)
+                .why("Populated for reading, memory is the zero page again: this reserves nothing."),
+        );
+    }
+    Ok(steps)
+}
+
+/// How many zero pages so many pages in a row are mapped to: one, but on machines whose caches tell apart where a page
+/// is (s390,
+/// MIPS). `None` where frame numbers are hidden.
+fn zero_pages(facts: &Facts<'_>) -> Result<Option<i64>, Skip> {
+    if !facts.features.pfns_visible {
+        return Ok(None);
+    }
+    let probe = facts.arena(PAGES)?;
+    for page in 0..PAGES {
+        probe.read(page * facts.page());
+    }
+    let entries = own_pagemap::entries::<PAGES>(&probe, facts.page_size)?;
+    let frames: HashSet<u64> = entries.into_iter().filter_map(|entry| Some(entry.pfn()?.0)).collect();
+    Ok(Some(frames.len() as i64))
+}

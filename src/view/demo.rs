@@ -1,0 +1,122 @@
+//! Demos, as they run: a head, each step as it is done, what is to be learnt.
+
+mod bar;
+mod boxes;
+mod environment;
+mod list;
+mod steps;
+
+use std::io::{self, Write};
+
+pub use list::{ListRow, Summary, columns as list_columns, explain, summary, summary_headings};
+pub use steps::Steps;
+
+use super::style::Emphasis;
+use super::table::{Layout, wrapped};
+use crate::demo::Demo;
+use crate::demo::environment::Environment;
+use crate::demo::report::{DemoReport, Verdict};
+use crate::demo::script::Rule;
+use crate::name::escaped;
+
+/// Lines are no longer than this where there is no terminal.
+const WIDTH: usize = 80;
+
+fn width(layout: &Layout) -> usize {
+    layout.width.unwrap_or(WIDTH).clamp(40, 100)
+}
+
+/// A paragraph, as wide as lines may be.
+fn paragraph(out: &mut dyn Write, text: &str, indent: usize, layout: &Layout) -> io::Result<()> {
+    write!(out, "{}", wrapped(&escaped(text.as_bytes()), width(layout), indent))
+}
+
+/// What stands above the steps.
+pub fn head(out: &mut dyn Write, demo: &Demo, environment: &Environment, layout: &Layout) -> io::Result<()> {
+    title(out, demo, layout)?;
+    if !demo.about.is_empty() {
+        paragraph(out, demo.about, 0, layout)?;
+    }
+    let faint = |line: &str| layout.palette.paint(Emphasis::Faint, line);
+    for line in environment::lines(environment, width(layout)) {
+        writeln!(out, "{}", faint(&escaped(line.as_bytes())))?;
+    }
+    writeln!(out)
+}
+
+/// Its name and its question.
+pub(super) fn title(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Result<()> {
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &format!("{} — {}", demo.name, demo.question)))
+}
+
+/// How many steps a run of a demo was to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned {
+    /// So many.
+    pub steps: usize,
+    /// Whether these are all that the demo has here.
+    pub whole: bool,
+}
+
+/// What stands below the steps: what is to be learnt where all came true, and how much did.
+pub fn tail(
+    out: &mut dyn Write,
+    demo: &Demo,
+    report: &DemoReport,
+    planned: Planned,
+    layout: &Layout,
+) -> io::Result<()> {
+    boxes::draw(out, demo.boxes, &report.steps, layout)?;
+    if report.verdict == Verdict::Ok && planned.whole && !demo.learnt.is_empty() {
+        writeln!(out)?;
+        paragraph(out, demo.learnt, 0, layout)?;
+    }
+    writeln!(out)?;
+    if let (Verdict::Skipped, Some(reason)) = (report.verdict, &report.reason) {
+        return paragraph(out, &format!("skipped: {reason}"), 0, layout);
+    }
+    if let Some(reason) = &report.reason {
+        paragraph(out, &format!("it ended early: {reason}"), 0, layout)?;
+    }
+    let unseen = unseen(report);
+    if !unseen.is_empty() {
+        let why = match report.environment.frame_numbers {
+            true => "they could not be told in this run",
+            false => "an ordinary user does not see frame numbers",
+        };
+        paragraph(out, &format!("not seen here: {} ({why})", unseen.join(", ")), 0, layout)?;
+    }
+    let text = format!("{}{}", as_expected(report, planned.steps), which_off(report));
+    let emphasis = if report.verdict == Verdict::Off { Emphasis::Wrong } else { Emphasis::Accent };
+    writeln!(out, "{}", layout.palette.paint(emphasis, &text))
+}
+
+/// How much came true: `7 of 7 steps as expected`.
+fn as_expected(report: &DemoReport, planned: usize) -> String {
+    let good = report.steps.iter().filter(|step| step.verdict == Verdict::Ok).count();
+    format!("{good} of {planned} {} as expected", if planned == 1 { "step" } else { "steps" })
+}
+
+/// Which steps were off.
+fn which_off(report: &DemoReport) -> String {
+    let numbered = report.steps.iter().zip(1..);
+    let off: Vec<String> = numbered.filter(|(s, _)| s.verdict == Verdict::Off).map(|(_, n)| n.to_string()).collect();
+    match off.len() {
+        0 => String::new(),
+        1 => format!("; off: step {}", off[0]),
+        _ => format!("; off: steps {}", off.join(", ")),
+    }
+}
+
+/// What is demanded and was never seen.
+fn unseen(report: &DemoReport) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let demanded = || report.steps.iter().flat_map(|step| &step.expected).filter(|e| e.rule != Rule::Informative);
+    let seen: Vec<String> = demanded().filter(|expected| expected.held.is_some()).map(steps::named).collect();
+    for name in demanded().map(steps::named).filter(|name| !seen.contains(name)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}

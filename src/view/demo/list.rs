@@ -1,0 +1,127 @@
+//! Demos that do not run: the list of them, what one is about, and what became of several.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::steps::wrong;
+use super::{as_expected, paragraph, title, width};
+use crate::demo::report::{DemoReport, Verdict};
+use crate::demo::{DEMOS, Demo};
+use crate::name::escaped;
+use crate::view::record::{Cell, Column};
+use crate::view::style::Emphasis;
+use crate::view::table::{Layout, wrapped};
+
+/// A demo in the list.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ListRow {
+    /// Its name.
+    pub name: &'static str,
+    /// The question that it answers.
+    pub question: &'static str,
+    /// What is to be seen.
+    pub about: &'static str,
+    /// What is to be learnt.
+    pub learnt: &'static str,
+    /// What the kernel does.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub explain: &'static str,
+    /// The functions of the kernel that do it, each with its file.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub functions: &'static [(&'static str, &'static str)],
+}
+
+impl ListRow {
+    /// The row of a demo; with `explain` all that is to be said of it.
+    pub fn of(demo: &Demo, explain: bool) -> Self {
+        let &Demo { name, question, about, learnt, .. } = demo;
+        let (explain, functions) = if explain { (demo.explain, demo.functions) } else { ("", &[][..]) };
+        Self { name, question, about, learnt, explain, functions }
+    }
+}
+
+/// The columns of the list.
+pub fn columns() -> Vec<Column<ListRow>> {
+    vec![
+        Column::text("name", "NAME", "the name to run it by", |row: &ListRow| Cell::Text(row.name)),
+        Column::text("question", "QUESTION", "what it answers", |row: &ListRow| Cell::Text(row.question)),
+        Column::text("about", "ABOUT", "what is to be seen", |row: &ListRow| Cell::Text(row.about)),
+    ]
+}
+
+/// What a demo is about, and what in the kernel does it. (Its steps are known when it is tried what this machine has.)
+pub fn explain(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Result<()> {
+    title(out, demo, layout)?;
+    paragraph(out, demo.about, 0, layout)?;
+    writeln!(out)?;
+    background(out, demo, layout)
+}
+
+/// What the kernel does, and where.
+pub(super) fn background(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Result<()> {
+    if !demo.explain.is_empty() {
+        paragraph(out, demo.explain, 0, layout)?;
+    }
+    let widest = demo.functions.iter().map(|(function, _)| function.len()).max().unwrap_or(0);
+    for (function, file) in demo.functions {
+        writeln!(out, "  {function:<widest$}  {file}")?;
+    }
+    Ok(())
+}
+
+/// What became of one demo among several.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// What was found.
+    pub report: &'a DemoReport,
+    /// How many steps it has here.
+    pub planned: usize,
+    /// How long it took.
+    pub time: Duration,
+}
+
+fn name_width() -> usize {
+    DEMOS.iter().map(|demo| demo.name.len()).max().unwrap_or(0)
+}
+
+/// What stands above the summary.
+pub fn summary_headings(out: &mut dyn Write, layout: &Layout) -> io::Result<()> {
+    let name = name_width();
+    let line = format!("{:<name$}  {:<7}  {:>6}  {:>5}", "DEMO", "VERDICT", "TIME s", "STEPS");
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &line))
+}
+
+/// A line of the summary: the verdict, and the steps as expected, or why there are none.
+pub fn summary(out: &mut dyn Write, summary: &Summary<'_>, layout: &Layout) -> io::Result<()> {
+    let Summary { report, planned, time } = summary;
+    let (verdict, emphasis) = match report.verdict {
+        Verdict::Ok => ("ok", Emphasis::Accent),
+        Verdict::Off => ("off", Emphasis::Wrong),
+        Verdict::Skipped => ("skipped", Emphasis::Faint),
+    };
+    let name = name_width();
+    let verdict = layout.palette.paint(emphasis, &format!("{verdict:<7}"));
+    write!(out, "{:<name$}  {verdict}  {:>6.1}  ", report.demo, time.as_secs_f64())?;
+    let text = match &report.reason {
+        Some(reason) => reason.clone(),
+        None => as_expected(report, *planned).replace(" as expected", ""),
+    };
+    let before = name + 2 + 7 + 2 + 6 + 2;
+    let lines = wrapped(&escaped(text.as_bytes()), width(layout).max(before + 20), before);
+    write!(out, "{}", lines.trim_start())?;
+    // What follows from a step that is off is seldom of interest.
+    const MOST: usize = 4;
+    let off = report.steps.iter().zip(1..).filter(|(step, _)| step.verdict == Verdict::Off);
+    let line = |number: usize, action: &str, line: &str| format!("step {number}, {action}: {line}");
+    let lines = off.flat_map(|(step, number)| {
+        wrong(step, layout).into_iter().map(move |wrong| line(number, &step.action, &wrong)).collect::<Vec<_>>()
+    });
+    let lines: Vec<String> = lines.collect();
+    lines.iter().take(MOST).try_for_each(|line| paragraph(out, line, 2, layout))?;
+    if lines.len() > MOST {
+        writeln!(out, "  and {} more: 'pmem demo {}' has them", lines.len() - MOST, report.demo)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! `under RULE PROGRAM [ARGUMENT…]`: becomes a program that a rule of the kernel holds for.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use pmem::kernel::memory::{disable_huge_pages, set_merging};
+
+pub(crate) fn run(rule: &str, mut program: impl Iterator<Item = OsString>) -> Result<()> {
+    // A kernel that does not know a rule has nothing that the program would see of it.
+    let _ = match rule {
+        "no-huge-pages" => disable_huge_pages(),
+        "merge-all" => set_merging(true),
+        _ => bail!("there is no rule {rule}"),
+    };
+    let error = Command::new(program.next().context("which program?")?).args(program).exec();
+    Err(error.into())
+}
