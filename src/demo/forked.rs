@@ -36,17 +36,13 @@ pub(super) type OwnMemory = Vec<(Range<VirtAddr>, bool)>;
 /// parent's sides of the conversations with it, and with the child it may make.
 pub(super) fn start(demo: &Demo, facts: &Facts<'_>, steps: Rc<[Step]>) -> io::Result<(Pid, [Turns; 2])> {
     let own = own_memory(facts.root).map_err(io::Error::other)?;
-    let parent = getpid();
     let (first, of_first) = Turns::pair()?;
     let (second, of_second) = Turns::pair()?;
     let (mut ours, mut theirs) = (Some([first, second]), Some([Some(of_first), Some(of_second)]));
-    let child = forked(|| {
+    let child = child(|| {
         // While this process had the parent's sides, it would never see the parent's end.
         drop(ours.take());
         let turns = theirs.take().unwrap_or_default();
-        if begin(parent).is_err() {
-            return 1;
-        }
         apart(demo);
         let mut worker = Worker::new(facts.page(), facts.places, turns, steps, own);
         worker.settle();
@@ -56,6 +52,12 @@ pub(super) fn start(demo: &Demo, facts: &Facts<'_>, steps: Rc<[Step]>) -> io::Re
         status
     })?;
     ours.take().map(|turns| (child, turns)).ok_or_else(|| io::Error::other("the worker has not begun"))
+}
+
+/// Runs `work` in a child that ends when this process does.
+fn child(work: impl FnOnce() -> i32) -> nix::Result<Pid> {
+    let parent = getpid();
+    forked(|| if begin(parent).is_ok() { work() } else { 1 })
 }
 
 /// Has this process end when its parent does.
@@ -116,11 +118,7 @@ impl Worker {
         if self.turns[1].is_none() {
             return Err(Errno::EFAULT);
         }
-        let parent = getpid();
-        let child = forked(|| {
-            if begin(parent).is_err() {
-                return 1;
-            }
+        let child = child(|| {
             self.settle();
             obey(self, 1)
         })?;
@@ -132,14 +130,10 @@ impl Worker {
 
     /// Makes a child that only waits until it is ended, with this process or by [`end_children`](Self::end_children).
     pub fn start_child(&mut self) -> Done {
-        let parent = getpid();
-        let child = forked(|| {
-            if begin(parent).is_ok() {
-                loop {
-                    pause();
-                }
+        let child = child(|| {
+            loop {
+                pause();
             }
-            0
         })?;
         self.children.push(child);
         Ok(())

@@ -4,6 +4,7 @@
 //! They take turns over pipes. A demo is a file here: what is done ([`script`]), what is looked at ([`look`]), and what is to
 //! be learnt from it.
 
+mod alone;
 mod crew;
 pub mod environment;
 pub mod facts;

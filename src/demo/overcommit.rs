@@ -7,9 +7,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use nix::sys::mman::{MapFlags, MmapAdvise};
+use nix::sys::mman::MapFlags;
 
+use super::alone::alone;
 use super::facts::Facts;
 use super::look::Look;
 use super::quantity::{FRAMES, Quantity, Unit};
@@ -17,6 +17,7 @@ use super::script::{ARENA, Step, Who, step};
 use super::worker::{Done, READ_WRITE, SAID, Worker};
 use super::{BLANK, Demo, Skip};
 use crate::error::Result;
+use crate::kernel::memory::Mapping;
 use crate::kernel::root::SMALL;
 use crate::model::meminfo::Meminfo;
 use crate::model::status;
@@ -99,7 +100,8 @@ fn steps(mode: u64, too_much: u64, some: u64, page: u64, meminfo: &Rc<File>) -> 
         let meminfo = Rc::clone(meminfo);
         let pages = (bytes / page) as usize;
         move |w: &mut Worker| {
-            let lock = alone(&meminfo);
+            // Other runs promise as much. Who holds the lock longer than they do is not waited for.
+            let lock = meminfo.try_clone().ok().and_then(|file| alone(file, Duration::from_millis(200)).ok());
             let before = committed(&meminfo);
             w.say(0, 0);
             let done = work(w, pages);
@@ -181,9 +183,7 @@ fn map_with(w: &mut Worker, pages: usize, flags: MapFlags) -> Done {
     let address = VirtAddr(w.address(0) as u64);
     w.look_at(0, address, pages * w.page);
     w.map_with(0, pages, READ_WRITE, flags)?;
-    // A kernel without huge pages does not know the advice, and needs none.
-    let _ = w.advise(0, 0..pages, MmapAdvise::MADV_NOHUGEPAGE);
-    Ok(())
+    w.at(0).map(Mapping::keep_small)
 }
 
 fn may_be_refused(w: &mut Worker, map: fn(&mut Worker, usize) -> Done, pages: usize) -> Done {
@@ -198,19 +198,6 @@ fn write(w: &mut Worker, _: usize) -> Done {
 
 fn unmap(w: &mut Worker, _: usize) -> Done {
     w.unmap(0)
-}
-
-/// Keeps other runs of this demo, which promise as much, from doing so meanwhile. Who holds the lock longer than they do is not
-/// waited for.
-fn alone(meminfo: &File) -> Option<Flock<File>> {
-    const TRIES: usize = 200;
-    (0..TRIES).find_map(|_| {
-        let lock = Flock::lock(meminfo.try_clone().ok()?, FlockArg::LockExclusiveNonblock).ok();
-        if lock.is_none() {
-            sleep(Duration::from_millis(1));
-        }
-        lock
-    })
 }
 
 /// Whether the machine's promises are seen to stay as they are, but for some noise: then what they changed by before was not by

@@ -8,9 +8,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::alone::alone;
 use super::facts::Facts;
 use super::look::Look;
 use super::quantity::{Quantity, Unit};
@@ -79,7 +79,12 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     if let Some(why) = reading.counts_unknown {
         return Err(Skip(why));
     }
-    let lock = alone(facts.root.dir().open("proc/slabinfo")?)?;
+    // Other runs of this demo make as much: as long as this one holds what it has, they wait, or are skipped.
+    let lock =
+        alone(facts.root.dir().open("proc/slabinfo")?, Duration::from_secs(10)).map_err(|errno| match errno {
+            Errno::EWOULDBLOCK => Skip("another `pmem demo slab` makes as many objects meanwhile".to_owned()),
+            other => other.into(),
+        })?;
     let count = |name: &str, least: i64| {
         let row =
             row(&reading.caches, name).ok_or_else(|| Skip(format!("this kernel has no slab cache called {name}")))?;
@@ -147,20 +152,6 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             .informative(HELD)
             .why("With the last reference to a process go its objects."),
     ])
-}
-
-/// Keeps other runs of this demo from making as much meanwhile, as long as what it gives is held.
-fn alone(mut file: File) -> std::result::Result<Flock<File>, Skip> {
-    const TRIES: u32 = 500;
-    for _ in 0..TRIES {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((_, errno)) if errno != Errno::EWOULDBLOCK => return Err(errno.into()),
-            Err((same, _)) => file = same,
-        }
-        sleep(Duration::from_millis(20));
-    }
-    Err(Skip("another `pmem demo slab` makes as many objects meanwhile".to_owned()))
 }
 
 /// How many objects are made, and how far the kernel's numbers are off at most by what a processor keeps.

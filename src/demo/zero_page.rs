@@ -53,15 +53,13 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         let step = step.exact(PRESENT, PAGES).exact(ZERO, PAGES).exact(FRAMES, 0).exact(RSS, 0);
         step.known(DISTINCT, zero_pages)
     };
+    // There is the mapping, and nothing in it.
+    let empty = |step: Step| {
+        let step = step.exact(SIZE, PAGES).exact(PRESENT, 0).exact(ZERO, 0).exact(FRAMES, 0);
+        step.exact(DISTINCT, 0).exact(RSS, 0).exact(FAULTS, 0)
+    };
     let mut steps = vec![
-        step("map 16 pages", |w| w.map(0, PAGES))
-            .exact(SIZE, PAGES)
-            .exact(PRESENT, 0)
-            .exact(ZERO, 0)
-            .exact(FRAMES, 0)
-            .exact(DISTINCT, 0)
-            .exact(RSS, 0)
-            .exact(FAULTS, 0),
+        empty(step("map 16 pages", |w| w.map(0, PAGES))),
         read_only(step("read them", |w| w.read(0, 0..PAGES)))
             .exact(FAULTS, PAGES)
             .why("A fault a page, and an entry a page; but each leads to the zero page, which is nobody's."),
@@ -89,14 +87,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(FAULTS, PAGES - FIRST)
             .exact(DISTINCT, PAGES)
             .why("As many frames as pages, after two faults each instead of one."),
-        step("give back (MADV_DONTNEED)", |w| w.advise(0, 0..PAGES, MmapAdvise::MADV_DONTNEED))
-            .exact(SIZE, PAGES)
-            .exact(PRESENT, 0)
-            .exact(ZERO, 0)
-            .exact(FRAMES, 0)
-            .exact(DISTINCT, 0)
-            .exact(RSS, 0)
-            .exact(FAULTS, 0),
+        empty(step("give back (MADV_DONTNEED)", |w| w.advise(0, 0..PAGES, MmapAdvise::MADV_DONTNEED))),
     ];
     // It came with MADV_POPULATE_WRITE.
     if facts.populate_write {
