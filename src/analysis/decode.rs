@@ -1,10 +1,11 @@
 //! What words mean: of kpageflags, of pagemap, of swap, and the names of flags.
 
+pub mod entry;
+
 use serde::{Serialize, Serializer};
 
-use super::class::{Class, Classifier};
-use super::decode_entry;
 use super::pages::Slot;
+use crate::analysis::physical::class::{Class, Classifier};
 use crate::model::flag_table::{FLAGS, Flag, Origin};
 use crate::model::frame_flags::{
     COMPOUND_TAIL, FrameFlags, KSM, SEPARATORS, SOFTDIRTY, UnknownFlag, bits, moved_bits, unnamed,
@@ -197,7 +198,7 @@ pub fn decode(input: &str) -> Result<Word, String> {
 /// A sentence that says which form it has.
 pub fn pagemap(input: &str, page_size: PageSize) -> Result<Word, String> {
     let form = || format!("'{input}' is no word of pagemap: expected up to 16 hexadecimal digits (0x8100000000149efe)");
-    Ok(decode_entry::pagemap(input, hexadecimal(input).ok_or_else(form)?, page_size))
+    Ok(entry::pagemap(input, hexadecimal(input).ok_or_else(form)?, page_size))
 }
 
 /// Decodes a swap entry.
@@ -216,7 +217,7 @@ pub fn swap(input: &str, page_size: PageSize) -> Result<Word, String> {
             "'{input}' has more than the 55 bits of a swap entry: is it a whole word of pagemap (--pagemap)?"
         ));
     }
-    Ok(decode_entry::swap(input, word, page_size))
+    Ok(entry::swap(input, word, page_size))
 }
 
 /// A number in hexadecimal, with or without `0x` or `0X`.

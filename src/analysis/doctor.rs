@@ -1,8 +1,10 @@
 //! What this machine lets pmem see, and what that means for each command.
 
+mod commands;
+
 use serde::Serialize;
 
-use super::statm;
+use crate::analysis::frames::statm;
 use crate::kernel::features::Features;
 use crate::kernel::interfaces::{Interface, Setting};
 use crate::kernel::manifest::Host;

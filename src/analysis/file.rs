@@ -1,13 +1,15 @@
 //! How much of each file is in the page cache.
 
+pub mod mapped;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::mapped::{Identity, Mapped};
 use super::note::Note;
+use crate::analysis::file::mapped::{Identity, Mapped};
 use crate::error::{Error, Result};
 use crate::kernel::cached_pages::{CacheStat, How, State};
 use crate::kernel::page_cache::{CachedFile, Found, open};

@@ -1,13 +1,23 @@
 //! How many page frames a process has, where, and why the kernel's counters give other numbers.
 
+pub mod by_words;
+pub mod change;
+pub mod count;
+pub mod join;
+pub mod look;
+pub mod owners;
+mod region_counter;
+pub mod select;
+pub mod statm;
+
 use std::borrow::Borrow;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::change::Change;
-use super::kind::Kind;
 use super::note::Note;
+use crate::analysis::frames::change::Change;
+use crate::analysis::processes::kind::Kind;
 use crate::model::smaps::{NUMBERS, Value, Values, vm_flag_meaning};
 use crate::model::vma::Vma;
 use crate::name::{Name, as_comm, as_name};
@@ -244,7 +254,7 @@ pub struct Ledger {
     pub special_pages: u64,
     /// Resident less what smaps says, where it was asked, else less what statm says. 0 for a process that held still.
     pub unexplained_pages: i64,
-    /// How often the process was looked at until it held still, at most [`ATTEMPTS`](super::select::ATTEMPTS).
+    /// How often the process was looked at until it held still, at most [`ATTEMPTS`](crate::analysis::frames::select::ATTEMPTS).
     pub attempts: u32,
     /// Whether nothing was seen to move while the last attempt read: statm, faults and mappings were the same before and
     /// after.

@@ -8,8 +8,8 @@ use std::thread::{ScopedJoinHandle, available_parallelism, scope};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::class::Class;
-use super::page::{Cgroup, FrameTeller, as_cgroup};
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::page::{Cgroup, FrameReader, as_cgroup};
 use crate::error::{Error, Result};
 use crate::kernel::features::Features;
 use crate::kernel::populated::{populated, still_there};
@@ -141,7 +141,7 @@ impl Wanted {
 #[derive(Debug)]
 pub struct PageReader<'r> {
     /// Tells of frames; `None` where frame numbers are hidden.
-    pub teller: Option<&'r FrameTeller>,
+    pub frame_reader: Option<&'r FrameReader>,
     /// What is wanted.
     pub wanted: &'r Wanted,
     /// What this kernel shows.
@@ -287,8 +287,8 @@ impl PageReader<'_> {
             let inside = mappings.get(place).is_some_and(|mapping| mapping.range.contains(&address));
             page.mapping = if inside { place as u32 } else { u32::MAX };
         }
-        if let Some(teller) = self.teller {
-            self.frames(teller, &mut pages)?;
+        if let Some(frame_reader) = self.frame_reader {
+            self.frames(frame_reader, &mut pages)?;
             // Else the frames may have been freed since, and be somebody else's.
             still_there(process, pagemap)?;
         } else if self.wanted.needs_frames() {
@@ -299,16 +299,16 @@ impl PageReader<'_> {
     }
 
     /// Reads what is wanted of the frames of these pages, and keeps the pages that are wanted for it.
-    fn frames(&self, teller: &FrameTeller, pages: &mut Vec<Page>) -> Result<()> {
+    fn frames(&self, frame_reader: &FrameReader, pages: &mut Vec<Page>) -> Result<()> {
         let pfn = |page: &Page| page.entry.pfn().map(|pfn| pfn.0);
         let mut order: Vec<(u64, u32)> =
             pages.iter().zip(0..).filter_map(|(page, place)| Some((pfn(page)?, place))).collect();
         order.sort_unstable();
         let numbers = |order: &[(u64, u32)]| order.iter().map(|(pfn, _)| *pfn).collect::<Vec<u64>>();
-        teller.files.flags.gather(numbers(&order).into_iter(), |place, word| {
-            pages[order[place].1 as usize].flags = word.map(|word| teller.classifier.believed(word));
+        frame_reader.files.flags.gather(numbers(&order).into_iter(), |place, word| {
+            pages[order[place].1 as usize].flags = word.map(|word| frame_reader.classifier.believed(word));
         })?;
-        self.classes(teller, pages, &order)?;
+        self.classes(frame_reader, pages, &order)?;
         if self.wanted.needs_frames() {
             let classes = &self.wanted.classes;
             let keeps = |page: &Page| {
@@ -318,12 +318,12 @@ impl PageReader<'_> {
             order.retain(|(_, place)| keeps(&pages[*place as usize]));
         }
         if self.wanted.mapcounts || self.wanted.mapcount.is_some() {
-            self.mapcounts(teller, pages, &order)?;
+            self.mapcounts(frame_reader, pages, &order)?;
         }
         if let Some(filter) = self.wanted.mapcount {
             order.retain(|(_, place)| pages[*place as usize].mapcount.is_some_and(|count| filter.matches(count)));
         }
-        if let (true, Some(file)) = (self.wanted.cgroups, &teller.files.cgroups) {
+        if let (true, Some(file)) = (self.wanted.cgroups, &frame_reader.files.cgroups) {
             // Up to Linux 6.4 only heads have one. They ascend as their tails do, but where a folio was being taken apart.
             let mut last = 0;
             let head = |(pfn, place): &(u64, u32)| {
@@ -345,7 +345,7 @@ impl PageReader<'_> {
 
     /// Finds the classes of pages by their flags, or of a tail that has few of its own (before Linux 6.10) by those of its
     /// head.
-    fn classes(&self, teller: &FrameTeller, pages: &mut [Page], order: &[(u64, u32)]) -> Result<()> {
+    fn classes(&self, frame_reader: &FrameReader, pages: &mut [Page], order: &[(u64, u32)]) -> Result<()> {
         // The last frame of a folio that was seen, its head, and the flags of that.
         let mut folio: Option<(u64, (u64, u64))> = None;
         for &(pfn, place) in order {
@@ -355,14 +355,14 @@ impl PageReader<'_> {
                 _ if flags & COMPOUND_TAIL == 0 => (pfn, flags),
                 Some((last, head)) if last + 1 == pfn || last == pfn => head,
                 _ if flags & (UPTODATE | LRU | SWAPBACKED) == 0 => {
-                    let (head, flags) = teller.head(Pfn(pfn), flags)?;
+                    let (head, flags) = frame_reader.head(Pfn(pfn), flags)?;
                     (head.0, flags)
                 }
                 _ => (pfn, flags),
             };
             folio = (flags & (COMPOUND_HEAD | COMPOUND_TAIL) != 0).then_some((pfn, (head, of_head)));
             page.head = head;
-            page.class = Some(teller.class(Pfn(pfn), of_head));
+            page.class = Some(frame_reader.class(Pfn(pfn), of_head));
             page.last_flags = page.flags;
         }
         Ok(())
@@ -370,7 +370,7 @@ impl PageReader<'_> {
 
     /// Reads mapcounts, where they are not known yet: bit 56 of pagemap tells that a page is mapped once, of a small page
     /// in every kernel; of a large one some looked at its head only.
-    fn mapcounts(&self, teller: &FrameTeller, pages: &mut [Page], order: &[(u64, u32)]) -> Result<()> {
+    fn mapcounts(&self, frame_reader: &FrameReader, pages: &mut [Page], order: &[(u64, u32)]) -> Result<()> {
         let mut asked = Vec::new();
         for &(pfn, place) in order {
             let page = &mut pages[place as usize];
@@ -382,7 +382,7 @@ impl PageReader<'_> {
             }
         }
         let numbers: Vec<u64> = asked.iter().map(|(pfn, _)| *pfn).collect();
-        teller.files.counts.gather(numbers.into_iter(), |place, word| {
+        frame_reader.files.counts.gather(numbers.into_iter(), |place, word| {
             pages[asked[place].1 as usize].mapcount = word;
         })
     }
@@ -403,7 +403,7 @@ impl PageReader<'_> {
     fn run(&self, page: &Page, mappings: &[Mapping]) -> Run {
         let Page { entry, pages, .. } = *page;
         let (pfn, state) = (entry.pfn(), entry.state(self.swap_areas));
-        let teller = self.teller.as_ref().filter(|_| pfn.is_some());
+        let frame_reader = self.frame_reader.as_ref().filter(|_| pfn.is_some());
         Run {
             address: VirtAddr(self.page_size.bytes_of(page.index)),
             pages,
@@ -411,9 +411,9 @@ impl PageReader<'_> {
             pfn,
             physical_address: pfn.map(|pfn| self.page_size.address_of(pfn)),
             class: page.class,
-            flags: teller.and(page.flags).map(FrameFlags),
-            mapcount: teller.and(page.mapcount),
-            cgroup: teller.and_then(|teller| teller.cgroup(page.cgroup)),
+            flags: frame_reader.and(page.flags).map(FrameFlags),
+            mapcount: frame_reader.and(page.mapcount),
+            cgroup: frame_reader.and_then(|frame_reader| frame_reader.cgroup(page.cgroup)),
             swap: self.slot(entry),
             exclusive: (state == State::Present).then_some(entry.is_exclusive()),
             mapping: mappings.get(page.mapping as usize).map(|mapping| Arc::clone(&mapping.of)),

@@ -1,5 +1,8 @@
 //! Who maps a frame: every process's page tables, asked once for any number of frames.
 
+pub mod frame_set;
+pub mod shared;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::Mutex;
@@ -8,16 +11,16 @@ use std::thread::{available_parallelism, scope};
 
 use serde::Serialize;
 
-use super::address_space::seen_through;
-use super::class::Class;
-use super::frame_set::FrameSet;
-use super::page::FrameTeller;
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::page::FrameReader;
+use crate::analysis::processes::seen_through::seen_through;
+use crate::analysis::rmap::frame_set::FrameSet;
 use crate::error::Result;
 use crate::kernel::features::Features;
+use crate::kernel::kcmp::{in_pid_namespace, shared_address_spaces, sharing_is_told};
 use crate::kernel::populated::populated;
 use crate::kernel::process::{Process, pids};
 use crate::kernel::root::Root;
-use crate::kernel::same_memory::{in_pid_namespace, shared_address_spaces, sharing_is_told};
 use crate::kernel::words::WINDOW;
 use crate::model::pagemap::Entry;
 use crate::model::vma::{Perm, Vma};
@@ -107,7 +110,7 @@ pub struct Search<'r> {
     /// What its kernel shows.
     pub features: &'r Features,
     /// Tells mapcounts.
-    pub teller: &'r FrameTeller,
+    pub frame_reader: &'r FrameReader,
 }
 
 /// The pages of one process that are listed at most: one can map the zero page, or a page that KSM merged, any number of
@@ -275,11 +278,11 @@ impl Search<'_> {
         let exist: Vec<(usize, u64)> = pfns
             .iter()
             .enumerate()
-            .filter(|(_, pfn)| self.teller.physical.may_exist(**pfn))
+            .filter(|(_, pfn)| self.frame_reader.physical.may_exist(**pfn))
             .map(|(at, pfn)| (at, pfn.0))
             .collect();
         let numbers: Vec<u64> = exist.iter().map(|(_, pfn)| *pfn).collect();
-        self.teller.files.counts.gather(numbers.into_iter(), |place, word| counts[exist[place].0] = word)?;
+        self.frame_reader.files.counts.gather(numbers.into_iter(), |place, word| counts[exist[place].0] = word)?;
         Ok(counts)
     }
 
@@ -291,12 +294,12 @@ impl Search<'_> {
         not_listed: u64,
         asked: &Asked,
     ) -> Result<FrameMappers> {
-        let class = self.teller.class_of(pfn)?;
+        let class = self.frame_reader.class_of(pfn)?;
         let listed = mappers.iter().filter(|mapper| mapper.shares_with.is_none()).count() as u64;
         let found = listed + not_listed;
         let complete = after.is_some() && before == after && after == Some(found) && class != Some(Class::ZeroPage);
         let after = after.filter(|_| class != Some(Class::ZeroPage));
-        let why = match (complete, self.teller.exists(pfn)) {
+        let why = match (complete, self.frame_reader.exists(pfn)) {
             (true, _) => None,
             (_, None) => Some("this tree has not recorded the frame".to_owned()),
             _ => Some(why(class, before, after, found, asked)),

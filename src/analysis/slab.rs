@@ -1,11 +1,18 @@
 //! The slab caches: what `/proc/slabinfo` counts, under all the names that each cache has, beside meminfo.
 
+pub mod diff;
+pub mod history;
+mod json;
+pub mod names;
+mod reader;
+pub mod show;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::note::Note;
-pub use super::slab_reader::Reader;
+pub use crate::analysis::slab::reader::Reader;
 use crate::error::Error;
 use crate::model::meminfo::Meminfo;
 use crate::model::slabinfo::{Cache, Held};

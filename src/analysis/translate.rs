@@ -1,13 +1,16 @@
 //! What a process has at an address: the walk through its page tables, and the frame at its end, or why there is none.
 
-use super::class::Class;
-use super::kind::Kind;
+pub mod tables;
+pub mod translation;
+
 use super::note::Note;
-use super::page::{Frame, FrameTeller};
 use super::pages::Slot;
-use super::space::Space;
-use super::tables::tables;
-use super::translation::{Place, State, Step, Translation};
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::page::{Frame, FrameReader};
+use crate::analysis::processes::address_space::Space;
+use crate::analysis::processes::kind::Kind;
+use crate::analysis::translate::tables::tables;
+use crate::analysis::translate::translation::{Place, State, Step, Translation};
 use crate::error::{Error, Result};
 use crate::kernel::features::{Features, huge_zero_in_scans, page_table_levels};
 use crate::kernel::process::Process;
@@ -26,7 +29,7 @@ pub struct Translator<'r> {
     root: &'r Root,
     features: Features,
     levels: Option<Levels>,
-    frames: Result<FrameTeller>,
+    frames: Result<FrameReader>,
 }
 
 /// How often an entry is looked at that changes meanwhile.
@@ -56,7 +59,7 @@ impl<'r> Translator<'r> {
         let host = root.host();
         Self {
             levels: Levels::of(&host.arch, root.page_size(), features.user_end, features.page_table_levels),
-            frames: FrameTeller::new(root, &features),
+            frames: FrameReader::new(root, &features),
             features,
             root,
         }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::buddy::huge_order;
 use super::note::Note;
+use crate::analysis::physical::buddy::huge_order;
 use crate::error::{Error, Result};
 use crate::kernel::root::{Root, SMALL, text};
 use crate::kernel::vmalloc;

@@ -1,13 +1,18 @@
 //! Where the machine's memory is: the ledger, whether it is short, and what stands beside both.
 
+pub mod available;
+pub mod diff;
+pub mod frames;
+pub mod ledger;
+
 use serde::Serialize;
 
-use super::available::{Available, Verdict};
-use super::ledger::{self, Ledger, Line, UNACCOUNTED, balloon_outside};
 use super::note::Note;
-use super::slab_history::MINUTE;
 use super::vmalloc::DIRECT;
-use super::where_frames::Frames;
+use crate::analysis::slab::history::MINUTE;
+use crate::analysis::r#where::available::{Available, Verdict};
+use crate::analysis::r#where::frames::Frames;
+use crate::analysis::r#where::ledger::{Ledger, Line, UNACCOUNTED, balloon_outside};
 use crate::error::Result;
 use crate::kernel::r#where::Sources;
 use crate::model::meminfo::ALWAYS;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::status::Refusal;
+use super::status::UsageError;
 use crate::model::vma::Vma;
 use crate::name::{Name, escaped};
 use crate::unit::{VirtAddr, hexadecimal};
@@ -46,8 +46,8 @@ impl Address {
     /// The address in a process that has these mappings.
     ///
     /// # Errors
-    /// [`Refusal::Usage`] where no mapping or more than one is meant.
-    pub(super) fn resolve(&self, vmas: &[Vma]) -> Result<VirtAddr, Refusal> {
+    /// [`UsageError::Invalid`] where no mapping or more than one is meant.
+    pub(super) fn resolve(&self, vmas: &[Vma]) -> Result<VirtAddr, UsageError> {
         let (name, address) = match self {
             Self::At(address) => return Ok(*address),
             Self::Behind(name, offset) => (name, begin(&object(name, vmas)?, name)?.checked_add(*offset)),
@@ -97,7 +97,7 @@ fn hex(text: &[u8]) -> Option<u64> {
 }
 
 /// The mappings of the one file, or of the one place of the kernel's naming, that is called so.
-fn object<'v>(name: &Name, vmas: &'v [Vma]) -> Result<Vec<&'v Vma>, Refusal> {
+fn object<'v>(name: &Name, vmas: &'v [Vma]) -> Result<Vec<&'v Vma>, UsageError> {
     let found: Vec<&Vma> = vmas.iter().filter(|vma| is_called(&vma.name, name.bytes())).collect();
     let Some(first) = found.first() else { return Err(unknown(name, vmas)) };
     let file = |vma: &Vma| (vma.dev, vma.inode, vma.name.clone());
@@ -124,7 +124,7 @@ fn last(path: &[u8]) -> &[u8] {
 
 /// Where an object begins: at its load base, which is where the file would begin that its lowest mapping is of; what is no
 /// file, at its lowest address.
-fn begin(found: &[&Vma], name: &Name) -> Result<u64, Refusal> {
+fn begin(found: &[&Vma], name: &Name) -> Result<u64, UsageError> {
     let lowest = found[0];
     if !is_file(lowest) {
         one_piece(found, name)?;
@@ -144,7 +144,7 @@ fn begin(found: &[&Vma], name: &Name) -> Result<u64, Refusal> {
 }
 
 /// Where an object ends: behind its highest mapping.
-fn end(found: &[&Vma], name: &Name) -> Result<u64, Refusal> {
+fn end(found: &[&Vma], name: &Name) -> Result<u64, UsageError> {
     if !is_file(found[0]) {
         one_piece(found, name)?;
     }
@@ -155,7 +155,7 @@ fn is_file(vma: &Vma) -> bool {
     vma.name.bytes().starts_with(b"/")
 }
 
-fn one_piece(found: &[&Vma], name: &Name) -> Result<(), Refusal> {
+fn one_piece(found: &[&Vma], name: &Name) -> Result<(), UsageError> {
     let apart = found.windows(2).find(|pair| pair[0].range.end != pair[1].range.start);
     match apart {
         None => Ok(()),
@@ -166,7 +166,7 @@ fn one_piece(found: &[&Vma], name: &Name) -> Result<(), Refusal> {
     }
 }
 
-fn unknown(name: &Name, vmas: &[Vma]) -> Refusal {
+fn unknown(name: &Name, vmas: &[Vma]) -> UsageError {
     let mut names: Vec<&Name> = Vec::new();
     for vma in vmas.iter().filter(|vma| !vma.name.is_empty()) {
         // The mappings of one file are near each other; of a process with very many, not all names are listed anyway.
@@ -186,8 +186,8 @@ fn list(names: Vec<&Name>) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-fn refusal(name: &Name, why: &str) -> Refusal {
-    Refusal::Usage(format!("'{}': {why}", name.escaped()))
+fn refusal(name: &Name, why: &str) -> UsageError {
+    UsageError::Invalid(format!("'{}': {why}", name.escaped()))
 }
 
 #[cfg(test)]

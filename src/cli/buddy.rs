@@ -6,14 +6,14 @@ use std::thread::sleep;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::choice::Choice;
 use super::options::{Format, GlobalOptions, Repeat};
 use super::output::Output;
 use super::progress::Progress;
-use super::report::Report;
 use super::status::{Status, say};
-use crate::analysis::buddy::{Buddy, Counted, Machine, ZoneReport};
 use crate::analysis::note::Note;
+use crate::analysis::physical::buddy::{Buddy, Counted, Machine, ZoneReport};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
 use crate::kernel::root::Root;
 use crate::view::record::Cell;
 use crate::view::size::grouped_string;

@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
 use super::progress::Progress;
-use super::status::{Refusal, Status, say};
+use super::status::{Status, UsageError, say};
 use super::target::{self, Target};
 use crate::kernel::capture::Recording;
 use crate::kernel::process::Process;
@@ -48,17 +48,17 @@ pub struct Args {
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let root = Root::open(&global.root)?;
     if root.is_recorded() {
-        return Err(Refusal::Usage("a recorded tree is copied with cp, not captured".to_owned()).into());
+        return Err(UsageError::Invalid("a recorded tree is copied with cp, not captured".to_owned()).into());
     }
     if args.directory.symlink_metadata().is_ok() {
         let text = format!("{}: exists already; capture makes a directory of its own", args.directory.display());
-        return Err(Refusal::Usage(text).into());
+        return Err(UsageError::Invalid(text).into());
     }
     let digits = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
     if args.targets.is_empty() && !args.all && digits(args.directory.as_os_str()) {
         let name = args.directory.display();
         let text = format!("is {name} the directory or the process? 'pmem capture DIR {name}', or './{name}'");
-        return Err(Refusal::Usage(text).into());
+        return Err(UsageError::Invalid(text).into());
     }
     let found = target::find(&root, &args.targets, args.all)?;
     let mut status = Status::Complete;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::frames::Args;
 use super::options::GlobalOptions;
-use super::status::Refusal;
+use super::status::UsageError;
 use crate::analysis::frames::{ProcessFrames, VmaRow};
 use crate::analysis::note::Note;
 use crate::kernel::process::smaps_keys;
@@ -65,7 +65,7 @@ impl Chosen {
         };
         if !rounds && names_one(&chosen, sort, &["change"]) {
             let text = "change: there is none in one round; repeat with -d or -n";
-            return Err(Refusal::Usage(text.to_owned()).into());
+            return Err(UsageError::Invalid(text.to_owned()).into());
         }
         let mut other: Vec<String> = Vec::new();
         for name in chosen.names.iter().map(String::as_str).chain(sort) {
@@ -79,9 +79,10 @@ impl Chosen {
             let unknown = |name: &&String| !here.contains(name) && !KNOWN_KEYS.contains(&name.as_str());
             if let Some(name) = other.iter().find(|name| args.summary || unknown(name)) {
                 let of = if args.summary { "processes (--summary)" } else { "mappings" };
-                return Err(
-                    Refusal::Usage(format!("{name}: no such column of {of}; '--columns help' lists them")).into()
-                );
+                return Err(UsageError::Invalid(format!(
+                    "{name}: no such column of {of}; '--columns help' lists them"
+                ))
+                .into());
             }
         }
         chosen.vma_columns = view::vma_columns(&other);

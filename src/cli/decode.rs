@@ -7,12 +7,12 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::choice::Choice;
 use super::options::GlobalOptions;
 use super::output::Output;
-use super::report::Report;
-use super::status::{Refusal, Status};
+use super::status::{Status, UsageError};
 use crate::analysis::decode::{self, Word};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
 use crate::kernel::root::Root;
 use crate::unit::{PageSize, decimal};
 use crate::view::decode as view;
@@ -72,7 +72,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         (_, true) => decode::swap(word, page_size),
         _ => decode::decode(word),
     };
-    let rows: Vec<Word> = args.words.iter().map(decode).collect::<Result<_, _>>().map_err(Refusal::Usage)?;
+    let rows: Vec<Word> = args.words.iter().map(decode).collect::<Result<_, _>>().map_err(UsageError::Invalid)?;
     Answer { list: "words", rows, columns: view::word_columns(), for_people: view::write_words }
         .show(global, &root, output)
 }

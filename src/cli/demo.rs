@@ -14,7 +14,7 @@ use clap::Args as ClapArgs;
 
 use super::options::{Format, GlobalOptions, seconds};
 use super::output::Output;
-use super::status::{Refusal, Status, explain, say};
+use super::status::{Status, UsageError, explain, say};
 use crate::demo::environment::Environment;
 use crate::demo::facts::Facts;
 use crate::demo::play::Spoil;
@@ -113,7 +113,7 @@ fn spoil(text: &str) -> Result<Spoil, String> {
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if global.root != Path::new("/") {
         let text = "demo: it makes memory happen on this machine: there is nothing for it in a recorded tree (--root)";
-        return Err(Refusal::Usage(text.to_owned()).into());
+        return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let demos = choice::demos(args)?;
     let root = Root::open(Path::new("/"))?;

@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
-use super::status::{Refusal, Status};
+use super::status::{Status, UsageError};
 use crate::analysis::doctor::Seen;
 use crate::analysis::note::Note;
 use crate::kernel::interfaces;
@@ -29,7 +29,7 @@ pub struct Args {}
 pub fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if global.columns.is_some() || global.sort.is_some() {
         let text = "doctor has no columns to choose or to sort by: use --format json";
-        return Err(Refusal::Usage(text.to_owned()).into());
+        return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let root = Root::open(&global.root)?;
     let seen = Seen {
@@ -59,7 +59,7 @@ pub fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Stat
         }
         Format::Json => json::pretty(output, &document)?,
         Format::Jsonl => json::line(output, &document)?,
-        Format::Csv => return Err(Refusal::Usage("doctor has no CSV form: use --format json".to_owned()).into()),
+        Format::Csv => return Err(UsageError::Invalid("doctor has no CSV form: use --format json".to_owned()).into()),
     }
     Ok(Status::Complete)
 }

@@ -11,13 +11,13 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use walkdir::{DirEntry, WalkDir};
 
-use super::choice::Choice;
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
 use super::progress::Progress;
-use super::report::Report;
-use super::status::{Refusal, Status, say};
+use super::status::{Status, UsageError, say};
 use crate::analysis::file::{FileRow, Files, Looked, Totals};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
 use crate::kernel::page_cache::is_without_pages;
 use crate::kernel::root::Root;
 use crate::name::{Name, escaped};
@@ -73,7 +73,7 @@ struct Data<'a> {
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if global.root != Path::new("/") {
         let text = "--root: a recorded tree has no page cache; 'file' looks at the machine it runs on";
-        return Err(Refusal::Usage(text.to_owned()).into());
+        return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let root = Root::open(&global.root)?;
     let layout = output.layout(global, &root);
@@ -161,7 +161,7 @@ impl<'a> Look<'a> {
     }
 
     fn one(&mut self, path: &Path) -> Result<()> {
-        let wrong = |why: &str| Err(Refusal::Usage(format!("{}: {why}", shown(path))).into());
+        let wrong = |why: &str| Err(UsageError::Invalid(format!("{}: {why}", shown(path))).into());
         match self.files.look(path, true)? {
             Looked::File => Ok(()),
             Looked::Other => wrong(

@@ -8,10 +8,10 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 
 use super::address::Address;
-use super::status::Refusal;
+use super::status::UsageError;
 use super::target::{self, Target};
-use crate::analysis::address_space::seen_through;
-use crate::analysis::space::Space;
+use crate::analysis::processes::address_space::Space;
+use crate::analysis::processes::seen_through::seen_through;
 use crate::error::Error;
 use crate::kernel::page_cache;
 use crate::kernel::process::Process;
@@ -80,7 +80,7 @@ const MOST: u64 = 1 << 20;
 /// Finds the frames that are meant.
 ///
 /// # Errors
-/// [`Refusal`] when there is no such process, or too many frames are asked for, and what is wrong with reading a page map.
+/// [`UsageError`] when there is no such process, or too many frames are asked for, and what is wrong with reading a page map.
 pub(super) fn resolve(root: &Root, specs: &[FrameSpec]) -> Result<Resolved> {
     let mut found = Resolved::default();
     for spec in specs {
@@ -88,7 +88,7 @@ pub(super) fn resolve(root: &Root, specs: &[FrameSpec]) -> Result<Resolved> {
             FrameSpec::Pfns(first, count) => {
                 if *count > MOST - found.pfns.len() as u64 {
                     let text = format!("at most {MOST} frames at a time; 'pmem phys' looks at all of them");
-                    return Err(Refusal::Usage(text).into());
+                    return Err(UsageError::Invalid(text).into());
                 }
                 found.pfns.extend((*first..first + count).map(Pfn));
             }
@@ -137,9 +137,10 @@ fn of_process(root: &Root, pid: u32, address: &Address) -> Result<std::result::R
 /// The frame that holds a page of a file, or why there is none.
 fn of_file(root: &Root, path: &Path, offset: u64) -> Result<std::result::Result<Pfn, &'static str>> {
     if root.is_recorded() {
-        return Err(
-            Refusal::Usage("files are looked at on the live machine: a recorded tree has none".to_owned()).into()
-        );
+        return Err(UsageError::Invalid(
+            "files are looked at on the live machine: a recorded tree has none".to_owned(),
+        )
+        .into());
     }
     let named = || path.display().to_string();
     let file = match page_cache::open(path, true) {

@@ -11,10 +11,10 @@ use super::columns::Chosen;
 use super::options::{GlobalOptions, Repeat};
 use super::output::Output;
 use super::rounds::Session;
-use super::status::{Refusal, Status};
+use super::status::{Status, UsageError};
 use super::target::Target;
-use crate::analysis::kind::Kind;
-use crate::analysis::select::{Selection, Wanted};
+use crate::analysis::frames::select::{Selection, Wanted};
+use crate::analysis::processes::kind::Kind;
 use crate::kernel::root::Root;
 use crate::unit::{VirtAddr, hexadecimal};
 
@@ -74,7 +74,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         && (args.range.is_some() || args.name_contains.is_some() || !args.kinds.is_empty() || args.min_pages > 0)
     {
         let text = "--summary is of whole processes: it does not go with --range, --match, --kind and --min-pages";
-        return Err(Refusal::Usage(text.to_owned()).into());
+        return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let chosen = Chosen::new(args, global, &root, &layout)?;
     if let Some(help) = &chosen.help {

@@ -5,15 +5,15 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::choice::Choice;
 use super::options::GlobalOptions;
 use super::output::Output;
 use super::phys::percent;
 use super::progress::Progress;
-use super::report::Report;
 use super::status::Status;
-use crate::analysis::page::FrameTeller;
-use crate::analysis::{lru, phys};
+use crate::analysis::physical::page::FrameReader;
+use crate::analysis::physical::{lru, phys};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
 use crate::view::{lru as view, table};
@@ -39,10 +39,10 @@ pub fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Stat
         return Ok(Status::Complete);
     }
     let root = Root::open(&global.root)?;
-    let teller = FrameTeller::new(&root, &root.features_cheaply())?;
-    let end = phys::end(&root, &teller.physical, &teller.files.flags)?;
+    let frame_reader = FrameReader::new(&root, &root.features_cheaply())?;
+    let end = phys::end(&root, &frame_reader.physical, &frame_reader.files.flags)?;
     let mut progress = Progress::new(global.quiet);
-    let found = lru::lru(&root, &teller, end, |done| progress.show(|| percent(done, end)))?;
+    let found = lru::lru(&root, &frame_reader, end, |done| progress.show(|| percent(done, end)))?;
     drop(progress);
     let layout = output.layout(global, &root);
     let mut states = found.states.clone();

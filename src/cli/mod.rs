@@ -3,7 +3,6 @@
 mod address;
 pub mod buddy;
 pub mod capture;
-mod choice;
 mod columns;
 pub mod decode;
 pub mod demo;
@@ -19,19 +18,16 @@ pub mod page;
 pub mod pages;
 pub mod phys;
 pub mod progress;
-mod report;
 pub mod rmap;
 mod rounds;
+pub(crate) mod run;
 pub mod slab;
-pub mod slab_diff;
-pub mod slab_show;
 mod slab_top;
 pub mod status;
 pub mod target;
 pub mod translate;
 pub mod vmalloc;
 pub mod r#where;
-mod where_diff;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{BoolValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::status::Refusal;
+use super::status::UsageError;
 use crate::unit::decimal;
 use crate::view::size::Unit;
 
@@ -83,11 +83,11 @@ impl GlobalOptions {
     /// command does, by an option of its own.
     ///
     /// # Errors
-    /// [`Refusal::Usage`].
-    pub fn check(&self, writes_a_file: bool) -> Result<(), Refusal> {
+    /// [`UsageError::Invalid`].
+    pub fn check(&self, writes_a_file: bool) -> Result<(), UsageError> {
         let Units { bytes, kib, mib, pages } = self.units;
         let pages = pages == PAGES_AS_UNIT;
-        let wrong = |text: &str| Err(Refusal::Usage(text.to_owned()));
+        let wrong = |text: &str| Err(UsageError::Invalid(text.to_owned()));
         if [bytes, kib, mib, pages].into_iter().filter(|&unit| unit).count() > 1 {
             return wrong("--bytes, --kib, --mib and --pages: one of them at most");
         }

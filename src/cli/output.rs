@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::options::{GlobalOptions, When};
-use super::status::Refusal;
+use super::status::UsageError;
 use crate::kernel::root::Root;
 use crate::view::size::Scale;
 use crate::view::style::Palette;
@@ -38,8 +38,8 @@ enum Sink {
 /// stays. A device or a FIFO that is replaced is lost.
 ///
 /// # Errors
-/// [`Refusal::Usage`].
-pub fn check_new(path: &Path, force: bool) -> Result<(), Refusal> {
+/// [`UsageError::Invalid`].
+pub fn check_new(path: &Path, force: bool) -> Result<(), UsageError> {
     let Ok(existing) = path.symlink_metadata() else { return Ok(()) };
     let kind = existing.file_type();
     let why = match (kind.is_file() || kind.is_symlink(), force) {
@@ -48,13 +48,13 @@ pub fn check_new(path: &Path, force: bool) -> Result<(), Refusal> {
         (false, true) => "not a regular file: --force replaces no other",
         (false, false) => "exists already, and is no regular file, which --force would replace",
     };
-    Err(Refusal::Usage(format!("{}: {why}", path.display())))
+    Err(UsageError::Invalid(format!("{}: {why}", path.display())))
 }
 
 /// Writes a whole file: a new one, mode 0600, never another one reached through a symbolic link.
 ///
 /// # Errors
-/// [`Refusal::Usage`] for a file that exists, unless it may be replaced, and what the system says.
+/// [`UsageError::Invalid`] for a file that exists, unless it may be replaced, and what the system says.
 pub fn write_file(path: &Path, force: bool, bytes: &[u8]) -> Result<()> {
     check_new(path, force)?;
     let write = || Sink::create(path, force)?.write_all(bytes);
@@ -98,7 +98,7 @@ impl Output {
     /// The output that the options ask for.
     ///
     /// # Errors
-    /// [`Refusal::Usage`] for a file that exists, unless it may be replaced.
+    /// [`UsageError::Invalid`] for a file that exists, unless it may be replaced.
     pub fn new(options: &GlobalOptions) -> Result<Self> {
         options.out.iter().try_for_each(|path| check_new(path, options.force))?;
         let sink = match &options.out {

@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::choice::Choice;
 use super::frame::{FrameSpec, resolve};
 use super::options::GlobalOptions;
 use super::output::Output;
-use super::report::Report;
 use super::status::{Status, say};
-use crate::analysis::page::{Frame, FrameTeller};
+use crate::analysis::physical::page::{Frame, FrameReader};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
 use crate::view::{page as view, table};
@@ -44,10 +44,10 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         return Ok(Status::Complete);
     }
     let root = Root::open(&global.root)?;
-    let teller = FrameTeller::new(&root, &root.features_cheaply())?;
+    let frame_reader = FrameReader::new(&root, &root.features_cheaply())?;
     let found = resolve(&root, &args.frames)?;
     found.without.iter().for_each(|why| say(why));
-    let mut frames = found.pfns.iter().map(|&pfn| teller.tell(pfn)).collect::<Result<Vec<Frame>, _>>()?;
+    let mut frames = found.pfns.iter().map(|&pfn| frame_reader.tell(pfn)).collect::<Result<Vec<Frame>, _>>()?;
     choice.sort(&mut frames);
     let layout = output.layout(global, &root);
     let in_words = frames.len() <= MOST_IN_WORDS && global.columns.is_none();
@@ -56,7 +56,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         data: Data { frames: &frames },
         rows: &frames,
         choice: &choice,
-        notes: teller.notes(),
+        notes: frame_reader.notes(),
     };
     report.write(output, global, &root, |out, _, notes| {
         if in_words {

@@ -10,19 +10,19 @@ use clap::Args as ClapArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
-use super::choice::Choice;
 use super::frames::range;
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
 use super::progress::Progress;
-use super::status::{Refusal, Status, explain, say};
+use super::status::{Status, UsageError, explain, say};
 use super::target::{self, Target};
-use crate::analysis::address_space::seen_through;
-use crate::analysis::class::Class;
-use crate::analysis::count::swap_areas;
+use crate::analysis::frames::count::swap_areas;
 use crate::analysis::note::Note;
-use crate::analysis::page::FrameTeller;
 use crate::analysis::pages::{PageReader, Run, Totals, Wanted};
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::page::FrameReader;
+use crate::analysis::processes::seen_through::seen_through;
+use crate::cli::run::columns::Choice;
 use crate::error::Error;
 use crate::kernel::access::what_would_help;
 use crate::kernel::features::Features;
@@ -80,7 +80,7 @@ pub struct Args {
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if global.sort.is_some() {
         let text = "pages come as they are read, by address: there is no other order (sort the CSV)";
-        return Err(Refusal::Usage(text.to_owned()).into());
+        return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let root = Root::open(&global.root)?;
     let layout = output.layout(global, &root);
@@ -98,11 +98,11 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         let pids: Vec<String> = found.pids.iter().map(u32::to_string).collect();
         let text =
             format!("a JSON document is of one process, and these are {}: {}; use jsonl", pids.len(), pids.join(" "));
-        return Err(Refusal::Usage(text).into());
+        return Err(UsageError::Invalid(text).into());
     }
     let features = root.features_cheaply();
     let wanted = wanted(args, global, &choice, &root, &features);
-    let (teller, unseen) = teller(&root, &features, &wanted)?;
+    let (frame_reader, unseen) = frame_reader(&root, &features, &wanted)?;
     let mut session = Session {
         unseen,
         empty: true,
@@ -113,7 +113,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         choice: &choice,
         status: if found.missing.is_empty() { Status::Complete } else { Status::NoProcess },
         reader: PageReader {
-            teller: teller.as_ref(),
+            frame_reader: frame_reader.as_ref(),
             wanted: &wanted,
             features: &features,
             page_size: root.page_size(),
@@ -150,13 +150,13 @@ fn wanted(args: &Args, global: &GlobalOptions, choice: &Choice<Run>, root: &Root
 }
 
 /// What tells of frames; or why nothing does, where pages are wanted all the same.
-fn teller(root: &Root, features: &Features, wanted: &Wanted) -> Result<(Option<FrameTeller>, Option<Error>)> {
-    let teller = match features.pfns_visible {
-        true => FrameTeller::new(root, features),
+fn frame_reader(root: &Root, features: &Features, wanted: &Wanted) -> Result<(Option<FrameReader>, Option<Error>)> {
+    let frame_reader = match features.pfns_visible {
+        true => FrameReader::new(root, features),
         false => Err(Error::frames_hidden()),
     };
-    match teller {
-        Ok(teller) => Ok((Some(teller), None)),
+    match frame_reader {
+        Ok(frame_reader) => Ok((Some(frame_reader), None)),
         Err(error @ (Error::Hidden { .. } | Error::Denied { .. } | Error::Unsupported { .. }))
             if !wanted.needs_frames() =>
         {
@@ -276,8 +276,8 @@ impl Session<'_> {
     }
 
     fn notes(&self) -> Vec<Note> {
-        match &self.reader.teller {
-            Some(teller) => teller.notes(),
+        match &self.reader.frame_reader {
+            Some(frame_reader) => frame_reader.notes(),
             // People are told on standard error.
             None => {
                 vec![Note { in_json_only: true, ..Note::general("pfn-hidden", Error::frames_hidden().to_string()) }]

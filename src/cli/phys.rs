@@ -7,14 +7,14 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::choice::Choice;
 use super::options::GlobalOptions;
 use super::output::{Output, check_new, write_file};
 use super::progress::Progress;
-use super::report::Report;
 use super::status::Status;
-use crate::analysis::page::FrameTeller;
-use crate::analysis::phys::{self, Wanted};
+use crate::analysis::physical::page::FrameReader;
+use crate::analysis::physical::phys::{self, Wanted};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
 use crate::view::phys as view;
@@ -60,9 +60,9 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         return Ok(Status::Complete);
     }
     let root = Root::open(&global.root)?;
-    let teller = FrameTeller::new(&root, &root.features_cheaply())?;
+    let frame_reader = FrameReader::new(&root, &root.features_cheaply())?;
     let layout = output.layout(global, &root);
-    let end = phys::end(&root, &teller.physical, &teller.files.flags)?;
+    let end = phys::end(&root, &frame_reader.physical, &frame_reader.files.flags)?;
     if let Some(path) = &args.svg {
         check_new(path, global.force)?;
     }
@@ -71,11 +71,11 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     let wanted = Wanted {
         mapcounts: args.mapcounts,
         cgroups: args.cgroups,
-        block_frames: draws.then(|| view::map::block_frames(phys::frames(&teller, end), cells)),
+        block_frames: draws.then(|| view::map::block_frames(phys::frames(&frame_reader, end), cells)),
     };
     let mut progress = Progress::new(global.quiet);
     let began = Instant::now();
-    let mut found = phys::phys(&root, &teller, wanted, end, |done| {
+    let mut found = phys::phys(&root, &frame_reader, wanted, end, |done| {
         progress.show(|| percent(done, end));
     })?;
     let took = began.elapsed();
@@ -85,8 +85,13 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     }
     choice.sort(&mut found.classes);
     let as_table = global.columns.is_some() || global.sort.is_some();
-    let report =
-        Report { schema: "pmem.phys/1", data: &found, rows: &found.classes, choice: &choice, notes: teller.notes() };
+    let report = Report {
+        schema: "pmem.phys/1",
+        data: &found,
+        rows: &found.classes,
+        choice: &choice,
+        notes: frame_reader.notes(),
+    };
     report.write(output, global, &root, |out, found, notes| {
         if as_table {
             return crate::view::table::write(out, &choice.shown(), &found.classes, Some("total"), &layout);

@@ -6,17 +6,17 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::choice::Choice;
 use super::frame::{FrameSpec, resolve};
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
 use super::progress::Progress;
-use super::report::Report;
-use super::status::{Refusal, Status, say};
+use super::status::{Status, UsageError, say};
 use super::target::{self, Target};
-use crate::analysis::page::FrameTeller;
+use crate::analysis::physical::page::FrameReader;
+use crate::analysis::rmap::shared::{Holder, Matrix, SharedWith};
 use crate::analysis::rmap::{Asked, FrameMappers, Search};
-use crate::analysis::shared::{Holder, Matrix, SharedWith};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
 use crate::error::Error;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
@@ -62,8 +62,8 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     if !features.pfns_visible {
         return Err(Error::frames_hidden().into());
     }
-    let teller = FrameTeller::new(&root, &features)?;
-    let search = Search { root: &root, features: &features, teller: &teller };
+    let frame_reader = FrameReader::new(&root, &features)?;
+    let search = Search { root: &root, features: &features, frame_reader: &frame_reader };
     match choice {
         Some(choice) => frames(args, global, output, &search, &choice),
         None => shared(args, global, output, &search),
@@ -97,7 +97,7 @@ fn frames(
     let mut rows: Vec<view::Row> = frames.iter().flat_map(row).collect();
     choice.sort(&mut rows);
     let layout = output.layout(global, search.root);
-    let (root, notes) = (search.root, search.teller.notes());
+    let (root, notes) = (search.root, search.frame_reader.notes());
     let data = Frames { frames: &frames, asked: &asked };
     Report { schema: SCHEMA, data, rows: &rows, choice, notes }.write(output, global, root, |out, data, notes| {
         for (place, frame) in data.frames.iter().enumerate() {
@@ -140,7 +140,7 @@ fn shared(args: &Args, global: &GlobalOptions, output: &mut Output, search: &Sea
             Err(error) => return Err(error.into()),
         }
     }
-    let (root, notes, layout) = (search.root, search.teller.notes(), output.layout(global, search.root));
+    let (root, notes, layout) = (search.root, search.frame_reader.notes(), output.layout(global, search.root));
     match &holders[..] {
         [] => {}
         [holder] => {
@@ -171,7 +171,7 @@ fn shared(args: &Args, global: &GlobalOptions, output: &mut Output, search: &Sea
             }
             if global.format() == Format::Csv || global.columns.is_some() || global.sort.is_some() {
                 let text = "a matrix has no columns to choose or to sort by, and no CSV: use --json";
-                return Err(Refusal::Usage(text.to_owned()).into());
+                return Err(UsageError::Invalid(text.to_owned()).into());
             }
             let matrix = Matrix::of(&holders);
             let data = Data { matrix: &matrix };

@@ -11,13 +11,13 @@ use super::frames::Args;
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
 use super::progress::Progress;
-use super::status::{Refusal, Status, explain, say};
+use super::status::{Status, UsageError, explain, say};
 use super::target::{self, Target};
-use crate::analysis::change::Before;
-use crate::analysis::count::Counter;
+use crate::analysis::frames::change::Before;
+use crate::analysis::frames::count::Counter;
+use crate::analysis::frames::select::Wanted;
 use crate::analysis::frames::{NamedProcess, NamedRow, ProcessFrames};
 use crate::analysis::note::Note;
-use crate::analysis::select::Wanted;
 use crate::error::Error;
 use crate::kernel::access::what_would_help;
 use crate::kernel::process::Process;
@@ -109,7 +109,7 @@ impl<'a> Session<'a> {
     fn find(&mut self, first: bool) -> Result<Vec<u32>> {
         let found = match target::find(self.root, &self.args.targets, self.args.all) {
             // What was there a moment ago has ended: that is how a watch ends, and it is told.
-            Err(error) if !first && error.downcast_ref::<Refusal>().is_some() => {
+            Err(error) if !first && error.downcast_ref::<UsageError>().is_some() => {
                 say(&format!("{error}"));
                 self.status = self.status.max(Status::Incomplete);
                 return Ok(Vec::new());

@@ -1,5 +1,8 @@
 //! `pmem slab`: the caches of the kernel's slab allocator.
 
+mod diff;
+mod show;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::thread::sleep;
@@ -8,13 +11,13 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use regex_lite::Regex;
 
-use super::choice::Choice;
 use super::options::{Format, GlobalOptions, Repeat, size};
 use super::output::Output;
-use super::report::Report as Document;
+use super::slab_top;
 use super::status::{self, Status, say};
-use super::{slab_diff, slab_show, slab_top};
 use crate::analysis::slab::{self, Reader, Reading, Report, Row, Wanted};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report as Document;
 use crate::kernel::root::Root;
 use crate::name::Name;
 use crate::view::record::Cell;
@@ -93,15 +96,15 @@ impl Which {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Show(slab_show::Args),
-    Diff(slab_diff::Args),
+    Show(show::Args),
+    Diff(diff::Args),
 }
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     match &args.command {
-        Some(Command::Show(args)) => slab_show::run(args, global, output),
-        Some(Command::Diff(args)) => slab_diff::run(args, global, output),
+        Some(Command::Show(args)) => show::run(args, global, output),
+        Some(Command::Diff(args)) => diff::run(args, global, output),
         None if args.top => slab_top::run(args, global, output),
         None => rounds(args, global, output),
     }

@@ -17,7 +17,7 @@ use self::terminal::{Event, Screen};
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
 use super::slab::{Args, rounds};
-use super::status::{Refusal, Status};
+use super::status::{Status, UsageError};
 use crate::analysis::slab::{Reader, Reading, Wanted};
 use crate::kernel::root::Root;
 use crate::view::slab_top::{Filter, Pane, Sort, State, draw};
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
     let root = Root::open(&global.root)?;
     if root.is_recorded() {
         let text = "a recorded tree does not change: without --top, 'pmem slab' shows what is in it";
-        return Err(Refusal::Usage(text.to_owned()).into());
+        return Err(UsageError::Invalid(text.to_owned()).into());
     }
     if !has_screen(global) || global.columns.as_deref() == Some("help") {
         return rounds(args, global, output);
@@ -59,13 +59,13 @@ fn has_screen(global: &GlobalOptions) -> bool {
 }
 
 /// What the command line chooses.
-fn choose(state: &mut State, args: &Args, global: &GlobalOptions) -> Result<(), Refusal> {
+fn choose(state: &mut State, args: &Args, global: &GlobalOptions) -> Result<(), UsageError> {
     if global.columns.is_some() {
         let text = "--columns: the live screen shows those columns that there is room for".to_owned();
-        return Err(Refusal::Usage(text));
+        return Err(UsageError::Invalid(text));
     }
     if let Some(option) = &global.sort {
-        let unknown = || Refusal::Usage(format!("{option}: the live screen cannot be sorted by this"));
+        let unknown = || UsageError::Invalid(format!("{option}: the live screen cannot be sorted by this"));
         state.sort = Sort::by_option(option).ok_or_else(unknown)?;
     }
     state.filter = args.which.filter.as_ref().map(|regex| Filter::new(regex.as_str())).unwrap_or_default();

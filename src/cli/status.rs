@@ -31,10 +31,10 @@ impl Termination for Status {
 
 /// What can be wrong with a command line that clap cannot tell.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum UsageError {
     /// It asks for something that cannot be.
     #[error("{0}")]
-    Usage(String),
+    Invalid(String),
     /// It names a process that is not there.
     #[error("{0}")]
     NoProcess(String),
@@ -45,9 +45,9 @@ pub fn of(error: &anyhow::Error) -> Status {
     if is_broken_pipe(error) {
         return Status::Complete;
     }
-    match error.downcast_ref::<Refusal>() {
-        Some(Refusal::Usage(_)) => return Status::Usage,
-        Some(Refusal::NoProcess(_)) => return Status::NoProcess,
+    match error.downcast_ref::<UsageError>() {
+        Some(UsageError::Invalid(_)) => return Status::Usage,
+        Some(UsageError::NoProcess(_)) => return Status::NoProcess,
         None => {}
     }
     match error.downcast_ref::<Error>() {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
-use super::status::Refusal;
+use super::status::UsageError;
 use crate::error::Error;
 use crate::kernel::process::{Process, pids};
 use crate::kernel::root::Root;
@@ -52,7 +52,7 @@ pub struct Found {
 /// Finds processes: all, or those that are named, or else the one that started pmem.
 ///
 /// # Errors
-/// [`Refusal::NoProcess`] when nothing that was named is there.
+/// [`UsageError::NoProcess`] when nothing that was named is there.
 pub fn find(root: &Root, targets: &[Target], all: bool) -> Result<Found> {
     if all {
         return Ok(Found { pids: pids(root)?, ..Found::default() });
@@ -77,7 +77,7 @@ pub fn find(root: &Root, targets: &[Target], all: bool) -> Result<Found> {
         }
     }
     if found.pids.is_empty() {
-        return Err(Refusal::NoProcess(found.missing.join("; ")).into());
+        return Err(UsageError::NoProcess(found.missing.join("; ")).into());
     }
     Ok(found)
 }
@@ -130,9 +130,9 @@ fn own_stat(root: &Root) -> Result<Stat> {
 fn myself(root: &Root) -> Result<u32> {
     match root.manifest() {
         None => Ok(own_stat(root)?.pid),
-        Some(manifest) => manifest
-            .recorder
-            .ok_or_else(|| Refusal::Usage("self: the process that recorded this tree is not in it".to_owned()).into()),
+        Some(manifest) => manifest.recorder.ok_or_else(|| {
+            UsageError::Invalid("self: the process that recorded this tree is not in it".to_owned()).into()
+        }),
     }
 }
 
@@ -141,13 +141,13 @@ fn default(root: &Root) -> Result<Found> {
         let pids = pids(root)?;
         let [pid] = pids[..] else {
             let list = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
-            return Err(Refusal::Usage(format!("which process of this tree? It has {list}")).into());
+            return Err(UsageError::Invalid(format!("which process of this tree? It has {list}")).into());
         };
         return Ok(Found { pids: vec![pid], ..Found::default() });
     }
     let parent = own_stat(root)?.parent;
     let comm = Process::open(root, parent).and_then(|process| process.comm()).map_err(|error| match error {
-        error if error.is_gone() => anyhow::Error::from(Refusal::Usage(
+        error if error.is_gone() => anyhow::Error::from(UsageError::Invalid(
             "no target was given, and the process that started pmem is not visible here; name one".to_owned(),
         )),
         other => Error::into(other),

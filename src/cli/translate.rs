@@ -7,17 +7,17 @@ use clap::Args as ClapArgs;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::address::Address;
-use super::choice::Choice;
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
-use super::report::Report;
-use super::status::{Refusal, Status, explain, say};
+use super::status::{Status, UsageError, explain, say};
 use super::target::{self, Target};
-use crate::analysis::address_space::seen_through;
-use crate::analysis::count::is_alive;
+use crate::analysis::frames::count::is_alive;
 use crate::analysis::note::Note;
+use crate::analysis::processes::seen_through::seen_through;
 use crate::analysis::translate::Translator;
-use crate::analysis::translation::Translation;
+use crate::analysis::translate::translation::Translation;
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
 use crate::error::Error;
 use crate::kernel::access::what_would_help;
 use crate::kernel::process::Process;
@@ -90,7 +90,8 @@ fn one(pids: &[u32]) -> Result<u32> {
         [pid] => Ok(pid),
         _ => {
             let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-            Err(Refusal::Usage(format!("several processes have this name: choose one of {}", pids.join(" "))).into())
+            Err(UsageError::Invalid(format!("several processes have this name: choose one of {}", pids.join(" ")))
+                .into())
         }
     }
 }

@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use regex_lite::Regex;
 
-use super::choice::Choice;
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
-use super::report::Report;
 use super::status::{Status, report as tell, say};
 use crate::analysis::note::Note;
 use crate::analysis::vmalloc::{Found, MAY_BE_HUGE, Machine};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
 use crate::view::record::Column;

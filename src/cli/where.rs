@@ -1,5 +1,7 @@
 //! `pmem where`: where the machine's memory is, in lines that add up.
 
+mod diff;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::thread::sleep;
@@ -8,18 +10,18 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::choice::Choice;
 use super::options::{Format, GlobalOptions, Repeat};
 use super::output::Output;
 use super::phys::percent;
 use super::progress::Progress;
-use super::report::Report as Document;
 use super::status::{Status, say};
-use super::where_diff;
 use crate::analysis::note::Note;
-use crate::analysis::page::FrameTeller;
-use crate::analysis::where_frames::{self, Frames};
-use crate::analysis::{ledger, phys, r#where};
+use crate::analysis::physical::page::FrameReader;
+use crate::analysis::physical::phys;
+use crate::analysis::r#where::frames::{self, Frames};
+use crate::analysis::r#where::{self, ledger};
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report as Document;
 use crate::error::Error;
 use crate::kernel::root::Root;
 use crate::kernel::r#where::Sources;
@@ -60,7 +62,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    Diff(where_diff::Args),
+    Diff(diff::Args),
 }
 
 impl Args {
@@ -73,7 +75,7 @@ impl Args {
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if let Some(What::Diff(args)) = &args.what {
-        return where_diff::run(args, global, output);
+        return diff::run(args, global, output);
     }
     let rounds = args.rounds();
     let repeated = rounds != Some(1);
@@ -152,11 +154,11 @@ fn look(args: &Args, global: &GlobalOptions, root: &Root, repeated: bool) -> Res
 
 /// Looks at every frame. The counters are read again then, and are those of the report.
 fn beside(global: &GlobalOptions, root: &Root, sources: &mut Sources) -> crate::error::Result<Frames> {
-    let teller = FrameTeller::new(root, &root.features_cheaply())?;
-    let end = phys::end(root, &teller.physical, &teller.files.flags)?;
+    let frame_reader = FrameReader::new(root, &root.features_cheaply())?;
+    let end = phys::end(root, &frame_reader.physical, &frame_reader.files.flags)?;
     let before = ledger::ledger(sources, root.page_size())?;
     let mut progress = Progress::new(global.quiet);
-    let counted = where_frames::count(&teller, end, |done| progress.show(|| percent(done, end)))?;
+    let counted = frames::count(&frame_reader, end, |done| progress.show(|| percent(done, end)))?;
     *sources = Sources::read(root)?;
     let after = ledger::ledger(sources, root.page_size())?;
     let (reserved, offline) = r#where::outside_of_total(sources, after.total, root.page_size());

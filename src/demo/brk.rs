@@ -93,7 +93,7 @@ fn say_size(w: &mut Worker) {
 
 /// What the process's private writable memory has become larger by: nothing else of it changes meanwhile.
 fn data(look: &mut Look<'_>) -> Result<()> {
-    if let Some(bytes) = look.status(Who::First, "VmData") {
+    if let Some(bytes) = look.status(Who::Worker, "VmData") {
         look.add_since_start(SIZE, "status", bytes / look.facts.page() as i64);
     }
     Ok(())

@@ -21,9 +21,9 @@ const WRITTEN: usize = 16;
 const HALF: usize = WRITTEN / 2;
 
 /// The memory of the process that forks.
-pub(super) const PARENT: Subject = Subject { name: "parent", who: Who::First, place: 0 };
+pub(super) const PARENT: Subject = Subject { name: "parent", who: Who::Worker, place: 0 };
 /// The same memory in its child.
-pub(super) const CHILD: Subject = Subject { name: "child", who: Who::Second, place: 0 };
+pub(super) const CHILD: Subject = Subject { name: "child", who: Who::Child, place: 0 };
 
 /// Write faults on this machine that found that a page is nobody else's. Source: vmstat (pgreuse).
 const REUSED: Quantity = Quantity::new("reused_pages", "reused", Unit::Pages);
@@ -91,7 +91,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
         apart(step("fork", Worker::fork), 0)
             .exact(CHANGED.of(PARENT.name), 0)
             .why("The child has all 64 pages, and no frame was allocated for them: both map the same frames, read-only."),
-        apart(step("the child reads them all", read_all).by(Who::Second), 0)
+        apart(step("the child reads them all", read_all).by(Who::Child), 0)
             .exact(FAULTS, PAGES * reading_faults)
             .exact(CONTENTS, PAGES)
             .exact(CHANGED.of(CHILD.name), 0)
@@ -101,7 +101,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
                 "The same frames. This processor does not note by itself that a page was accessed: the first access faults, \
                  and the kernel notes it."
             }),
-        apart(step("the child writes 16", |w| w.write(0, 0..WRITTEN)).by(Who::Second), WRITTEN)
+        apart(step("the child writes 16", |w| w.write(0, 0..WRITTEN)).by(Who::Child), WRITTEN)
             .exact(FAULTS, WRITTEN)
             .exact(CHANGED.of(PARENT.name), 0)
             .exact(CHANGED.of(CHILD.name), WRITTEN)

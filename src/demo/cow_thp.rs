@@ -81,7 +81,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             .exact(CHANGED.of(PARENT.name), 0)
             .why("One entry was copied. Both have the huge page now, and it is nobody's own any more. (In smaps, PSS \
              charges half of it to each.)"),
-        apart(step("the child writes one byte", |w| w.write(0, 0..1)).by(Who::Second), 1, [true, false])
+        apart(step("the child writes one byte", |w| w.write(0, 0..1)).by(Who::Child), 1, [true, false])
             .exact(FAULTS, 1)
             .exact(CHANGED.of(PARENT.name), 0)
             .exact(CHANGED.of(CHILD.name), 1)
@@ -152,7 +152,7 @@ fn private(look: &mut Look<'_>) -> Result<()> {
         if let [Some(clean), Some(dirty)] = keys {
             look.add(PRIVATE.of(subject.name), "smaps", clean + dirty);
         }
-        if look.teller.is_some() {
+        if look.frame_reader.is_some() {
             let once = look.count_pages(subject, |run| run.mapcount == Some(1))?;
             look.add(PRIVATE.of(subject.name), "kpagecount", once);
         }

@@ -111,9 +111,9 @@ fn obey(worker: &mut Worker, who: usize) -> i32 {
 }
 
 impl Worker {
-    /// Makes a child that has a copy of this process's memory, and does the steps that are [`Who::Second`]'s.
+    /// Makes a child that has a copy of this process's memory, and does the steps that are [`Who::Child`]'s.
     ///
-    /// [`Who::Second`]: super::script::Who::Second
+    /// [`Who::Child`]: super::script::Who::Child
     pub fn fork(&mut self) -> Done {
         if self.turns[1].is_none() {
             return Err(Errno::EFAULT);

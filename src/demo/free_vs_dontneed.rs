@@ -11,7 +11,7 @@ use super::script::{ARENA, Step, step};
 use super::worker::{Done, Worker, faults_of};
 use super::{BLANK, Demo, Skip};
 use crate::error::Result;
-use crate::kernel::batches::Batches;
+use crate::kernel::lru_drain::LruDrain;
 use crate::kernel::process::Process;
 use crate::kernel::root::SMALL;
 use crate::model::frame_flags::SWAPBACKED;
@@ -63,7 +63,7 @@ pub(super) const DEMO: Demo = Demo {
 };
 
 fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
-    let batches = Rc::new(Batches::open().ok());
+    let batches = Rc::new(LruDrain::open().ok());
     let Probed { drained, faults, pageout } = probe(facts, &batches)?;
     // Where memory is short, the kernel takes lazily freed pages when it likes.
     let calm = drained && !is_short(facts);
@@ -139,7 +139,7 @@ impl Seen {
 
 /// What was found out beforehand.
 struct Probed {
-    /// Batches are emptied when they shall be, so that what is counted is exact.
+    /// LruDrain are emptied when they shall be, so that what is counted is exact.
     drained: bool,
     /// The faults of writing a lazily freed page: none where the processor itself marks entries dirty.
     faults: i64,
@@ -147,7 +147,7 @@ struct Probed {
     pageout: bool,
 }
 
-fn probe(facts: &Facts<'_>, batches: &Option<Batches>) -> std::result::Result<Probed, Skip> {
+fn probe(facts: &Facts<'_>, batches: &Option<LruDrain>) -> std::result::Result<Probed, Skip> {
     let length = LAZILY * facts.page();
     let probe = facts.arena(LAZILY)?;
     (0..length).step_by(facts.page()).for_each(|offset| probe.write(offset, 1));
@@ -171,12 +171,12 @@ fn is_short(facts: &Facts<'_>) -> bool {
     facts.environment.cgroup_limit_bytes.is_some() || free.is_none_or(|(free, total)| free < total / 16)
 }
 
-fn drain(batches: &Option<Batches>, page: usize) -> Done {
+fn drain(batches: &Option<LruDrain>, page: usize) -> Done {
     batches.as_ref().map_or(Ok(()), |batches| batches.drain(page))
 }
 
 /// A page that is in a batch still is passed over: not yet on a list, it is not taken off one.
-fn free(w: &mut Worker, batches: &Option<Batches>) -> Done {
+fn free(w: &mut Worker, batches: &Option<LruDrain>) -> Done {
     drain(batches, w.page)?;
     w.counting(|w| w.advise(0, 0..LAZILY, MmapAdvise::MADV_FREE))?;
     drain(batches, w.page)
@@ -186,7 +186,7 @@ fn give_back(w: &mut Worker) -> Done {
     w.counting(|w| w.advise(0, LAZILY..PAGES, MmapAdvise::MADV_DONTNEED))
 }
 
-fn page_out(w: &mut Worker, batches: &Option<Batches>) -> Done {
+fn page_out(w: &mut Worker, batches: &Option<LruDrain>) -> Done {
     drain(batches, w.page)?;
     w.counting(|w| w.advise(0, 0..PAGES, MmapAdvise::MADV_PAGEOUT))
 }
@@ -204,7 +204,7 @@ fn lazy(look: &mut Look<'_>) -> Result<()> {
     if let Some(pages) = look.smaps_pages(&ARENA, "LazyFree") {
         look.add(LAZY, "smaps", pages);
     }
-    if look.teller.is_some() {
+    if look.frame_reader.is_some() {
         let backed = look.count_pages(&ARENA, |run| run.flags.is_some_and(|flags| flags.has(SWAPBACKED)))?;
         look.add(SWAP_BACKED, "kpageflags", backed);
     }

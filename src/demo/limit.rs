@@ -21,10 +21,10 @@ use super::script::{ARENA, Step, Subject, Who, step};
 use super::worker::{Done, READ_WRITE, Worker};
 use super::{BLANK, Demo, Skip};
 use crate::error::{Error, Result as Read, errno};
+use crate::kernel::kcmp::in_pid_namespace;
 use crate::kernel::kernel_log::{KernelLog, LONGEST};
+use crate::kernel::memcg::{Memcg, NAME};
 use crate::kernel::memory::{Mapping, forked};
-use crate::kernel::memory_group::{MemoryGroup, NAME};
-use crate::kernel::same_memory::in_pid_namespace;
 use crate::kernel::{own_file, own_statm};
 use crate::model::oom;
 
@@ -66,7 +66,7 @@ const WRITTEN_IN_LOG: usize = 5;
 const KILLS_WAITED_FOR: usize = 6;
 const REFUSALS: usize = 7;
 
-const CHILD: Subject = Subject { name: "child", who: Who::Second, place: 0 };
+const CHILD: Subject = Subject { name: "child", who: Who::Child, place: 0 };
 const OF_CHILD: Quantity = FRAMES.of("child");
 
 pub(super) const DEMO: Demo = Demo {
@@ -111,9 +111,8 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
 }
 
 /// A group that this user may put a process into; or why there is none.
-fn group(facts: &Facts<'_>) -> Result<MemoryGroup, String> {
-    let group =
-        MemoryGroup::create(facts.root, facts.page_size.bytes_of(LIMIT as u64)).map_err(|error| short(&error))?;
+fn group(facts: &Facts<'_>) -> Result<Memcg, String> {
+    let group = Memcg::create(facts.root, facts.page_size.bytes_of(LIMIT as u64)).map_err(|error| short(&error))?;
     let enters = || group.enter().err().map_or(0, |errno| errno as i32);
     match forked(enters).and_then(|child| waitpid(child, None)) {
         Ok(WaitStatus::Exited(_, 0)) => Ok(group),
@@ -185,7 +184,7 @@ fn of_addresses() -> Result<Vec<Step>, Skip> {
     ])
 }
 
-fn of_memory(facts: &Facts<'_>, group: &Rc<MemoryGroup>) -> Vec<Step> {
+fn of_memory(facts: &Facts<'_>, group: &Rc<Memcg>) -> Vec<Step> {
     let limit = LIMIT as i64;
     let entered = {
         let group = Rc::clone(group);
@@ -222,13 +221,13 @@ fn of_memory(facts: &Facts<'_>, group: &Rc<MemoryGroup>) -> Vec<Step> {
         steps.extend([
             step("start a child", Worker::fork).exact(FRAMES, 0).exact(OF_CHILD, 0),
             none_killed(step("it joins a group of 1,024 pages", entered))
-                .by(Who::Second)
+                .by(Who::Child)
                 .exact(OF_CHILD, 0)
                 .exact(MEMBERS, 1)
                 .within(CHARGED, 0..=limit)
                 .why("A new memory cgroup. What a process had before it came stays charged where it was."),
             none_killed(step("it maps a file of 2,048, reads it all", read))
-                .by(Who::Second)
+                .by(Who::Child)
                 .within(OF_CHILD, 1..=limit)
                 .within(CHARGED, 1..=limit)
                 .why(
@@ -266,7 +265,7 @@ fn of_memory(facts: &Facts<'_>, group: &Rc<MemoryGroup>) -> Vec<Step> {
 
 /// What else is looked at: in which group the child is.
 fn membership(look: &mut Look<'_>) -> Read<()> {
-    if let Some(child) = look.process(Who::Second) {
+    if let Some(child) = look.process(Who::Child) {
         let in_group = memchr::memmem::find(&child.read("cgroup")?, NAME.as_bytes()).is_some();
         look.add(MEMBERS, "/proc/PID/cgroup", i64::from(in_group));
     }
@@ -274,7 +273,7 @@ fn membership(look: &mut Look<'_>) -> Read<()> {
 }
 
 /// Says what the group's own files do.
-fn tell(w: &mut Worker, group: &MemoryGroup) -> Done {
+fn tell(w: &mut Worker, group: &Memcg) -> Done {
     let charged = group.usage().ok_or(Errno::EIO)?.div_ceil(w.page as u64);
     w.say(OF_GROUP, charged as i64);
     w.say(MEMBERS_OF_GROUP, group.processes().ok_or(Errno::EIO)? as i64);
@@ -291,7 +290,7 @@ fn map_file(w: &mut Worker, file: &File) -> Done {
 }
 
 /// Has a child write more than its group may have, and says what became of it.
-fn be_killed(w: &mut Worker, group: &MemoryGroup, log: Option<&KernelLog>, counters_exact: bool) -> Done {
+fn be_killed(w: &mut Worker, group: &Memcg, log: Option<&KernelLog>, counters_exact: bool) -> Done {
     let page = w.page as u64;
     w.map(0, ASKED)?;
     // Both see these bytes, one for each page that the child wrote.

@@ -9,10 +9,10 @@ use super::quantity::Quantity;
 use super::report::{Cell, Observed};
 use super::script::{Subject, Who};
 use super::turns::Reply;
-use crate::analysis::class::Class;
 use crate::analysis::frames::{Ledger, ProcessFrames, VmaRow};
-use crate::analysis::page::FrameTeller;
 use crate::analysis::pages::{PageReader, Run, Wanted};
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::page::FrameReader;
 use crate::error::Result;
 use crate::kernel::page_cache::{self, CachedFile, Found};
 use crate::kernel::process::Process;
@@ -77,7 +77,7 @@ pub struct Look<'a> {
     pub(super) wanted: &'a [Quantity],
     pub(super) smaps_keys: &'a [String],
     /// Tells of frames; `None` where their files are not readable.
-    pub teller: Option<&'a FrameTeller>,
+    pub frame_reader: Option<&'a FrameReader>,
     /// The frames that the kernel had moved when this look began.
     pub(super) moved_at: Option<u64>,
     pub(super) history: &'a mut History,
@@ -140,7 +140,9 @@ impl<'a> Look<'a> {
     /// # Errors
     /// What opening it says.
     pub fn file(&self, number: usize) -> Result<Option<CachedFile>> {
-        let (Some(process), descriptor) = (self.process(Who::First), self.reply.files[number]) else { return Ok(None) };
+        let (Some(process), descriptor) = (self.process(Who::Worker), self.reply.files[number]) else {
+            return Ok(None);
+        };
         if descriptor == 0 {
             return Ok(None);
         }
@@ -239,7 +241,7 @@ impl<'a> Look<'a> {
             if let (Some(range), Some(process)) = (self.range(subject), self.process(subject.who)) {
                 let wanted = Wanted { range, ..EVERYTHING };
                 let reader = PageReader {
-                    teller: self.teller,
+                    frame_reader: self.frame_reader,
                     wanted: &wanted,
                     features: &self.facts.features,
                     page_size: self.facts.page_size,

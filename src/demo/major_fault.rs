@@ -17,7 +17,7 @@ use super::worker::{Done, Worker};
 use super::{BLANK, Demo, Skip};
 use crate::error::{self, errno};
 use crate::kernel::memory::Mapping;
-use crate::kernel::unnamed_file;
+use crate::kernel::tmpfile;
 
 /// Major faults that the whole process took in the step. Source: stat (field 12).
 const OF_PROCESS: Quantity = Quantity::new("process_major_faults", "of process", Unit::Count);
@@ -143,8 +143,8 @@ fn give_up(file: impl AsFd) -> Done {
 /// A file whose pages are read from a disk one by one, where it is advised so, and how many pages of it a fault maps that
 /// has not to wait.
 fn file_on_disk(facts: &Facts<'_>) -> Result<(File, usize), Skip> {
-    let named = unnamed_file::directories().map(|directory| directory.display().to_string()).join(" and ");
-    unnamed_file::on_disk(|file| try_file(facts, file).ok().flatten())
+    let named = tmpfile::directories().map(|directory| directory.display().to_string()).join(" and ");
+    tmpfile::on_disk(|file| try_file(facts, file).ok().flatten())
         .ok_or_else(|| Skip(format!("files in {named} are not read from a disk page by page, or cannot be made there")))
 }
 
@@ -166,7 +166,7 @@ fn try_file(facts: &Facts<'_>, file: &File) -> Result<Option<usize>, Skip> {
 
 /// Reads what the kernel counts of the whole process.
 fn of_process(look: &mut Look<'_>) -> error::Result<()> {
-    let Some(process) = look.process(Who::First) else { return Ok(()) };
+    let Some(process) = look.process(Who::Worker) else { return Ok(()) };
     let (_, major) = process.stat()?.faults;
     look.add_change(OF_PROCESS, "stat", major as i64);
     Ok(())

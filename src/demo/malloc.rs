@@ -20,8 +20,8 @@ use crate::unit::{VirtAddr, whole_size};
 const CHANGE: Quantity = Quantity::new("anonymous_change_pages", "change", Unit::Pages);
 
 /// The new part of the heap, and the block that is mapped.
-const HEAP: Subject = Subject { name: "heap", who: Who::First, place: 0 };
-const MAPPED: Subject = Subject { name: "mapped", who: Who::First, place: 1 };
+const HEAP: Subject = Subject { name: "heap", who: Who::Worker, place: 0 };
+const MAPPED: Subject = Subject { name: "mapped", who: Who::Worker, place: 1 };
 
 /// The smaller block: less than malloc ever takes a mapping of its own for.
 const SMALL: usize = 100 << 10;
@@ -336,8 +336,8 @@ fn free(block: &RefCell<Option<Block>>) -> Done {
 /// What the step did to the process's anonymous frames.
 fn changes(look: &mut Look<'_>) -> Result<()> {
     let page = look.facts.page() as i64;
-    let smaps = look.smaps_of(look.mappings(Who::First), "Anonymous");
-    let status = look.status(Who::First, "RssAnon").filter(|_| look.facts.features.statm_exact == Some(true));
+    let smaps = look.smaps_of(look.mappings(Who::Worker), "Anonymous");
+    let status = look.status(Who::Worker, "RssAnon").filter(|_| look.facts.features.statm_exact == Some(true));
     for (source, bytes) in [("smaps", smaps), ("status", status)] {
         if let Some(bytes) = bytes {
             look.add_change(CHANGE, source, bytes / page);

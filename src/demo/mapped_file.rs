@@ -14,7 +14,7 @@ use super::worker::{Done, READ_WRITE, Worker};
 use crate::error::{self, errno};
 use crate::kernel::cached_pages::How;
 use crate::kernel::memory::Mapping;
-use crate::kernel::{own_pagemap, unnamed_file};
+use crate::kernel::{own_pagemap, tmpfile};
 
 /// Pages of the file.
 pub(super) const PAGES: usize = 64;
@@ -25,12 +25,12 @@ pub(super) const CACHED: Quantity = Quantity::new("cached_pages", "cached", Unit
 /// A new file in memory. It has no name, and goes with its last user.
 pub(super) fn memory_file(facts: &Facts<'_>) -> Result<File, Skip> {
     room(facts)?;
-    unnamed_file::in_memory().map_err(|errno| Skip(format!("no file in memory can be made: {}", errno.desc())))
+    tmpfile::in_memory().map_err(|errno| Skip(format!("no file in memory can be made: {}", errno.desc())))
 }
 
 /// Finds out whether the file may be as large as that: to write more than that ends a process.
 pub(super) fn room(facts: &Facts<'_>) -> Result<(), Skip> {
-    let limit = unnamed_file::largest()?;
+    let limit = tmpfile::largest()?;
     if limit < facts.page_size.bytes_of(PAGES as u64) {
         return Err(Skip(format!("files may not be larger than {limit} bytes here (ulimit -f)")));
     }

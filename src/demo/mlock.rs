@@ -13,7 +13,7 @@ use super::script::{ARENA, Step, Who, step};
 use super::worker::{Done, Worker};
 use super::{BLANK, Demo, Skip};
 use crate::error::Result;
-use crate::kernel::batches::Batches;
+use crate::kernel::lru_drain::LruDrain;
 use crate::kernel::memory::Mapping;
 use crate::model::frame_flags::MLOCKED;
 
@@ -74,7 +74,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let touched = pages.div_ceil(2);
     // Marks are taken off in batches of a processor. Unlocking empties those of the processor that it ends on; where the
     // process was moved meanwhile, those of another are left.
-    let batches = Batches::open().ok();
+    let batches = LruDrain::open().ok();
     let unlock = move |w: &mut Worker| {
         w.counting(|w| w.at(0)?.unlock(FIRST * w.page, pages * w.page))?;
         batches.as_ref().map_or(Ok(()), |batches| batches.drain(w.page))
@@ -172,11 +172,11 @@ fn locked(look: &mut Look<'_>) -> Result<()> {
     if let Some(pages) = look.smaps_pages(&ARENA, "Locked") {
         look.add(LOCKED, "smaps", pages);
     }
-    if look.teller.is_some() {
+    if look.frame_reader.is_some() {
         let marked = look.count_pages(&ARENA, |run| run.flags.is_some_and(|flags| flags.has(MLOCKED)))?;
         look.add(LOCKED, "kpageflags", marked);
     }
-    if let Some(bytes) = look.status(Who::First, "VmLck") {
+    if let Some(bytes) = look.status(Who::Worker, "VmLck") {
         look.add_since_start(LOCKED_SIZE, "status", bytes / page);
     }
     if let Some(pages) = look.flagged_pages(&ARENA, "lo") {

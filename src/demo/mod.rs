@@ -4,9 +4,8 @@
 //! They take turns over pipes. A demo is a file here: what is done ([`script`]), what is looked at ([`look`]), and what is to
 //! be learnt from it.
 
-mod alone;
-mod crew;
 pub mod environment;
+mod exclusive;
 pub mod facts;
 mod forked;
 pub mod look;
@@ -17,6 +16,7 @@ pub mod report;
 pub mod script;
 mod turns;
 pub mod worker;
+mod workers;
 
 mod brk;
 mod cow;

@@ -9,13 +9,13 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::mman::MapFlags;
 
-use super::alone::alone;
 use super::facts::Facts;
 use super::look::Look;
 use super::quantity::{FRAMES, Quantity, Unit};
 use super::script::{ARENA, Step, Who, step};
 use super::worker::{Done, READ_WRITE, SAID, Worker};
 use super::{BLANK, Demo, Skip};
+use crate::demo::exclusive::exclusive;
 use crate::error::Result;
 use crate::kernel::memory::Mapping;
 use crate::kernel::root::SMALL;
@@ -101,7 +101,7 @@ fn steps(mode: u64, too_much: u64, some: u64, page: u64, meminfo: &Rc<File>) -> 
         let pages = (bytes / page) as usize;
         move |w: &mut Worker| {
             // Other runs promise as much. Who holds the lock longer than they do is not waited for.
-            let lock = meminfo.try_clone().ok().and_then(|file| alone(file, Duration::from_millis(200)).ok());
+            let lock = meminfo.try_clone().ok().and_then(|file| exclusive(file, Duration::from_millis(200)).ok());
             let before = committed(&meminfo);
             w.say(0, 0);
             let done = work(w, pages);
@@ -243,7 +243,7 @@ fn mapped(look: &mut Look<'_>) -> Result<()> {
     if let Some(bytes) = look.smaps(&ARENA, "Size") {
         look.add(MAPPED, "smaps", bytes);
     }
-    if let Some(bytes) = look.status(Who::First, "VmSize") {
+    if let Some(bytes) = look.status(Who::Worker, "VmSize") {
         look.add_since_start(MAPPED, "status", bytes);
     }
     if let Some(bytes) = promised {

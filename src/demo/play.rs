@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use super::crew::Crew;
 use super::environment::Environment;
 use super::facts::Facts;
 use super::look::{History, Look, MOVED, Seen, counter};
@@ -13,9 +12,10 @@ use super::report::{Cell, DemoReport, Observed, StepReport, Verdict};
 use super::script::Step;
 use super::turns::{Reply, Turn};
 use super::{Demo, Skip, readers};
-use crate::analysis::count::Counter;
-use crate::analysis::page::FrameTeller;
-use crate::analysis::select;
+use crate::analysis::frames::count::Counter;
+use crate::analysis::frames::select;
+use crate::analysis::physical::page::FrameReader;
+use crate::demo::workers::Workers;
 use crate::error::{Error, Result};
 use crate::kernel::process::smaps_keys;
 
@@ -39,14 +39,14 @@ pub enum Spoil {
 #[derive(Debug)]
 pub struct Play<'r> {
     /// First: it ends before what it works with.
-    crew: Crew,
+    workers: Workers,
     demo: &'static Demo,
     facts: &'r Facts<'r>,
     options: Options,
     steps: Rc<[Step]>,
     counter: Counter<'r>,
     smaps_keys: Vec<String>,
-    teller: Option<FrameTeller>,
+    frame_reader: Option<FrameReader>,
     wanted: Vec<Quantity>,
     history: History,
     done: Vec<StepReport>,
@@ -162,10 +162,10 @@ impl<'r> Play<'r> {
         let expected = steps.iter().flat_map(|step| step.expect.iter().map(|expectation| expectation.quantity));
         let mut play = Self {
             wanted: expected.chain(demo.columns.iter().copied()).collect(),
-            crew: Crew::start(demo, facts, &steps)?,
+            workers: Workers::start(demo, facts, &steps)?,
             counter: Counter::new(root, wanted)?,
             smaps_keys,
-            teller: facts.features.pfns_visible.then(|| FrameTeller::new(root, &facts.features).ok()).flatten(),
+            frame_reader: facts.features.pfns_visible.then(|| FrameReader::new(root, &facts.features).ok()).flatten(),
             history: History::default(),
             done: Vec::new(),
             verdict: Verdict::Ok,
@@ -192,7 +192,7 @@ impl<'r> Play<'r> {
 
     /// The PID of the process that does the work.
     pub fn pid(&self) -> u32 {
-        self.crew.pid()
+        self.workers.pid()
     }
 
     /// Has the next step done, and looks. `between` is called between two repetitions of its work, and may look too. `None`
@@ -215,7 +215,7 @@ impl<'r> Play<'r> {
                 left_out: self.options.spoil == Some(Spoil::LeaveOut(number + 1)),
                 extra_page: self.options.spoil == Some(Spoil::ExtraPage(number + 1)) && time + 1 == step.times,
             };
-            let answer = match self.crew.take_turn(step.who, turn) {
+            let answer = match self.workers.take_turn(step.who, turn) {
                 Ok(answer) => answer,
                 Err(reason) => return Ok(self.ended(reason)),
             };
@@ -224,14 +224,14 @@ impl<'r> Play<'r> {
             }
             reply = Reply { minor: reply.minor + answer.minor, major: reply.major + answer.major, ..answer };
             if time + 1 < step.times {
-                self.crew.follow(self.facts.root, step.who, &reply)?;
+                self.workers.follow(self.facts.root, step.who, &reply)?;
                 between(&mut Glance { play: self, step, reply, done: time + 1 })?;
             }
         }
-        self.crew.follow(self.facts.root, step.who, &reply)?;
+        self.workers.follow(self.facts.root, step.who, &reply)?;
         let sight = match self.look(reply) {
             Err(error) if error.is_gone() => {
-                let reason = format!("{}, {error}", self.crew.reap());
+                let reason = format!("{}, {error}", self.workers.reap());
                 return Ok(self.ended(reason));
             }
             Err(error) if is_machines(&error) => return Ok(self.stop(Verdict::Skipped, error.to_string())),
@@ -254,7 +254,7 @@ impl<'r> Play<'r> {
     /// Counts the processes as they are now.
     fn sight(&mut self, reply: Reply) -> Result<Look<'_>> {
         let mut seen = [None, None];
-        for (seen, member) in seen.iter_mut().zip(self.crew.members()) {
+        for (seen, member) in seen.iter_mut().zip(self.workers.members()) {
             if let Some((process, ranges)) = member {
                 let (frames, status) = (self.counter.count(process)?, process.read("status")?);
                 *seen = Some(Seen { process, ranges, frames, status });
@@ -267,7 +267,7 @@ impl<'r> Play<'r> {
             reply,
             wanted: &self.wanted,
             smaps_keys: &self.smaps_keys,
-            teller: self.teller.as_ref(),
+            frame_reader: self.frame_reader.as_ref(),
             moved_at: counter(self.facts.root, MOVED),
             history: &mut self.history,
             runs: Default::default(),

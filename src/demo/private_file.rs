@@ -153,7 +153,7 @@ fn of_file(look: &mut Look<'_>) -> error::Result<()> {
     if let (Some(all), Some(anonymous)) = (look.smaps_pages(&ARENA, "Rss"), look.smaps_pages(&ARENA, "Anonymous")) {
         look.add(OF_FILE, "smaps", all - anonymous);
     }
-    if let (Some(bytes), Some(true)) = (look.status(Who::First, "RssShmem"), look.facts.features.statm_exact) {
+    if let (Some(bytes), Some(true)) = (look.status(Who::Worker, "RssShmem"), look.facts.features.statm_exact) {
         look.add_since_start(OF_FILE, "status", bytes / look.facts.page() as i64);
     }
     Ok(())

@@ -8,9 +8,9 @@ use super::quantity::{
     Quantity, RSS, SIZE, SWAPPED, TABLES, VMAS, ZERO,
 };
 use super::script::{Subject, Who};
-use crate::analysis::class::Class;
 use crate::analysis::frames::Counts;
 use crate::analysis::pages::Run;
+use crate::analysis::physical::class::Class;
 use crate::error::Result;
 use crate::model::pagemap::State;
 
@@ -37,10 +37,10 @@ pub(super) fn read(look: &mut Look<'_>) -> Result<()> {
 fn process(look: &mut Look<'_>) {
     let page = look.facts.page() as i64;
     // A counter that is not exact tells nothing of single pages.
-    if let (Some(bytes), Some(true)) = (look.status(Who::First, "RssAnon"), look.facts.features.statm_exact) {
+    if let (Some(bytes), Some(true)) = (look.status(Who::Worker, "RssAnon"), look.facts.features.statm_exact) {
         look.add_since_start(RSS, "status", bytes / page);
     }
-    if let Some(bytes) = look.status(Who::First, "VmPTE") {
+    if let Some(bytes) = look.status(Who::Worker, "VmPTE") {
         look.add_change(TABLES, "status", bytes);
         look.add_since_start(HELD, "status", bytes);
     }
@@ -57,7 +57,7 @@ fn counts(look: &mut Look<'_>, subject: &Subject) -> Result<()> {
     }
     let (vmas, in_smaps) = (rows.len() as i64, rows.iter().filter(|row| row.smaps.is_some()).count() as i64);
     let is_part = look.is_part(subject);
-    let (scans, frames_seen) = (look.facts.features.scan_categories.is_some(), look.teller.is_some());
+    let (scans, frames_seen) = (look.facts.features.scan_categories.is_some(), look.frame_reader.is_some());
     if is_part {
         let mut count = |is_so: fn(&Run) -> bool| look.count_pages(subject, is_so).map(|pages| pages as u64);
         all = Counts {
@@ -116,11 +116,11 @@ fn frames(look: &mut Look<'_>, subject: &Subject) -> Result<()> {
     if !look.facts.features.pfns_visible {
         return Ok(());
     }
-    if look.wants(ZERO.of(subject.name)) && look.teller.is_some() {
+    if look.wants(ZERO.of(subject.name)) && look.frame_reader.is_some() {
         let zero = look.count_pages(subject, |run| run.class == Some(Class::ZeroPage))?;
         look.add(ZERO.of(subject.name), "kpageflags", zero);
     }
-    if look.wants(EXCLUSIVE.of(subject.name)) && look.teller.is_some() {
+    if look.wants(EXCLUSIVE.of(subject.name)) && look.frame_reader.is_some() {
         let own = look.count_pages(subject, |run| present(run) && run.mapcount == Some(1))?;
         look.add(EXCLUSIVE.of(subject.name), "kpagecount", own);
     }

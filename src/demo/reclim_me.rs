@@ -53,7 +53,7 @@ pub(super) const DEMO: Demo = Demo {
 
 /// The ledger of `pmem frames`.
 fn whole_process(look: &mut Look<'_>) -> Result<()> {
-    let Some(ledger) = look.ledger(Who::First) else { return Ok(()) };
+    let Some(ledger) = look.ledger(Who::Worker) else { return Ok(()) };
     let exact = look.facts.features.statm_exact == Some(true) && ledger.held_still;
     look.add(ALL_PRESENT, "pagemap", ledger.present_pages as i64);
     look.add(ALL_ZERO, "pagemap", ledger.zero_pages as i64);

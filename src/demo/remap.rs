@@ -16,9 +16,9 @@ use crate::unit::VirtAddr;
 const PAGES: usize = 64;
 
 /// Where it is mapped first.
-const OLD: Subject = Subject { name: "old", who: Who::First, place: 0 };
+const OLD: Subject = Subject { name: "old", who: Who::Worker, place: 0 };
 /// Where it is moved to.
-const NEW: Subject = Subject { name: "new", who: Who::First, place: 1 };
+const NEW: Subject = Subject { name: "new", who: Who::Worker, place: 1 };
 
 /// Pages that have the frame that they had before the step, at whichever of the two places. Source: pagemap (needs frame
 /// numbers).

@@ -12,14 +12,14 @@ use super::worker::{Done, Worker};
 pub enum Who {
     /// The process that the demo starts.
     #[default]
-    First,
+    Worker,
     /// The child that [`Worker::fork`] makes.
-    Second,
+    Child,
 }
 
 impl Who {
     /// Both, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::First, Self::Second];
+    pub const ALL: [Self; 2] = [Self::Worker, Self::Child];
 }
 
 /// Some memory of a demo that its numbers are of: a place of the [`Worker`] in one of the processes.
@@ -34,7 +34,7 @@ pub struct Subject {
 }
 
 /// The one subject of most demos: what is at the first place.
-pub const ARENA: Subject = Subject { name: "", who: Who::First, place: 0 };
+pub const ARENA: Subject = Subject { name: "", who: Who::Worker, place: 0 };
 
 /// How far what is expected binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -107,7 +107,7 @@ impl std::fmt::Debug for Step {
 /// A step: what is done, in words and in deed. The deed is done by the worker, in its own process.
 pub fn step(action: impl Into<String>, work: impl Fn(&mut Worker) -> Done + 'static) -> Step {
     let (action, work) = (action.into(), Box::new(work));
-    Step { action, who: Who::First, times: 1, expect: Vec::new(), why: "", work }
+    Step { action, who: Who::Worker, times: 1, expect: Vec::new(), why: "", work }
 }
 
 impl Step {

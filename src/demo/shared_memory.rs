@@ -102,14 +102,14 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
         seen(step("fork", telling(Worker::fork)), USED, (USED, USED), Some((0, 0)))
             .why("The child has the mapping and not one entry: it can find the frames when it needs them."),
         seen(step("the child reads the 32", telling(|w| w.read(0, 0..USED))), USED, (USED, 0), Some((USED, 0)))
-            .by(Who::Second)
+            .by(Who::Child)
             .exact(ALL_FAULTS, windows(&used))
             .exact(PSS.of(PARENT.name), USED * page / 2)
             .exact(PSS.of(CHILD.name), USED * page / 2)
             .exact(SAME, USED)
             .why("The same frames in both, and none was allocated. A fault enters several of them."),
         seen(step("the child writes another", telling(send)), USED + 1, (USED, 0), Some((USED + 1, 1)))
-            .by(Who::Second)
+            .by(Who::Child)
             .exact(ALL_FAULTS, 1)
             .why("Nothing is copied, ever: it is the file's page that is written."),
         seen(step("the parent reads it", telling(receive)), USED + 1, (USED + 1, 0), Some((USED + 1, 0)))
@@ -183,7 +183,7 @@ fn map_again(w: &mut Worker) -> Done {
 
 /// Reads [`SAME`].
 fn same(look: &mut Look<'_>) -> Result<()> {
-    if look.facts.features.pfns_visible && look.process(Who::Second).is_some() {
+    if look.facts.features.pfns_visible && look.process(Who::Child).is_some() {
         let (parent, child) = (look.frame_numbers(&PARENT)?, look.frame_numbers(&CHILD)?);
         let same = parent.iter().filter(|frame| child.contains(frame)).count();
         look.add(SAME, "pagemap", same as i64);

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::alone::alone;
 use super::facts::Facts;
 use super::look::Look;
 use super::quantity::{Quantity, Unit};
@@ -18,6 +17,7 @@ use super::script::{Step, step};
 use super::worker::{Done, KEPT, Worker};
 use super::{BLANK, Demo, Skip};
 use crate::analysis::slab::{Reader, Reading, Row, Wanted};
+use crate::demo::exclusive::exclusive;
 use crate::error::{Result, errno};
 use crate::kernel::root::{Root, text};
 use crate::name::Name;
@@ -81,7 +81,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     }
     // Other runs of this demo make as much: as long as this one holds what it has, they wait, or are skipped.
     let lock =
-        alone(facts.root.dir().open("proc/slabinfo")?, Duration::from_secs(10)).map_err(|errno| match errno {
+        exclusive(facts.root.dir().open("proc/slabinfo")?, Duration::from_secs(10)).map_err(|errno| match errno {
             Errno::EWOULDBLOCK => Skip("another `pmem demo slab` makes as many objects meanwhile".to_owned()),
             other => other.into(),
         })?;

@@ -12,7 +12,7 @@ use super::quantity::{FAULTS, FRAMES, Quantity, RSS, SIZE, Unit};
 use super::script::{ARENA, Step, Who, step};
 use super::worker::{Done, READ_WRITE, Worker};
 use super::{BLANK, Demo, Skip};
-use crate::analysis::kind::Kind;
+use crate::analysis::processes::kind::Kind;
 use crate::error::Result;
 use crate::kernel::memory::Mapping;
 use crate::kernel::stack::{Stack, guard_gap};
@@ -164,7 +164,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
 /// What is known of the stack as a whole. What was there before does not change meanwhile.
 fn whole_stack(look: &mut Look<'_>) -> Result<()> {
     let page = look.facts.page() as i64;
-    let stack = || look.mappings(Who::First).iter().filter(|row| row.kind == Kind::Stack);
+    let stack = || look.mappings(Who::Worker).iter().filter(|row| row.kind == Kind::Stack);
     let [size, frames] = ["Size", "Rss"].map(|key| look.smaps_of(stack(), key));
     let above = match (stack().next_back(), look.range(&ARENA)) {
         (Some(row), Some(range)) => Some((row.vma.range.end.0 - range.end.0) as i64),
@@ -173,7 +173,7 @@ fn whole_stack(look: &mut Look<'_>) -> Result<()> {
     if let Some(bytes) = frames {
         look.add_since_start(FRAMES, "smaps", bytes / page);
     }
-    for (source, bytes) in [("smaps", size), ("status", look.status(Who::First, "VmStk"))] {
+    for (source, bytes) in [("smaps", size), ("status", look.status(Who::Worker, "VmStk"))] {
         if let (Some(bytes), Some(above)) = (bytes, above) {
             look.add(SIZE, source, (bytes - above) / page);
         }

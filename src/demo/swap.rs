@@ -160,7 +160,7 @@ fn goes_out(facts: &Facts<'_>, areas: u64) -> std::result::Result<(), Skip> {
 }
 
 fn cached(look: &mut Look<'_>) -> Result<()> {
-    if look.teller.is_some() {
+    if look.frame_reader.is_some() {
         let cached = look.count_pages(&ARENA, |run| run.flags.is_some_and(|flags| flags.has(SWAPCACHE)))?;
         look.add(CACHED, "kpageflags", cached);
     }

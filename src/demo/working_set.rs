@@ -224,7 +224,7 @@ fn touched(look: &mut Look<'_>) -> error::Result<()> {
     if let Some(pages) = look.smaps_pages(&ARENA, "Referenced") {
         look.add(REFERENCED, "smaps", pages);
     }
-    let (Some(range), Some(process)) = (look.range(&ARENA), look.process(Who::First)) else { return Ok(()) };
+    let (Some(range), Some(process)) = (look.range(&ARENA), look.process(Who::Worker)) else { return Ok(()) };
     let entries = look.entries(&ARENA)?;
     let count = |is_so: fn(Entry) -> bool| entries.iter().filter(|entry| is_so(**entry)).count() as i64;
     if look.facts.features.soft_dirty == Some(true) {

@@ -17,13 +17,13 @@ use super::manifest::{self, Gap, Manifest, SCHEMA};
 use super::process::{Process, RECORDED_NAMES, RECORDED_SCAN};
 use super::root::Root;
 use super::runs::{Holes, RunWriter};
-use super::same_memory::{self, shared_address_spaces};
 use super::scan::Region;
 use super::slab::{self, SlabSysfs};
 use super::walk::{self, Walk};
 use super::r#where;
 use super::words::{WINDOW, Words};
 use crate::error::{Error, Result};
+use crate::kernel::kcmp::{self, shared_address_spaces};
 use crate::model::pagemap::Entry;
 use crate::model::smaps;
 use crate::model::vma::Vma;
@@ -166,7 +166,7 @@ impl<'r> Recording<'r> {
             }
         }
         for (pid, owner) in shared_address_spaces(self.root, self.with_memory.iter().copied()) {
-            self.write(&format!("proc/{pid}/{}", same_memory::RECORDED), format!("{owner}\n").as_bytes())?;
+            self.write(&format!("proc/{pid}/{}", kcmp::RECORDED), format!("{owner}\n").as_bytes())?;
         }
         // With the frame behind each: whether that is a tail too tells where a folio ends.
         self.frames.extend_from_within(..);

@@ -1,8 +1,7 @@
 //! Bytes and words out of the kernel, or out of a recorded tree: the only floor that opens files, and the only one with
-//! `unsafe` (in `scan`, `memory`, `heap`, `stack`, `perf`, `cached_pages`, `same_memory` and `touched`).
+//! `unsafe` (in `scan`, `memory`, `heap`, `stack`, `perf`, `cached_pages`, `kcmp` and `touched`).
 
 pub mod access;
-pub mod batches;
 pub mod cached_pages;
 pub mod capture;
 pub mod cgroups;
@@ -13,11 +12,13 @@ pub mod filesystems;
 pub mod frame_files;
 pub mod heap;
 pub mod interfaces;
+pub mod kcmp;
 pub mod kernel_log;
 pub mod lines;
+pub mod lru_drain;
 pub mod manifest;
+pub mod memcg;
 pub mod memory;
-pub mod memory_group;
 pub mod own_file;
 pub mod own_pagemap;
 pub mod own_statm;
@@ -28,13 +29,12 @@ pub mod populated;
 pub mod process;
 pub mod root;
 pub mod runs;
-pub mod same_memory;
 pub mod scan;
 pub mod slab;
 pub mod stack;
 pub mod sweep;
+pub mod tmpfile;
 pub mod touched;
-pub mod unnamed_file;
 pub mod vmalloc;
 pub mod walk;
 pub mod r#where;

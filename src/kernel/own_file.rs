@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::page_cache::{self, Found};
-use super::unnamed_file;
+use crate::kernel::tmpfile;
 use crate::unit::PageSize;
 
 /// A new file of so many pages that are on the disk and not in the page cache. It has no name, and goes with its last user.
@@ -17,10 +17,10 @@ use crate::unit::PageSize;
 /// Why there is none: it may not be that large, or in no directory can one be made whose pages do not stay in memory (as those
 /// of a tmpfs do).
 pub fn uncached(pages: u64, page_size: PageSize) -> io::Result<File> {
-    if unnamed_file::largest()? < page_size.bytes_of(pages) {
+    if tmpfile::largest()? < page_size.bytes_of(pages) {
         return Err(io::Error::other("files may not be that large here (ulimit -f)"));
     }
-    unnamed_file::on_disk(|file| write_and_drop(file, pages, page_size).ok().filter(|&cached| cached == 0))
+    tmpfile::on_disk(|file| write_and_drop(file, pages, page_size).ok().filter(|&cached| cached == 0))
         .map(|(file, _)| file)
         .ok_or_else(|| io::Error::other("the pages of a file stay in memory here, or none can be made"))
 }

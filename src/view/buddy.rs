@@ -6,9 +6,9 @@ use super::record::{Cell, Column};
 use super::size::{Unit, grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
-use crate::analysis::buddy::{Buddy, MigrateType, Standing, ZoneReport};
-use crate::analysis::class::Class;
-use crate::analysis::huge_blocks::{Blocker, HugeBlocks};
+use crate::analysis::physical::buddy::{Buddy, MigrateType, Standing, ZoneReport};
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::huge_blocks::{Blocker, HugeBlocks};
 
 /// The columns of zones, those by order last.
 pub fn columns(orders: usize) -> Vec<Column<ZoneReport>> {
@@ -329,7 +329,7 @@ fn write_blocks(out: &mut dyn Write, report: &Buddy, total: &HugeBlocks, layout:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::buddy::Watermarks;
+    use crate::analysis::physical::buddy::Watermarks;
     use crate::unit::PageSize;
     use crate::view::size::Scale;
     use crate::view::style::Palette;

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::record::{Cell, Column, NONE};
 use super::style::Emphasis;
 use super::table::{Layout, wrapped};
-use crate::analysis::class::Class;
 use crate::analysis::decode::{Bit, Kind, Word};
+use crate::analysis::physical::class::Class;
 
 /// The columns of words.
 pub fn word_columns() -> Vec<Column<Word>> {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::record::{Cell, Column};
 use super::style::Emphasis;
 use super::table::{self, Layout};
-use crate::analysis::class::Class;
-use crate::analysis::lru::{CLASSES, ClassFrames, ListCheck, Report, State};
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::lru::{CLASSES, ClassFrames, ListCheck, Report, State};
 
 /// The columns of states, for programs.
 pub const DEFAULT: &[&str] = &["active", "referenced", "class", "frames"];

@@ -6,8 +6,8 @@ use super::record::{Cell, Column};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::Layout;
-use crate::analysis::class::Class;
-use crate::analysis::page::{Folio, Frame};
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::page::{Folio, Frame};
 use crate::model::frame_flags::{COMPOUND_HEAD, COMPOUND_TAIL};
 
 /// The columns that are shown unless others are asked for.

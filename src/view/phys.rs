@@ -1,6 +1,6 @@
 //! How `pmem phys` looks: bars by class, then folios, zones, flags, and what the kernel's counters say.
 
-pub use super::phys_map as map;
+pub mod map;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -9,9 +9,9 @@ use super::record::{Cell, Column, NONE};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, clipped, wrapped};
-use crate::analysis::class::Class;
-use crate::analysis::phys::{CgroupRow, ClassRow, FlagsRow, FolioRow, MapcountRow, Report, ZoneRow};
-use crate::analysis::reconcile::Check;
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::phys::{CgroupRow, ClassRow, FlagsRow, FolioRow, MapcountRow, Report, ZoneRow};
+use crate::analysis::physical::reconcile::Check;
 
 /// The columns that are shown unless others are asked for, for programs.
 pub const DEFAULT: &[&str] = &["class", "frames", "bytes"];

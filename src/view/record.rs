@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use super::size::Scale;
-use crate::analysis::class::Class;
-use crate::analysis::page::Cgroup;
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::page::Cgroup;
 use crate::model::frame_flags::FrameFlags;
 use crate::name::Name;
 use crate::unit::Pfn;
@@ -100,7 +100,7 @@ impl Cell<'_> {
     }
 
     /// Whether it is a number that was counted and is none.
-    pub fn is_none(&self) -> bool {
+    pub fn is_zero(&self) -> bool {
         matches!(
             self,
             Cell::Number(0)
@@ -120,7 +120,7 @@ impl Cell<'_> {
             Cell::Name(name) => out.extend(name.escaped().as_bytes()),
             // At least eight digits, as `maps` does.
             Cell::Address(address) => hex(*address, 8, out),
-            cell if cell.is_none() => out.extend_from_slice(NONE.as_bytes()),
+            cell if cell.is_zero() => out.extend_from_slice(NONE.as_bytes()),
             Cell::Number(number) => super::size::grouped(*number, out),
             Cell::Id(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Cell::Pages(pages) => scale.pages(*pages, out),

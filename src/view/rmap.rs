@@ -8,9 +8,9 @@ use super::record::{Cell, Column, NONE};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
-use crate::analysis::class::Class;
+use crate::analysis::physical::class::Class;
+use crate::analysis::rmap::shared::{Matrix, SharedWith, Sharer};
 use crate::analysis::rmap::{Asked, FrameMappers, Mapper};
-use crate::analysis::shared::{Matrix, SharedWith, Sharer};
 use crate::unit::Pfn;
 
 /// The columns that are shown unless others are asked for.

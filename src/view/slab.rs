@@ -1,5 +1,8 @@
 //! How `pmem slab` looks: the sums, a line a cache, and what the slabs hold beside meminfo.
 
+pub mod diff;
+pub mod show;
+
 use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;

@@ -23,8 +23,8 @@ use super::size::{grouped_string, human_string};
 use super::style::{Emphasis, Palette};
 use super::table::clipped;
 use super::time::in_words;
-use crate::analysis::slab_diff::SLACK;
-use crate::analysis::slab_history::{History, MINUTE, Series, Tracked};
+use crate::analysis::slab::diff::SLACK;
+use crate::analysis::slab::history::{History, MINUTE, Series, Tracked};
 use crate::name::escaped;
 
 /// The least terminal that anything can be shown on: columns and lines.

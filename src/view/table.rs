@@ -240,7 +240,7 @@ impl<'c, R: Sync> Grid<'c, R> {
         let line = text.len();
         for (number, cell) in cells.enumerate() {
             let (right, width) = (self.columns[number].right, self.widths[number]);
-            if right && cell.is_none() {
+            if right && cell.is_zero() {
                 text.extend_from_slice(&self.none[number]);
                 continue;
             }

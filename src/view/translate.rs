@@ -7,10 +7,10 @@ use super::record::{Cell, Column};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{Layout, clipped, wrapped};
-use crate::analysis::class::Class;
-use crate::analysis::page::Frame;
-use crate::analysis::tables::{LevelTables, Tables};
-use crate::analysis::translation::{Place, State, Translation};
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::page::Frame;
+use crate::analysis::translate::tables::{LevelTables, Tables};
+use crate::analysis::translate::translation::{Place, State, Translation};
 use crate::model::pagemap::Entry;
 use crate::unit::VirtAddr;
 

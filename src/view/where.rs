@@ -1,5 +1,7 @@
 //! How `pmem where` looks: the answer in a line, the ledger as a table, and what to know of both below it.
 
+pub mod diff;
+
 use std::borrow::Cow;
 use std::io::{self, Write};
 
@@ -8,9 +10,9 @@ use super::record::{Cell, Column};
 use super::size::{Unit, human_string};
 use super::style::{Emphasis, Palette};
 use super::table::{self, Layout, wrapped};
-use crate::analysis::ledger::{Bound, Part, UNACCOUNTED};
+use crate::analysis::r#where::frames::{OFFLINE, RESERVED, WITHOUT_FLAG};
+use crate::analysis::r#where::ledger::{Bound, Part, UNACCOUNTED};
 use crate::analysis::r#where::{Report, Row, Trend};
-use crate::analysis::where_frames::{OFFLINE, RESERVED, WITHOUT_FLAG};
 
 /// The columns for programs.
 pub const DEFAULT: &[&str] = &["name", "size", "source"];

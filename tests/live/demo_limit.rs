@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pmem::kernel::memory_group::MemoryGroup;
+use pmem::kernel::memcg::Memcg;
 use pmem::kernel::root::Root;
 
 use super::demo_killed::groups;
@@ -17,7 +17,7 @@ use crate::support::skipped;
 /// Whether a group may be made here; says that a test is skipped where not.
 fn possible(test: &str) -> bool {
     let root = Root::open("/".as_ref()).unwrap();
-    let group = MemoryGroup::create(&root, 64 << 20);
+    let group = Memcg::create(&root, 64 << 20);
     group.inspect_err(|reason| skipped(test, &format!("no memory cgroup may be made: {reason}"))).is_ok()
 }
 

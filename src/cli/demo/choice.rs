@@ -3,15 +3,15 @@
 use anyhow::Result;
 
 use super::Args;
-use crate::cli::status::Refusal;
+use crate::cli::status::UsageError;
 use crate::demo::{DEMOS, Demo};
 
 /// The demos that are named; all of them where none is.
 ///
 /// # Errors
-/// [`Refusal::Usage`] for a name that is none, and for options that do not go with the others.
+/// [`UsageError::Invalid`] for a name that is none, and for options that do not go with the others.
 pub(super) fn demos(args: &Args) -> Result<Vec<&'static Demo>> {
-    let wrong = |text: String| Err(Refusal::Usage(text).into());
+    let wrong = |text: String| Err(UsageError::Invalid(text).into());
     let all = args.names.iter().any(|name| name == "all");
     let demos: Vec<&'static Demo> = match args.names.is_empty() || all {
         true => DEMOS.to_vec(),
@@ -45,7 +45,7 @@ fn named(name: &str) -> Result<&'static Demo> {
         let like = |demo: &&&Demo| strsim::jaro_winkler(name, demo.name);
         let nearest = DEMOS.iter().max_by(|a, b| like(a).total_cmp(&like(b))).filter(|demo| like(demo) > 0.8);
         let hint = nearest.map_or("'pmem demo --list' lists them".to_owned(), |demo| format!("there is {}", demo.name));
-        Refusal::Usage(format!("{name}: no such demo; {hint}"))
+        UsageError::Invalid(format!("{name}: no such demo; {hint}"))
     };
     Ok(found.copied().ok_or_else(unknown)?)
 }

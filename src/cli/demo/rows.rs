@@ -3,11 +3,11 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::cli::choice::Choice;
 use crate::cli::options::{Format, GlobalOptions};
 use crate::cli::output::Output;
-use crate::cli::report::Report;
-use crate::cli::status::Refusal;
+use crate::cli::run::columns::Choice;
+use crate::cli::run::sink::Report;
+use crate::cli::status::UsageError;
 use crate::demo::Demo;
 use crate::demo::quantity::Unit;
 use crate::demo::report::{DemoReport, Expected, Observed, StepReport, Verdict};
@@ -75,12 +75,12 @@ const DEFAULT: [&str; 12] =
 /// The columns that were chosen.
 ///
 /// # Errors
-/// [`Refusal::Usage`] for a column that there is not, and where the form has none to choose.
+/// [`UsageError::Invalid`] for a column that there is not, and where the form has none to choose.
 pub(super) fn choice(global: &GlobalOptions) -> Result<Choice<Row>> {
     let help = global.columns.as_deref() == Some("help");
     if (global.columns.is_some() || global.sort.is_some()) && global.format() != Format::Csv && !help {
         let text = "demo: --columns and --sort go with --format csv: the steps of a demo have columns of their own";
-        return Err(Refusal::Usage(text.to_owned()).into());
+        return Err(UsageError::Invalid(text.to_owned()).into());
     }
     Choice::new(global, columns(), &DEFAULT)
 }

@@ -11,7 +11,7 @@ use super::{Args, Played, document};
 use crate::cli::options::{Format, GlobalOptions};
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::status::Refusal;
+use crate::cli::status::UsageError;
 use crate::demo::facts::Facts;
 use crate::demo::play::{Glance, Options, Play, Spoil, is_machines, skipped};
 use crate::demo::report::{Cell, DemoReport};
@@ -150,7 +150,7 @@ impl<'a> Show<'a> {
         for (option, step) in [("--until", self.args.until), ("--spoil", spoilt)] {
             if let Some(step) = step.filter(|step| *step > steps.len()) {
                 let text = format!("{option}: there is no step {step}: {} has {} here", demo.name, steps.len());
-                return Err(Refusal::Usage(text).into());
+                return Err(UsageError::Invalid(text).into());
             }
         }
         Ok(())

@@ -140,7 +140,7 @@ fn assert_screen(name: &str, state: &State) {
 
 /// The names of the rows in sight, the selected one in brackets.
 fn names(state: &State) -> String {
-    let name = |(cache, selected): (&crate::analysis::slab_history::Tracked, bool)| {
+    let name = |(cache, selected): (&crate::analysis::slab::history::Tracked, bool)| {
         let name = cache.row.name.escaped().into_owned();
         if selected { format!("[{name}]") } else { name }
     };

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{State, within};
 use crate::analysis::slab::Counts;
-use crate::analysis::slab_history::Tracked;
+use crate::analysis::slab::history::Tracked;
 use crate::view::record::Cell;
 use crate::view::size::{Scale, Unit, grouped_string, text};
 

@@ -6,10 +6,10 @@ use unicode_width::UnicodeWidthStr;
 
 use super::line::{bars, joined, style};
 use super::{State, within};
-use crate::analysis::cache_names::meaning;
+use crate::analysis::slab::history::Tracked;
+use crate::analysis::slab::names::meaning;
+use crate::analysis::slab::show::SlabSizes;
 use crate::analysis::slab::{Counts, Details};
-use crate::analysis::slab_history::Tracked;
-use crate::analysis::slab_show::SlabSizes;
 use crate::view::size::grouped_string;
 use crate::view::style::{Emphasis, Palette};
 use crate::view::table::{clipped, wrapped};

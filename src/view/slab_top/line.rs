@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use crate::analysis::slab_history::Series;
+use crate::analysis::slab::history::Series;
 use crate::name::Name;
 use crate::view::style::{Emphasis, Palette};
 use crate::view::table::clipped;

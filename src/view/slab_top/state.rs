@@ -5,8 +5,8 @@ use std::time::Duration;
 use regex_lite::Regex;
 
 use super::columns::{self, Sort};
+use crate::analysis::slab::history::{History, Tracked};
 use crate::analysis::slab::{Details, Reading, Row};
-use crate::analysis::slab_history::{History, Tracked};
 use crate::view::size::Scale;
 
 /// Which caches are shown by their names.

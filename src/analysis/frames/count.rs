@@ -1,0 +1,411 @@
+//! Looking at one process until it held still: the readings that `pmem frames` puts side by side.
+
+use std::cell::OnceCell;
+use std::fs::File;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{Scope, scope};
+
+use crate::analysis::frames::by_words::{self, WordCount};
+use crate::analysis::frames::look::{Look, Witness};
+use crate::analysis::frames::owners::OwnerCount;
+use crate::analysis::frames::region_counter::RegionCounter;
+use crate::analysis::frames::select::{ATTEMPTS, Selection, Wanted};
+use crate::analysis::frames::statm;
+use crate::analysis::frames::{NoAddressSpace, Owners, ProcessFrames, VmaRow, ledger};
+use crate::analysis::note::Note;
+use crate::analysis::processes::kind::{Kind, kind};
+use crate::error::{Error, Result};
+use crate::kernel::features::{Features, huge_zero_in_scans};
+use crate::kernel::filesystems::FileSystems;
+use crate::kernel::memory::prefer_huge_pages;
+use crate::kernel::process::Process;
+use crate::kernel::root::Root;
+use crate::kernel::scan::Region;
+use crate::kernel::walk::{self, Walk, WalkCost};
+use crate::kernel::words::Words;
+use crate::model::smaps::{self, Line, Value};
+use crate::model::stat::Stat;
+use crate::model::status;
+use crate::name::Name;
+use crate::unit::PageSize;
+
+/// Counts the frames of processes, with what was probed and opened once for all of them.
+#[derive(Debug)]
+pub struct Counter<'r> {
+    root: &'r Root,
+    features: Features,
+    /// Whether scans do not tell the huge zero page: tried when the first huge page is met.
+    lacks_huge_zero: OnceCell<bool>,
+    page_size: PageSize,
+    kernel: &'r str,
+    swap_areas: u64,
+    kpagecount: Option<Words>,
+    kpageflags: Option<Words>,
+    wanted: Wanted,
+    /// What the walks cost the processes looked at, in sum and at worst.
+    pub cost: WalkCost,
+}
+
+/// From this many mappings on, the page tables are scanned while `maps` is still being read: both take a microsecond for
+/// every four or so, and the machine has more than one processor.
+const SCAN_BESIDE: usize = 1024;
+
+/// From this many rows on there is made room for as many as a process has by default (vm.max_map_count), in huge pages.
+const MANY_ROWS: usize = 4096;
+const ROOM_FOR_ROWS: usize = 65_536;
+
+/// LruDrain of regions that wait for the reader of `maps`, at most: 6 MiB.
+const WAITING: usize = 512;
+
+/// How often a process may replace its program, in the middle of being looked at, before pmem gives up.
+const MOST_REPLACED: u32 = 50;
+
+/// The longest command line that is shown.
+const COMMAND_LINE: usize = 4096;
+
+impl<'r> Counter<'r> {
+    /// A counter for what is wanted of the processes of `root`.
+    ///
+    /// # Errors
+    /// [`Error::Hidden`] and [`Error::Denied`] where owners are wanted, and frame numbers or kpagecount are not to be
+    /// had.
+    pub fn new(root: &'r Root, wanted: Wanted) -> Result<Self> {
+        let features = root.features_cheaply();
+        let kpagecount = if wanted.owners {
+            if !features.pfns_visible {
+                return Err(Error::Hidden {
+                    what: "--owners: frame numbers are hidden from this user",
+                    help: "Page maps show them with CAP_SYS_ADMIN in the first user namespace. Without it, `pmem frames` \
+                           still counts present frames of your own processes.",
+                });
+            }
+            Some(root.words("proc/kpagecount").map_err(|error| match error {
+                Error::Missing { path } if !root.is_recorded() => Error::not_built_in(&path),
+                other => other,
+            })?)
+        } else {
+            None
+        };
+        Ok(Self {
+            page_size: root.page_size(),
+            kernel: &root.host().kernel,
+            swap_areas: root.swap_areas(),
+            // Flags tell zero pages where frames are seen and a scan does not.
+            kpageflags: if features.pfns_visible { root.words("proc/kpageflags").ok() } else { None },
+            root,
+            lacks_huge_zero: OnceCell::new(),
+            kpagecount,
+            features,
+            wanted,
+            cost: WalkCost::default(),
+        })
+    }
+
+    /// What is wanted of every process.
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// Looks at one process.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] when it ended before it could be counted, [`Error::Denied`] when it may not be looked at.
+    pub fn count(&mut self, process: &Process) -> Result<ProcessFrames> {
+        let stat = process.stat()?;
+        let mut report = ProcessFrames {
+            pid: process.pid(),
+            comm: process.comm()?,
+            command_line: Name::new(&process.command_line(COMMAND_LINE)),
+            start_time_ticks: stat.start_time_ticks,
+            no_address_space: no_address_space(&stat),
+            ledger: None,
+            owners: None,
+            vmas: Vec::new(),
+            vma_count: 0,
+            change: None,
+            notes: Vec::new(),
+        };
+        match report.no_address_space {
+            None => self.count_through(process, &mut report)?,
+            Some(NoAddressSpace::KernelThread) => {}
+            Some(NoAddressSpace::Zombie) => {
+                // Its first thread has ended. The memory is there as long as another runs, and is seen through that one.
+                if let Some(thread) = process.running_thread() {
+                    report.no_address_space = None;
+                    self.count_through(&thread, &mut report)?;
+                    let text = "its first thread has ended, and others still run: this is what they see";
+                    report.notes.push(Note::of(process.pid(), "first-thread-ended", text));
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// Looks at the address space of a process, or of one of its threads, until it held still.
+    fn count_through(&mut self, process: &Process, report: &mut ProcessFrames) -> Result<()> {
+        let (mut attempt, mut replaced) = (1, 0);
+        loop {
+            let look = match self.look(process) {
+                Err(error) => {
+                    self.after_failure(error, process)?;
+                    replaced += 1;
+                    if replaced > MOST_REPLACED {
+                        return Err(Error::Gone { path: process.path("maps") });
+                    }
+                    continue;
+                }
+                Ok(look) => look,
+            };
+            if (!look.moved() && look.agrees(&self.features)) || attempt == ATTEMPTS {
+                self.finish(look, attempt, process, report)?;
+                break;
+            }
+            attempt += 1;
+        }
+        if replaced > 0 {
+            report.comm = process.comm()?;
+            report.command_line = Name::new(&process.command_line(COMMAND_LINE));
+            let text = "the process called exec while it was looked at; this is what it runs now";
+            report.notes.push(Note::of(report.pid, "exec", text));
+        }
+        Ok(())
+    }
+
+    /// What a failed look means: nothing, where the process replaced its program under the open files and is worth another
+    /// look; else the error to tell.
+    fn after_failure(&self, error: Error, process: &Process) -> Result<()> {
+        if process.is_recorded() {
+            return Err(error);
+        }
+        match error {
+            // The files of a process that has ended belong to root: that looks like a denial.
+            Error::Gone { .. } | Error::Missing { .. } | Error::Denied { .. } if !is_alive(process) => {
+                Err(Error::Gone { path: process.path("maps") })
+            }
+            Error::Gone { .. } => Ok(()),
+            Error::Missing { path } => Err(Error::not_built_in(&path)),
+            other => Err(other),
+        }
+    }
+
+    /// One look: mappings, page tables and counters, as close together as they can be read.
+    fn look(&mut self, process: &Process) -> Result<Look> {
+        let status = process.read("status")?;
+        let maps = process.open_file("maps")?;
+        let pagemap = process.pagemap()?;
+        let before = Witness::of(process)?;
+        let recorded_scan = process.recorded_scan()?;
+        // A recorded tree may have been made without a scan.
+        let can_scan = self.features.scan_categories.is_some() && (!process.is_recorded() || recorded_scan.is_some());
+        let mut look = match can_scan {
+            true => self.by_scan(process, &maps, &pagemap, recorded_scan.as_ref(), &status)?,
+            false => self.by_words(process, &maps, &pagemap, &status)?,
+        };
+        if self.wanted.verify {
+            look.rss = Some(rollup_rss(process, self.page_size)?);
+        }
+        if !self.wanted.smaps_keys.is_empty() {
+            let mappings = process.smaps(&self.wanted.smaps_keys)?;
+            for row in &mut look.rows {
+                row.smaps = smaps::find(&mappings, &row.vma.range).cloned().map(Box::new);
+            }
+        }
+        look.witnesses = (before, Witness::of(process)?);
+        look.vm_swap = status::bytes_of(&status, "VmSwap").map(|bytes| self.page_size.pages_in(bytes));
+        look.threads =
+            status::field(&status, "Threads").and_then(|t| std::str::from_utf8(t).ok()?.parse().ok()).unwrap_or(1);
+        if look.rows.is_empty() {
+            // No process runs without mappings: maps was opened on an address space that exec has replaced, or exit.
+            return Err(Error::Gone { path: process.path("maps") });
+        }
+        Ok(look)
+    }
+
+    /// Reads the mappings as rows, cut by `cut`. `on_each` is told how many there are.
+    fn rows(&self, process: &Process, maps: &File, cut: &Selection, mut on_each: impl FnMut(usize)) -> Result<Look> {
+        let (mut rows, mut vma_count) = (Vec::new(), 0);
+        let torn = process.vmas(maps, |vma| {
+            vma_count += 1;
+            // The kind is found once all devices are known.
+            cut.cut(vma, |piece| rows.push(VmaRow::new(piece, Kind::Special, self.page_size)));
+            if rows.len() == MANY_ROWS {
+                rows.reserve_exact(ROOM_FOR_ROWS - MANY_ROWS);
+                prefer_huge_pages(&rows);
+            }
+            on_each(rows.len());
+        })?;
+        let vmas = rows.iter().map(|row| &row.vma);
+        let systems = FileSystems::of(process, maps, vmas, &self.features, self.page_size)?;
+        for row in &mut rows {
+            row.kind = kind(&row.vma, &systems);
+            if row.vma.has_doubtful_name() {
+                row.vma.name = process.exact_name(&row.vma, maps, &self.features)?;
+            }
+        }
+        Ok(Look { rows, vma_count, torn, ..Look::default() })
+    }
+
+    /// Whether each huge page has to be looked at for being the zero page, since scans do not tell.
+    fn lacks_huge_zero(&self) -> bool {
+        let told =
+            || if self.root.is_recorded() { self.features.scan_huge_zero } else { huge_zero_in_scans(self.root) };
+        *self.lacks_huge_zero.get_or_init(|| told() != Some(true))
+    }
+
+    fn swap_areas(&self, status: &[u8]) -> u64 {
+        swap_areas(&self.features, status, self.swap_areas)
+    }
+
+    fn by_scan(
+        &mut self,
+        process: &Process,
+        maps: &File,
+        pagemap: &Words,
+        recorded: Option<&Words>,
+        status: &[u8],
+    ) -> Result<Look> {
+        let walk = Walk::of(&self.features, status, self.page_size);
+        scope(|scope| {
+            let mut beside = None;
+            let mut look = self.rows(process, maps, &self.wanted.rows, |count| {
+                if count == SCAN_BESIDE && recorded.is_none() {
+                    beside = Some(scan_beside(scope, pagemap, walk));
+                }
+            })?;
+            let words = WordCount::new(pagemap, self.kpageflags.as_ref(), self.page_size, self.swap_areas(status));
+            let owners = self.kpagecount.as_ref().map(|file| OwnerCount::new(file, self.page_size));
+            let check_huge_zero = || self.lacks_huge_zero();
+            let mut taker = RegionCounter::new(&mut look.rows, words, owners, self.page_size, &check_huge_zero);
+            let cost = match (beside, recorded) {
+                (Some(scanned), _) => {
+                    let mut cost = Ok(WalkCost::default());
+                    for message in scanned {
+                        match message {
+                            Scanned::Regions(regions) => taker.take(&regions)?,
+                            Scanned::Done(done) => cost = done,
+                        }
+                    }
+                    cost?
+                }
+                (None, Some(recorded)) => walk::replay(recorded, self.page_size, |regions| taker.take(regions))?,
+                (None, None) => walk::walk(pagemap, &walk, |regions| taker.take(regions))?,
+            };
+            (look.outside_pages, look.unsure_of_huge_zero) = taker.finish()?;
+            self.cost.calls += cost.calls;
+            self.cost.longest = self.cost.longest.max(cost.longest);
+            Ok(look)
+        })
+    }
+
+    fn by_words(&mut self, process: &Process, maps: &File, pagemap: &Words, status: &[u8]) -> Result<Look> {
+        // smaps tells of whole mappings only, and what it tells is needed here: none is cut.
+        let mut look = self.rows(process, maps, &Selection::default(), |_| ())?;
+        look.whole = self.wanted.rows.range.is_some();
+        let mappings = process.smaps(&by_words::KEYS.map(str::to_owned))?;
+        let mut owners = self.kpagecount.as_ref().map(|kpagecount| OwnerCount::new(kpagecount, self.page_size));
+        look.blind = WordCount::new(pagemap, self.kpageflags.as_ref(), self.page_size, self.swap_areas(status))
+            .count_rows(&mut look.rows, &mappings, owners.as_mut())?;
+        if let Some(owners) = owners {
+            owners.finish(&mut look.rows)?;
+        }
+        Ok(look)
+    }
+
+    /// Notes on what is `null` in JSON and `-` in tables without being asked about in words.
+    fn note_unknown(&self, report: &mut ProcessFrames) {
+        if report.vmas.iter().any(|row| row.counts.is_none()) {
+            let text = "of [vvar] and [vsyscall] the kernel shows no page-table entries";
+            report.notes.push(Note { in_json_only: true, ..Note::of(report.pid, "not-shown", text) });
+        }
+        if self.wanted.owners && report.vmas.iter().any(|row| row.kind == Kind::Hugetlb) {
+            let text = "hugetlb pages have no owners here: smaps leaves them out of its shares too";
+            report.notes.push(Note { in_json_only: true, ..Note::of(report.pid, "hugetlb-owners", text) });
+        }
+        if self.wanted.rows.range.is_some() && !self.wanted.smaps_keys.is_empty() {
+            let text = "smaps tells of whole mappings only: of one that the range cuts it tells nothing";
+            report.notes.push(Note::of(report.pid, "range-smaps", text));
+        }
+    }
+
+    /// Puts the last look into the report.
+    fn finish(&self, look: Look, attempts: u32, process: &Process, report: &mut ProcessFrames) -> Result<()> {
+        let held_still = !look.moved();
+        let mut ledger = ledger(&look.rows, look.statm(), look.rss);
+        ledger.attempts = attempts;
+        ledger.held_still = held_still;
+        if self.features.statm_exact == Some(false) {
+            ledger.statm_bound_pages =
+                Some(statm::bound_pages(self.kernel, self.features.possible_cpus, look.threads, self.page_size));
+        }
+        // Half of a process that ended meanwhile is no answer. (Everything was read below one held directory: what was
+        // read whole is this process's, also if it has ended since.)
+        if !held_still && !is_alive(process) {
+            return Err(Error::Gone { path: process.path("maps") });
+        }
+        report.notes = look.notes(report.pid, &ledger);
+        report.vma_count = look.vma_count;
+        report.ledger = Some(ledger);
+        report.vmas = look.rows;
+        self.note_unknown(report);
+        if self.wanted.owners {
+            let mut all = Owners::default();
+            // A mapping without frames of its own is known to have no owners.
+            for row in report.vmas.iter_mut().filter(|row| row.counts.is_some() && row.kind != Kind::Hugetlb) {
+                all.add(row.owners.get_or_insert_default());
+            }
+            report.owners = Some(all);
+        }
+        Ok(())
+    }
+}
+
+/// What a scan beside the reading of maps sends.
+enum Scanned {
+    Regions(Vec<Region>),
+    Done(Result<WalkCost>),
+}
+
+fn scan_beside<'scope>(scope: &'scope Scope<'scope, '_>, pagemap: &'scope Words, what: Walk) -> Receiver<Scanned> {
+    let (send, receive) = sync_channel(WAITING);
+    scope.spawn(move || {
+        let done = walk::walk(pagemap, &what, |regions| {
+            // The receiver is only gone when its side has failed, and that error is the one to tell.
+            send.send(Scanned::Regions(regions.to_vec())).map_err(|_| Error::Gone { path: pagemap.path().to_owned() })
+        });
+        let _ = send.send(Scanned::Done(done));
+    });
+    receive
+}
+
+pub(crate) fn no_address_space(stat: &Stat) -> Option<NoAddressSpace> {
+    match () {
+        () if stat.is_kernel_thread() => Some(NoAddressSpace::KernelThread),
+        () if stat.is_zombie() => Some(NoAddressSpace::Zombie),
+        () => None,
+    }
+}
+
+/// The swap areas, of `all` there are, that an entry of the process with this `status` may be in. One that has nothing swapped
+/// out is in none, which tells markers from swap where the kernel hides what an entry is.
+pub(crate) fn swap_areas(features: &Features, status: &[u8], all: u64) -> u64 {
+    let nothing = status::bytes_of(status, "VmSwap") == Some(0);
+    // The counter is one of those that are approximate on some kernels.
+    if nothing && features.statm_exact == Some(true) { 0 } else { all }
+}
+
+/// Whether the process is still there, and neither a zombie nor on its way to be one.
+pub(crate) fn is_alive(process: &Process) -> bool {
+    process.stat().is_ok_and(|stat| !stat.is_zombie() && !stat.is_exiting())
+}
+
+/// Rss of `smaps_rollup`, in pages.
+fn rollup_rss(process: &Process, page_size: PageSize) -> Result<u64> {
+    let mut rss = None;
+    process.for_each_line("smaps_rollup", |line, path, number| {
+        if let Line::Value { key: "Rss", value: Value::Bytes(bytes) } = Line::parse(line, path, number)? {
+            rss = Some(page_size.pages_in(bytes));
+        }
+        Ok(())
+    })?;
+    rss.ok_or_else(|| Error::malformed(&process.path("smaps_rollup"), 1, "there is no Rss"))
+}

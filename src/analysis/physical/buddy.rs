@@ -1,0 +1,388 @@
+//! `pmem buddy`: what is free in each zone, in blocks of what size, and how near the watermarks.
+
+use serde::Serialize;
+
+use crate::analysis::note::Note;
+use crate::analysis::physical::huge_blocks::{self, HugeBlocks};
+use crate::analysis::physical::phys;
+use crate::error::{Error, Result};
+use crate::kernel::access::what_would_help;
+use crate::kernel::frame_files::{self, FLAGS};
+use crate::kernel::physical::{Physical, overlap};
+use crate::kernel::root::{Root, text};
+use crate::kernel::sweep::WINDOW;
+use crate::model::buddyinfo::{self, FreeBlocks, pages_from};
+use crate::model::meminfo::Meminfo;
+use crate::model::pagetypeinfo::{self, PageTypes};
+use crate::model::zoneinfo::{self, Zone};
+use crate::unit::{PageSize, difference};
+
+/// The most that is read of one of these files, in bytes: zoneinfo has a few lines for each zone and processor.
+const LARGEST: u64 = 64 << 20;
+
+/// The report.
+#[derive(Debug, Serialize)]
+pub struct Buddy {
+    /// The order of a huge page: it has 2^this base pages.
+    pub huge_page_order: u32,
+    /// Its size.
+    pub huge_page_bytes: u64,
+    /// What meminfo's MemFree has more than the free blocks: nothing, but where memory is initialised late.
+    pub not_in_blocks_bytes: Option<u64>,
+    /// The zones that have memory.
+    pub zones: Vec<ZoneReport>,
+    /// Free blocks and page blocks by migrate type; `None` where they cannot be read.
+    pub migrate_types: Option<Vec<MigrateType>>,
+    /// The blocks of all zones that could be huge pages; `None` unless frame flags were read.
+    pub huge_blocks: Option<HugeBlocks>,
+}
+
+/// One zone of one node.
+#[derive(Debug, Serialize)]
+pub struct ZoneReport {
+    /// The node.
+    pub node: u32,
+    /// The zone's name.
+    pub zone: String,
+    /// The number of free blocks of 2^order base pages, by order.
+    pub free_blocks: Vec<u64>,
+    /// Base pages in these blocks.
+    pub free_pages: u64,
+    /// The same in bytes.
+    pub free_bytes: u64,
+    /// How many more these are than in the round before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_change_pages: Option<i64>,
+    /// By order, the share of the free memory that is in blocks too small for a request of this order, from 0 to 1; `None`
+    /// where nothing is free. (unusable_free_index, mm/vmstat.c)
+    pub unusable_index: Option<Vec<f64>>,
+    /// Free blocks of huge pages, those in larger blocks among them.
+    pub free_huge_pages: u64,
+    /// Free pages on the lists of processors: in no free block, and no frame flag tells them.
+    pub per_cpu_pages: u64,
+    /// How near the zone is to being reclaimed.
+    pub watermarks: Watermarks,
+    /// Pages from the zone's first to its last, holes included.
+    pub spanned_pages: u64,
+    /// Pages that exist.
+    pub present_pages: u64,
+    /// Pages that the buddy allocator was given.
+    pub managed_pages: u64,
+    /// The zone's blocks that could be huge pages; `None` unless frame flags were read.
+    pub huge_blocks: Option<HugeBlocks>,
+}
+
+/// The watermarks of a zone, in base pages; they include the boost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Watermarks {
+    /// The counter of free pages that they are held against.
+    pub free_pages: u64,
+    /// Below it only emergencies allocate.
+    pub min_pages: u64,
+    /// Below it kswapd is woken.
+    pub low_pages: u64,
+    /// Above it kswapd sleeps.
+    pub high_pages: u64,
+    /// The one for promotion from slower memory; `None` before Linux 6.12.
+    pub promo_pages: Option<u64>,
+    /// By how much they are raised for the moment; `None` before Linux 5.10.
+    pub boost_pages: Option<u64>,
+    /// Where the free pages stand.
+    pub standing: Standing,
+}
+
+/// Where the free pages of a zone stand. A watermark is kept while more pages than that are free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// More than `high`: kswapd leaves the zone alone.
+    AboveHigh,
+    /// More than `low`: kswapd is not woken, but goes on if it was.
+    AboveLow,
+    /// More than `min`: kswapd is woken.
+    AboveMin,
+    /// `min` or less: who allocates has to reclaim.
+    AtMin,
+}
+
+/// The free blocks and the page blocks of one migrate type in one zone.
+#[derive(Debug, Serialize)]
+pub struct MigrateType {
+    /// The node.
+    pub node: u32,
+    /// The zone's name.
+    pub zone: String,
+    /// The type, as the kernel names it.
+    pub migrate_type: String,
+    /// The number of free blocks, by order.
+    pub free_blocks: Vec<u64>,
+    /// Base pages in these blocks.
+    pub free_pages: u64,
+    /// Whether there are more: the kernel stops counting the blocks of an order at 100,000.
+    pub at_least: bool,
+    /// Page blocks of this type, used or free.
+    pub page_blocks: Option<u64>,
+}
+
+/// What the kernel's files say, read close together.
+#[derive(Debug)]
+pub struct Machine {
+    /// All zones.
+    pub zones: Vec<Zone>,
+    free: Vec<FreeBlocks>,
+    mem_free: Option<u64>,
+    types: Result<PageTypes>,
+    page_size: PageSize,
+    huge_order: u32,
+}
+
+impl Machine {
+    /// Reads zoneinfo, buddyinfo and, where it can be, pagetypeinfo.
+    ///
+    /// # Errors
+    /// When one of the first two, which anybody may read, cannot be read or understood; [`Error::Unsupported`] for a tree
+    /// without them.
+    pub fn read(root: &Root) -> Result<Self> {
+        let (dir, page_size) = (root.dir(), root.page_size());
+        let path = |name: &str| dir.path().join(name);
+        let read = |name| {
+            dir.read(name, LARGEST).map_err(|error| match error {
+                Error::Missing { path } if root.is_recorded() => {
+                    Error::Unsupported { what: format!("{}: not in this tree", path.display()) }
+                }
+                other => other,
+            })
+        };
+        let free = buddyinfo::parse(&read("proc/buddyinfo")?, &path("proc/buddyinfo"))?;
+        let zones = zoneinfo::parse(&read("proc/zoneinfo")?, &path("proc/zoneinfo"))?;
+        let has_line = |zone: &Zone| free.iter().any(|free| (free.node, &free.zone) == (zone.node, &zone.name));
+        if !zones.iter().filter(|zone| zone.present > 0).all(has_line) {
+            return Err(Error::malformed(&path("proc/buddyinfo"), 1, "no line for one of the zones that have memory"));
+        }
+        let mem_free = dir.read("proc/meminfo", LARGEST).ok().and_then(|text| Meminfo::parse(&text).bytes("MemFree"));
+        let types = dir.read("proc/pagetypeinfo", LARGEST);
+        let types = types.and_then(|bytes| pagetypeinfo::parse(&bytes, &path("proc/pagetypeinfo")));
+        let huge = text(dir, "sys/kernel/mm/transparent_hugepage/hpage_pmd_size").and_then(|size| size.parse().ok());
+        Ok(Self { zones, free, mem_free, types, page_size, huge_order: huge_order(page_size, huge) })
+    }
+
+    /// The number of orders that free blocks are counted by.
+    pub fn orders(&self) -> usize {
+        self.free.iter().map(|free| free.blocks.len()).max().unwrap_or(0)
+    }
+
+    /// Looks at the blocks that could be huge pages. `progress` is told how many frames were read.
+    ///
+    /// # Errors
+    /// When `/proc/kpageflags` cannot be read, or a recorded tree has only some of it.
+    pub fn huge_blocks(&self, root: &Root, progress: impl FnMut(u64)) -> Result<Counted> {
+        let flags = frame_files::open(root, FLAGS)?;
+        let physical = Physical::of(root, self.zones.clone())?;
+        let end = phys::end(root, &physical, &flags)?;
+        let zones = huge_blocks::count(&flags, &physical, end, self.huge_order, progress)?;
+        Ok(Counted { zones, holes_known: physical.by_iomem })
+    }
+
+    /// The report; `before` is that of the round before.
+    pub fn report(&self, counted: Option<&Counted>, before: Option<&Buddy>) -> Buddy {
+        let mut zones: Vec<ZoneReport> = Vec::new();
+        let mut total = counted.map(|_| HugeBlocks::default());
+        for (number, zone) in self.zones.iter().enumerate().filter(|(_, zone)| zone.present > 0) {
+            let blocks = counted.map(|counted| counted.zones[number].clone());
+            if let (Some(total), Some(blocks)) = (&mut total, &blocks) {
+                total.add(blocks);
+            }
+            let mut report = self.zone(zone, blocks);
+            let same = |old: &&ZoneReport| (old.node, &old.zone) == (report.node, &report.zone);
+            let old = before.and_then(|before| before.zones.iter().find(same));
+            report.free_change_pages = old.map(|old| difference(report.free_pages, old.free_pages));
+            zones.push(report);
+        }
+        let in_blocks = zones.iter().fold(0u64, |sum, zone| sum.saturating_add(zone.free_bytes));
+        Buddy {
+            huge_page_order: self.huge_order,
+            huge_page_bytes: self.page_size.bytes_of(1 << self.huge_order),
+            not_in_blocks_bytes: self.mem_free.map(|free| free.saturating_sub(in_blocks)),
+            zones,
+            migrate_types: self.types.as_ref().ok().map(migrate_types),
+            huge_blocks: total,
+        }
+    }
+
+    fn zone(&self, zone: &Zone, huge_blocks: Option<HugeBlocks>) -> ZoneReport {
+        let free = self.free.iter().find(|free| (free.node, &free.zone) == (zone.node, &zone.name));
+        let free_blocks = free.map(|free| free.blocks.clone()).unwrap_or_default();
+        let free_pages = pages_from(&free_blocks, 0);
+        ZoneReport {
+            node: zone.node,
+            zone: zone.name.clone(),
+            free_pages,
+            free_bytes: self.page_size.bytes_of(free_pages),
+            free_change_pages: None,
+            unusable_index: unusable_index(&free_blocks),
+            free_huge_pages: pages_from(&free_blocks, self.huge_order as usize) >> self.huge_order,
+            free_blocks,
+            per_cpu_pages: zone.per_cpu_pages(),
+            watermarks: Watermarks {
+                free_pages: zone.free,
+                min_pages: zone.min,
+                low_pages: zone.low,
+                high_pages: zone.high,
+                promo_pages: zone.promo,
+                boost_pages: zone.boost,
+                standing: standing(zone),
+            },
+            spanned_pages: zone.spanned,
+            present_pages: zone.present,
+            managed_pages: zone.managed,
+            huge_blocks,
+        }
+    }
+
+    /// What a reader must know of this report.
+    pub fn notes(&self, counted: Option<&Result<Counted>>) -> Vec<Note> {
+        let mut notes = Vec::new();
+        if let Some(Err(error)) = counted {
+            notes.push(missing("blockers-unknown", "what blocks huge pages is not known", error, true));
+        }
+        match &self.types {
+            // What would help was said.
+            Err(error) => {
+                let help = notes.is_empty();
+                notes.push(missing("migrate-types-unknown", "free memory by migrate type is not known", error, help));
+            }
+            Ok(types) if types.free.iter().flat_map(|free| &free.blocks).any(|count| count.cut) => {
+                let text = "some migrate types have more free memory than is shown: the kernel stops counting the blocks \
+                            of an order at 100,000";
+                notes.push(Note::general("free-blocks-cut", text));
+            }
+            Ok(_) => {}
+        }
+        match counted {
+            None | Some(Err(_)) => {}
+            Some(Ok(counted)) => {
+                let text = "movable is what the flags tell: a pinned page looks the same. Free pages on the lists of \
+                            processors have no flag, and the blocks they are in count as unclassified.";
+                notes.push(Note { in_json_only: true, ..Note::general("movable-by-flags", text) });
+                if !counted.holes_known {
+                    let text = "/proc/iomem shows no addresses (CAP_SYS_ADMIN is needed): holes that the kernel does not \
+                                report are among the blocks without a flag";
+                    notes.push(Note::general("holes-unknown", text));
+                }
+            }
+        }
+        if overlap(&self.zones) {
+            let text = "zones of different nodes overlap: a huge-page block of which sysfs does not tell the node is counted for \
+                        the first that spans it";
+            notes.push(Note::general("zones-overlap", text));
+        }
+        notes
+    }
+}
+
+/// The blocks that could be huge pages, by zone.
+#[derive(Debug)]
+pub struct Counted {
+    zones: Vec<HugeBlocks>,
+    holes_known: bool,
+}
+
+/// That something is not known, why, and what would help if that is to be said.
+fn missing(code: &'static str, what: &str, error: &Error, with_help: bool) -> Note {
+    let help = what_would_help(error).filter(|_| with_help).map(|help| format!(". {help}")).unwrap_or_default();
+    Note::general(code, format!("{what}: {error}{help}"))
+}
+
+/// The order of a huge page of `bytes`; where that cannot be one, of what one table of the last level maps. At most that of
+/// a sweep's window: huge pages are smaller on all machines there are.
+pub(in crate::analysis) fn huge_order(page_size: PageSize, bytes: Option<u64>) -> u32 {
+    let table = (page_size.bytes() / 8).min(WINDOW);
+    let pages = bytes.filter(|bytes| bytes % page_size.bytes() == 0).map(|bytes| page_size.pages_in(bytes));
+    pages.filter(|pages| pages.is_power_of_two() && (2..=WINDOW).contains(pages)).unwrap_or(table).ilog2()
+}
+
+/// By order, the share of free memory that is in smaller blocks; `None` where nothing is free.
+fn unusable_index(blocks: &[u64]) -> Option<Vec<f64>> {
+    let free = pages_from(blocks, 0);
+    let share = |order| (free - pages_from(blocks, order)) as f64 / free as f64;
+    (free > 0).then(|| (0..blocks.len()).map(share).collect())
+}
+
+fn standing(zone: &Zone) -> Standing {
+    match zone.free {
+        free if free > zone.high => Standing::AboveHigh,
+        free if free > zone.low => Standing::AboveLow,
+        free if free > zone.min => Standing::AboveMin,
+        _ => Standing::AtMin,
+    }
+}
+
+fn migrate_types(types: &PageTypes) -> Vec<MigrateType> {
+    let row = |free: &pagetypeinfo::FreeOfType| {
+        let blocks: Vec<u64> = free.blocks.iter().map(|count| count.blocks).collect();
+        let page_blocks = types.page_blocks.iter().find(|zone| (zone.node, &zone.zone) == (free.node, &free.zone));
+        let of_type = page_blocks.and_then(|zone| zone.by_type.iter().find(|(name, _)| *name == free.migrate_type));
+        MigrateType {
+            node: free.node,
+            zone: free.zone.clone(),
+            migrate_type: free.migrate_type.clone(),
+            free_pages: pages_from(&blocks, 0),
+            free_blocks: blocks,
+            at_least: free.blocks.iter().any(|count| count.cut),
+            page_blocks: of_type.map(|(_, blocks)| *blocks),
+        }
+    };
+    types.free.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unusable_index_is_the_share_in_smaller_blocks() {
+        // 4 + 3 × 2 + 0 + 1 × 8 + 2 × 16 = 50 pages.
+        let index = unusable_index(&[4, 3, 0, 1, 2]).unwrap();
+        assert_eq!(index, [0.0, 0.08, 0.2, 0.2, 0.36]);
+        assert_eq!(unusable_index(&[0, 0, 7]).unwrap(), [0.0, 0.0, 0.0]);
+        assert_eq!(unusable_index(&[7, 0, 0]).unwrap(), [0.0, 1.0, 1.0]);
+        assert_eq!((unusable_index(&[0, 0]), unusable_index(&[])), (None, None), "nothing is free");
+        assert_eq!(unusable_index(&[u64::MAX; 99]).unwrap()[0], 0.0);
+    }
+
+    #[test]
+    fn a_huge_page_has_the_size_that_the_kernel_says_if_it_can_be_one() {
+        for (page_size, bytes, order) in [
+            (4096, Some(2 << 20), 9),
+            (4096, None, 9),
+            (4096, Some(0), 9),
+            (4096, Some(4096), 9),
+            (4096, Some(3 << 20), 9),
+            (4096, Some(1 << 63), 9),
+            (4096, Some(4 << 20), 10),
+            (16384, None, 11),
+            (65536, None, 13),
+            (65536, Some(512 << 20), 13),
+            (4096, Some(256 << 20), 9),
+            (1 << 20, None, 15),
+        ] {
+            assert_eq!(huge_order(PageSize::new(page_size).unwrap(), bytes), order, "{page_size} {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_watermark_is_kept_while_more_is_free() {
+        for (free, expected) in [
+            (31, Standing::AboveHigh),
+            (30, Standing::AboveLow),
+            (21, Standing::AboveLow),
+            (20, Standing::AboveMin),
+            (11, Standing::AboveMin),
+            (10, Standing::AtMin),
+            (0, Standing::AtMin),
+        ] {
+            let zone = Zone { free, min: 10, low: 20, high: 30, ..Zone::default() };
+            assert_eq!(standing(&zone), expected, "{free}");
+        }
+    }
+}

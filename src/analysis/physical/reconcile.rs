@@ -1,0 +1,182 @@
+//! What pmem counted frame by frame, beside the kernel's own counters, and why they differ where they do.
+
+use serde::Serialize;
+
+use crate::analysis::physical::class::Class;
+use crate::analysis::physical::tally::Tally;
+use crate::kernel::counters::Counters;
+use crate::model::frame_flags::SWAPCACHE;
+use crate::unit::{PageSize, difference};
+
+/// One comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was compared.
+    pub name: &'static str,
+    /// What the frames say.
+    pub ours_bytes: u64,
+    /// What the kernel's counter said when the frames had been looked at.
+    pub kernel_bytes: u64,
+    /// The counter and its file.
+    pub source: &'static str,
+    /// Ours less the kernel's.
+    pub difference_bytes: i64,
+    /// By how much the counter moved while the frames were looked at.
+    pub moved_bytes: u64,
+    /// Why they differ, where they do by more than that.
+    pub why: Option<&'static str>,
+}
+
+/// A counter with what it is to be compared with.
+struct Compared {
+    name: &'static str,
+    classes: &'static [Class],
+    source: &'static str,
+    counter: fn(&Counters, PageSize) -> Option<u64>,
+    /// Why ours may be less, and why more.
+    why: (&'static str, &'static str),
+}
+
+const MOVING: &str = "memory moved while it was looked at";
+
+const COMPARED: [Compared; 9] = [
+    Compared {
+        name: "free blocks",
+        classes: &[Class::Free],
+        source: "buddyinfo",
+        counter: |c, page| Some(page.bytes_of(c.buddy_pages?)),
+        why: (MOVING, MOVING),
+    },
+    Compared {
+        name: "free memory",
+        classes: &[Class::Free],
+        source: "meminfo MemFree",
+        counter: |c, _| c.meminfo.bytes("MemFree"),
+        why: ("MemFree has memory that is not initialised yet, which no flag shows: it is unclassified here", MOVING),
+    },
+    Compared {
+        name: "slab",
+        classes: &[Class::Slab],
+        source: "slabinfo",
+        counter: |c, page| Some(page.bytes_of(c.slab_pages?)),
+        why: (MOVING, MOVING),
+    },
+    Compared {
+        name: "slab and large kmalloc",
+        classes: &[Class::Slab],
+        source: "meminfo Slab",
+        counter: |c, _| c.meminfo.bytes("Slab"),
+        why: (
+            "Slab has allocations over 8 KiB too, which are no slabs: they are other compound or unclassified here",
+            MOVING,
+        ),
+    },
+    Compared {
+        name: "page tables",
+        classes: &[Class::PageTable],
+        source: "meminfo PageTables",
+        counter: |c, _| {
+            Some(c.meminfo.bytes("PageTables")?.saturating_add(c.meminfo.bytes("SecPageTables").unwrap_or(0)))
+        },
+        why: (
+            "PageTables has what was given back to a processor's list, and may lag",
+            "frames of the kernel's own page tables have the flag too, and PageTables does not count them all",
+        ),
+    },
+    Compared {
+        name: "anonymous and KSM",
+        classes: &[Class::Anon, Class::Ksm],
+        source: "meminfo AnonPages",
+        counter: |c, _| c.meminfo.bytes("AnonPages"),
+        why: (MOVING, "AnonPages counts what is mapped; frames of the swap cache and of exits under way are not"),
+    },
+    Compared {
+        name: "shared memory",
+        classes: &[Class::Shmem],
+        source: "meminfo Shmem",
+        counter: |c, _| c.meminfo.bytes("Shmem"),
+        why: (MOVING, MOVING),
+    },
+    Compared {
+        name: "page cache of files",
+        classes: &[Class::File],
+        source: "meminfo Cached…",
+        counter: |c, _| {
+            let bytes = |key| c.meminfo.bytes(key);
+            Some(bytes("Cached")?.saturating_add(bytes("Buffers")?).saturating_sub(bytes("Shmem")?))
+        },
+        why: (
+            "files that were just read or written have frames without flags yet",
+            "frames of drivers that processes map (io_uring, sockets) look like files, and so do those of files deleted meanwhile",
+        ),
+    },
+    Compared {
+        name: "hugetlb",
+        classes: &[Class::Hugetlb],
+        source: "meminfo Hugetlb",
+        counter: |c, _| c.meminfo.bytes("Hugetlb"),
+        why: (MOVING, MOVING),
+    },
+];
+
+/// Compares what was counted with the counters as they were before and after. A counter that cannot be read, or that this
+/// kernel does not have, is left out.
+pub fn checks(
+    tally: &Tally,
+    before: &Counters,
+    after: &Counters,
+    ksm_flag_right: bool,
+    page_size: PageSize,
+) -> Vec<Check> {
+    let classes = tally.classes();
+    let of_classes = |compared: &Compared| {
+        let frames: u64 = compared.classes.iter().map(|class| classes[*class as usize]).sum();
+        let counter = |counters| (compared.counter)(counters, page_size);
+        let kernel = counter(after)?;
+        let moved = kernel.abs_diff(counter(before).unwrap_or(kernel));
+        Some(check(compared.name, page_size.bytes_of(frames), kernel, moved, compared.source, compared.why))
+    };
+    let mut checks: Vec<Check> = COMPARED.iter().filter_map(of_classes).collect();
+    let mut also = |name, frames, source, counter: &dyn Fn(&Counters) -> Option<u64>, why| {
+        if let (Some(kernel), old) = (counter(after), counter(before)) {
+            let moved = kernel.abs_diff(old.unwrap_or(kernel));
+            checks.push(check(name, page_size.bytes_of(frames), kernel, moved, source, (why, why)));
+        }
+    };
+    // Tails have this flag too since Linux 6.10, and each is a page of its own to the counter.
+    let cached = tally.frames_with(|flags, class| flags & SWAPCACHE != 0 && class != Class::Slab);
+    let swap_cached = |c: &Counters| c.meminfo.bytes("SwapCached");
+    if cached > 0 || swap_cached(after).is_some_and(|bytes| bytes > 0) {
+        also("swap cache", cached, "meminfo SwapCached", &swap_cached, MOVING);
+    }
+    let merged = classes[Class::Ksm as usize];
+    if ksm_flag_right && (merged > 0 || after.ksm_frames.is_some_and(|frames| frames > 0)) {
+        let shared = |c: &Counters| Some(page_size.bytes_of(c.ksm_frames?));
+        also(
+            "KSM",
+            merged,
+            "ksm/pages_shared",
+            &shared,
+            "pages_shared keeps frames whose last mapper has gone until ksmd comes by",
+        );
+    }
+    checks
+}
+
+fn check(
+    name: &'static str,
+    ours_bytes: u64,
+    kernel_bytes: u64,
+    moved_bytes: u64,
+    source: &'static str,
+    (fewer, more): (&'static str, &'static str),
+) -> Check {
+    let difference_bytes = difference(ours_bytes, kernel_bytes);
+    let why = match difference_bytes {
+        0 => None,
+        _ if difference_bytes.unsigned_abs() <= moved_bytes => Some(MOVING),
+        bytes if bytes < 0 => Some(fewer),
+        _ => Some(more),
+    };
+    Check { name, ours_bytes, kernel_bytes, source, difference_bytes, moved_bytes, why }
+}

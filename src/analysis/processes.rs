@@ -1,0 +1,5 @@
+//! Processes and their address spaces.
+
+pub mod address_space;
+pub mod kind;
+pub mod seen_through;

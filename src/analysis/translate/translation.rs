@@ -1,0 +1,221 @@
+//! What `pmem translate` reports.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::analysis::frames::NoAddressSpace;
+use crate::analysis::note::Note;
+use crate::analysis::pages::Slot;
+use crate::analysis::physical::page::Frame;
+use crate::analysis::processes::kind::Kind;
+use crate::analysis::translate::tables::Tables;
+use crate::model::page_table::Level;
+use crate::model::pagemap::Entry;
+use crate::model::vma::Vma;
+use crate::name::{Name, as_comm};
+use crate::unit::{Pfn, PhysAddr, VirtAddr};
+
+/// What there is at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A frame.
+    Present,
+    /// The shared zero page, small or huge.
+    Zero,
+    /// Nothing, in a mapping.
+    None,
+    /// A place in swap.
+    Swapped,
+    /// A guard region.
+    Guard,
+    /// A marker of userfaultfd or poison.
+    Marker,
+    /// A page on its way to another frame.
+    Migration,
+    /// A frame that the hardware found faulty.
+    Hwpoison,
+    /// One of the last two, or on a device: it cannot be told.
+    Special,
+    /// No mapping.
+    NoMapping,
+    /// Not an address of a process.
+    NotUser,
+    /// The kernel does not show it.
+    NotShown,
+}
+
+impl State {
+    /// Its name, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Zero => "zero",
+            Self::None => "none",
+            Self::Swapped => "swapped",
+            Self::Guard => "guard",
+            Self::Marker => "marker",
+            Self::Migration => "migration",
+            Self::Hwpoison => "hwpoison",
+            Self::Special => "special",
+            Self::NoMapping => "no_mapping",
+            Self::NotUser => "not_user",
+            Self::NotShown => "not_shown",
+        }
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A mapping, and what kind of memory it is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The mapping.
+    pub vma: Vma,
+    /// Its kind.
+    pub kind: Kind,
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            start: VirtAddr,
+            end: VirtAddr,
+            perm: crate::model::vma::Perm,
+            offset: u64,
+            dev: crate::model::vma::Dev,
+            inode: u64,
+            #[serde(flatten, serialize_with = "crate::name::as_name")]
+            name: &'a Name,
+            kind: Kind,
+        }
+        let Vma { range, perm, offset, dev, inode, name } = &self.vma;
+        let (start, end) = (range.start, range.end);
+        let (perm, offset, dev, inode) = (*perm, *offset, *dev, *inode);
+        Fields { start, end, perm, offset, dev, inode, name, kind: self.kind }.serialize(serializer)
+    }
+}
+
+/// One step of the walk: which entry of a table of this level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// The level's name.
+    pub name: &'static str,
+    /// The entry, from 0.
+    pub index: u64,
+    /// What the entry covers: 2^shift bytes.
+    pub shift: u32,
+}
+
+impl Step {
+    /// The step of an address at a level.
+    pub fn of(level: &Level, address: VirtAddr) -> Self {
+        Self { name: level.name, index: level.index(address), shift: level.shift }
+    }
+}
+
+/// Everything that `pmem translate` says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Translation {
+    /// The process.
+    pub pid: u32,
+    /// Its name.
+    #[serde(flatten, serialize_with = "as_comm")]
+    pub comm: Name,
+    /// Why it has no address space, where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_address_space: Option<NoAddressSpace>,
+    /// The address; `None` where only tables were asked for.
+    pub address: Option<VirtAddr>,
+    /// The mapping that holds it.
+    pub vma: Option<Place>,
+    /// Where in the file it is, in a mapping of one.
+    pub file_offset: Option<u64>,
+    /// Where no mapping holds it: the one below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below: Option<Place>,
+    /// Where no mapping holds it: the one above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub above: Option<Place>,
+    /// The walk from the top down, to the entry that maps the page; `None` where it is not known, or there is none.
+    pub levels: Option<Vec<Step>>,
+    /// Where the byte is in what the last of these entries covers.
+    pub page_offset: Option<u64>,
+    /// The size of the page that maps it, in bytes, where one does.
+    pub mapped_bytes: Option<u64>,
+    /// What is there.
+    pub state: Option<State>,
+    /// The kernel's word for the entry.
+    #[serde(serialize_with = "as_hex")]
+    pub entry: Option<Entry>,
+    /// The frame.
+    pub pfn: Option<Pfn>,
+    /// The physical address of the byte.
+    pub physical_address: Option<PhysAddr>,
+    /// What is known of the frame.
+    #[serde(flatten, serialize_with = "as_fields")]
+    pub frame: Option<Frame>,
+    /// Where in swap it is.
+    pub swap: Option<Slot>,
+    /// What the state means, as a sentence.
+    pub why: Option<String>,
+    /// The tables that the process needs, where they were asked for.
+    #[serde(flatten)]
+    pub tables: Option<Tables>,
+    /// What a reader must know.
+    #[serde(skip)]
+    pub notes: Vec<Note>,
+}
+
+impl Translation {
+    /// A report about a process, with nothing in it yet.
+    pub fn of(pid: u32, comm: Name) -> Self {
+        Self {
+            pid,
+            comm,
+            no_address_space: None,
+            address: None,
+            vma: None,
+            file_offset: None,
+            below: None,
+            above: None,
+            levels: None,
+            page_offset: None,
+            mapped_bytes: None,
+            state: None,
+            entry: None,
+            pfn: None,
+            physical_address: None,
+            frame: None,
+            swap: None,
+            why: None,
+            tables: None,
+            notes: Vec::new(),
+        }
+    }
+}
+
+fn as_hex<S: Serializer>(entry: &Option<Entry>, serializer: S) -> Result<S::Ok, S::Error> {
+    match entry {
+        Some(Entry(word)) => serializer.collect_str(&format_args!("{word:#x}")),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// The fields of a frame but those that the byte has of its own; all `null` where there is none.
+fn as_fields<S: Serializer>(frame: &Option<Frame>, serializer: S) -> Result<S::Ok, S::Error> {
+    let frame = frame.as_ref();
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry("class", &frame.map(|frame| frame.class))?;
+    map.serialize_entry("flags", &frame.map(|frame| frame.flags))?;
+    map.serialize_entry("mapcount", &frame.map(|frame| frame.mapcount))?;
+    map.serialize_entry("cgroup", &frame.map(|frame| &frame.cgroup))?;
+    map.serialize_entry("zone", &frame.map(|frame| &frame.zone))?;
+    map.serialize_entry("node", &frame.map(|frame| frame.node))?;
+    map.serialize_entry("folio", &frame.map(|frame| frame.folio))?;
+    map.end()
+}

@@ -1,0 +1,302 @@
+//! How `pmem slab diff` looks: what changed in words, and a row a cache.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::analysis::slab::diff::{Change, Diff, Difference, LargeKmalloc, Meminfo};
+use crate::analysis::slab::history::MINUTE;
+use crate::unit::difference;
+use crate::view::record::{Cell, Column};
+use crate::view::size::{Scale, Unit, human_string};
+use crate::view::table::{Layout, cell_text, wrapped};
+use crate::view::time::in_words;
+
+/// The columns of the table for people.
+pub const DEFAULT: &[&str] = &["change", "rate", "active", "after", "reclaimable", "state", "names"];
+
+/// The columns for programs.
+pub const FOR_PROGRAMS: &[&str] = &[
+    "name",
+    "aliases",
+    "reclaimable",
+    "state",
+    "before",
+    "after",
+    "change",
+    "rate",
+    "active_before",
+    "active_after",
+    "active",
+    "active_rate",
+    "objects",
+    "slabs",
+];
+
+/// All columns.
+pub fn columns() -> Vec<Column<Change>> {
+    let size = |name, heading, help, of: fn(&Change) -> u64| {
+        Column::summed(name, heading, help, move |row: &Change| Cell::Bytes(of(row)))
+    };
+    let count = |name, heading, help, of: fn(&Change) -> u64| {
+        Column::number(name, heading, help, move |row: &Change| Cell::Number(of(row)))
+    };
+    let change = |name, heading, help, of: fn(&Difference) -> i64| {
+        Column::number(name, heading, help, move |row: &Change| Cell::CountChange(of(&row.change)))
+    };
+    vec![
+        Column::summed("change", "CHANGE", "Change of what its slabs hold", |row: &Change| {
+            Cell::SizeChange(row.change.bytes)
+        }),
+        Column::summed("rate", "AN HOUR", "How much that would be in an hour", |row: &Change| {
+            row.rate.bytes_per_hour.map_or(Cell::Unknown, Cell::SizeChange)
+        }),
+        change("active", "ACTIVE", "Change of the objects in use, at most", |change| change.active_objects),
+        Column::number(
+            "active_rate",
+            "ACTIVE/H",
+            "How many objects in use that would be in an hour",
+            |row: &Change| row.rate.active_objects_per_hour.map_or(Cell::Unknown, Cell::CountChange),
+        ),
+        change("objects", "OBJECTS", "Change of the objects there is room for", |change| change.objects),
+        change("slabs", "SLABS", "Change of the number of slabs", |change| change.slabs),
+        size("before", "BEFORE", "What its slabs held", |row| row.amount.before.bytes),
+        size("after", "NOW", "What its slabs hold", |row| row.amount.after.bytes),
+        count("active_before", "ACTIVE BEFORE", "Objects in use before, at most", |row| {
+            row.amount.before.active_objects
+        }),
+        count("active_after", "ACTIVE NOW", "Objects in use after, at most", |row| row.amount.after.active_objects),
+        Column::text("reclaimable", "RECL", "Whether its slabs can be reclaimed", |row: &Change| {
+            match row.reclaimable {
+                Some(true) => Cell::Text("yes"),
+                Some(false) => Cell::Text("no"),
+                None => Cell::Unknown,
+            }
+        }),
+        Column::text("state", "", "Whether it is new or gone", |row: &Change| {
+            Cell::Text(if row.new {
+                "new"
+            } else if row.gone {
+                "gone"
+            } else {
+                ""
+            })
+        }),
+        Column::text("name", "NAME", "The one name that slabinfo has for it", |row: &Change| Cell::Name(&row.name)),
+        Column::text(
+            "aliases",
+            "ALIASES",
+            "The names of the caches that were merged into it",
+            |row: &Change| match row.aliases.as_deref() {
+                None => Cell::Unknown,
+                Some([]) => Cell::Text(""),
+                Some([first, others @ ..]) => Cell::Names(first, others),
+            },
+        ),
+        Column::text("names", "NAMES", "All of its names", |row: &Change| Cell::Names(&row.name, row.further_names())),
+    ]
+}
+
+/// The columns for people, of these caches: those that there is room for beside the names, which are cut last.
+pub fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
+    // The first to go come first.
+    const LESS_NEEDED: [&str; 3] = ["after", "rate", "reclaimable"];
+    let rows = &diff.caches;
+    let mut shown = DEFAULT.to_vec();
+    shown.retain(|name| match *name {
+        "rate" => diff.has_rates(),
+        "state" => rows.iter().any(|row| row.new || row.gone),
+        _ => true,
+    });
+    let Some(width) = layout.width else { return shown };
+    let columns = columns();
+    let cell_width = |column: &Column<Change>, row| cell_text(&(column.cell)(row), &layout.scale).width();
+    let widest = |name: &&str| {
+        let Some(column) = columns.iter().find(|column| column.name == **name) else { return 0 };
+        let cells = rows.iter().map(|row| cell_width(column, row)).max().unwrap_or(0);
+        cells.max(column.heading.width() + layout.scale.unit.heading().width()) + GAP
+    };
+    let room = |shown: &[&str]| width.saturating_sub(shown.iter().filter(|name| **name != "names").map(widest).sum());
+    let needed: Vec<&str> = shown.iter().copied().filter(|name| !LESS_NEEDED.contains(name)).collect();
+    // What does not fit anyway has no column taken away for it.
+    let names = columns.iter().filter(|column| column.name == "names");
+    let names = names.flat_map(|column| rows.iter().map(|row| cell_width(column, row)));
+    let longest = names.filter(|names| *names <= room(&needed)).max().unwrap_or(0);
+    for less_needed in LESS_NEEDED {
+        if longest <= room(&shown) {
+            break;
+        }
+        shown.retain(|name| *name != less_needed);
+    }
+    shown
+}
+
+/// What stands between two columns.
+const GAP: usize = 2;
+
+/// Writes what changed in words.
+pub fn write_head(out: &mut dyn Write, diff: &Diff, layout: &Layout) -> io::Result<()> {
+    let words = Words { diff, scale: Scale { unit: Unit::Human, ..layout.scale } };
+    let mut sentences = vec![words.slab()];
+    sentences.extend(words.beyond_caches());
+    let grown = || diff.caches.iter().filter(|row| row.change.bytes > 0);
+    let stays = |row: &&Change| row.reclaimable == Some(false) && row.change.active_objects > 0;
+    match grown().max_by_key(|row| row.change.bytes) {
+        None => sentences.push(nothing_grew(diff).to_owned()),
+        Some(most) if !diff.same_boot => sentences.extend(words.grower(most, "The largest gain is that of")),
+        Some(most) => {
+            sentences.extend(words.grower(most, "The largest growth is in"));
+            let stays = grown().filter(stays).max_by_key(|row| row.change.bytes);
+            if let Some(stays) = stays.filter(|stays| stays.name != most.name) {
+                sentences.extend(
+                    words.grower(stays, "Of what cannot be reclaimed and has more objects, the largest growth is in"),
+                );
+            }
+        }
+    }
+    let width = layout.width.unwrap_or(80).min(100);
+    sentences.iter().try_for_each(|sentence| write!(out, "{}", wrapped(sentence, width, 0)))
+}
+
+fn nothing_grew(diff: &Diff) -> &'static str {
+    if diff.caches.iter().any(Change::is_change) {
+        "No cache holds more than before."
+    } else if diff.totals.as_ref().is_some_and(|totals| totals.change == Difference::default()) {
+        "No cache changed."
+    } else {
+        "No cache changed that was asked for."
+    }
+}
+
+/// Numbers in sentences.
+struct Words<'d> {
+    diff: &'d Diff,
+    scale: Scale,
+}
+
+impl Words<'_> {
+    fn signed(&self, bytes: i64) -> String {
+        cell_text(&Cell::SizeChange(bytes), &self.scale).replace('·', "unchanged")
+    }
+
+    fn objects(&self, count: i64) -> String {
+        let number = cell_text(&Cell::CountChange(count), &self.scale).replace('·', "±0");
+        format!("{number} {}", if count.unsigned_abs() == 1 { "object" } else { "objects" })
+    }
+
+    /// A rate after a change; nothing where it was not looked at for long enough.
+    fn rate(&self, per_hour: Option<i64>) -> String {
+        let rate = per_hour.filter(|_| self.diff.has_rates());
+        rate.map(|rate| format!(", {} an hour", self.signed(rate))).unwrap_or_default()
+    }
+
+    /// A number of meminfo, before and after.
+    fn meminfo(&self, of: fn(&Meminfo) -> Option<u64>) -> Option<(u64, u64)> {
+        let (before, after) = self.diff.meminfo.before.zip(self.diff.meminfo.after)?;
+        of(&before).zip(of(&after))
+    }
+
+    /// What all slabs together did: by meminfo, or by the sum of the caches where there is none.
+    fn slab(&self) -> String {
+        let diff = self.diff;
+        let slab = self.meminfo(|meminfo| meminfo.slab_bytes).map(|slab| ("Slab", slab));
+        let sum = || {
+            let amount = diff.totals.as_ref()?.amount;
+            Some(("All caches together", (amount.before.bytes, amount.after.bytes)))
+        };
+        let Some((what, (before, after))) = slab.or_else(sum) else {
+            return "What all caches hold together is not known.".to_owned();
+        };
+        let change = difference(after, before);
+        let now = human_string(after);
+        let mut text = match change {
+            _ if !diff.same_boot => format!("{what}: {} in the first, {now} in the second", human_string(before)),
+            0 => format!("{what} unchanged at {now}"),
+            _ => format!("{what} {} by {} to {now}", verb(change), human_string(change.unsigned_abs())),
+        };
+        if let Some(seconds) = diff.seconds.filter(|_| diff.same_boot) {
+            text += &format!(" in {}", in_words(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
+        }
+        let parts = [
+            self.meminfo(|meminfo| meminfo.reclaimable_bytes).map(|part| ("reclaimable", part)),
+            self.meminfo(|meminfo| meminfo.unreclaimable_bytes).map(|part| ("not reclaimable", part)),
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .flatten()
+            .map(|(what, (before, after))| (what, difference(after, before)))
+            // Both without a change say no more than their sum.
+            .filter(|(_, part)| change != 0 || *part != 0)
+            .map(|(what, part)| format!("{what} {}", self.signed(part)))
+            .collect();
+        match parts[..] {
+            [] => text + ".",
+            _ => format!("{text}: {}.", parts.join(", ")),
+        }
+    }
+
+    /// What of the change in `Slab` is no cache's.
+    fn beyond_caches(&self) -> Option<String> {
+        let diff = self.diff;
+        let larger = format!("over {}", human_string(self.scale.page_size.bytes_of(2)).replace(".0", ""));
+        if let Some(large) = diff.large_kmalloc.filter(LargeKmalloc::is_change) {
+            let (change, rate) = (self.signed(large.change_bytes), self.rate(large.bytes_per_hour));
+            let leak = if diff.same_boot && large.change_bytes > 0 { self.leak() } else { String::new() };
+            return Some(format!("Allocations {larger}, in no cache (large kmalloc): {change}{rate}{leak}."));
+        }
+        let (before, after) = self.meminfo(|meminfo| meminfo.slab_bytes).filter(|_| diff.same_boot && diff.is_whole)?;
+        let caches = diff.totals.as_ref()?.change.bytes;
+        let rest = difference(after, before).saturating_sub(caches);
+        let why = match diff.large_kmalloc {
+            Some(_) => format!("large kmalloc ({larger}), and counters that lag"),
+            None => "counters that lag, and slabs that came and went meanwhile".to_owned(),
+        };
+        let (caches, rest) = (self.signed(caches), Some(rest).filter(|rest| *rest != 0)?);
+        Some(format!("All caches together: {caches}; the other {} is in none: {why}.", self.signed(rest)))
+    }
+
+    /// What a cache did, what that means, and that its name is not the only one.
+    fn grower(&self, row: &Change, how: &str) -> Vec<String> {
+        let names: Vec<_> = row.names().map(|name| name.escaped()).collect();
+        let names = names.join(" = ");
+        let (bytes, objects) = (self.signed(row.change.bytes), self.objects(row.change.active_objects));
+        let rate = self.rate(row.rate.bytes_per_hour);
+        let means = if self.diff.same_boot { self.means(row) } else { String::new() };
+        let mut sentences = vec![format!("{how} {names}: {bytes}, {objects}{rate}.{means}")];
+        if !row.further_names().is_empty() {
+            sentences.push(format!(
+                "That is one cache under {} names, which the kernel merged: the objects can be of any of them, not only of {}.",
+                row.names().count(),
+                row.name.escaped()
+            ));
+        }
+        sentences
+    }
+
+    /// What it means that a cache grew, as a sentence after another.
+    fn means(&self, row: &Change) -> String {
+        let more_slabs = "objects in use lie in more slabs than before: fragmentation, no leak.";
+        match (row.change.active_objects, row.reclaimable) {
+            (..0, _) => format!(" Fewer {more_slabs}"),
+            (0, _) => format!(" As many {more_slabs}"),
+            (_, Some(true)) => " Reclaimable: it shrinks under memory pressure.".to_owned(),
+            (_, Some(false)) => format!(" Not reclaimable{}.", self.leak()),
+            (_, None) => " Whether it is reclaimable is not known.".to_owned(),
+        }
+    }
+
+    /// That something can be a leak: what a few seconds saw says little.
+    fn leak(&self) -> String {
+        match self.diff.seconds {
+            Some(seconds) if seconds < MINUTE.as_secs_f64() => {
+                ": a leak candidate only if it still grows when watched for longer (-d 300)".to_owned()
+            }
+            _ => ": a leak candidate if it goes on".to_owned(),
+        }
+    }
+}
+
+fn verb(change: i64) -> &'static str {
+    if change < 0 { "shrank" } else { "grew" }
+}

@@ -1,0 +1,178 @@
+//! How `pmem slab show` looks: a cache's story in lines, each begun with what it is about.
+
+use std::io::{self, Write};
+
+use crate::analysis::slab::show::{Dentries, Fullness, Story};
+use crate::name::{Name, escaped};
+use crate::view::size::grouped_string;
+use crate::view::slab::{percent, some, told};
+use crate::view::style::Emphasis;
+use crate::view::table::Layout;
+
+/// The partial slabs of a node whose free objects are counted. (`MAX_PARTIAL_TO_SCAN` in mm/slub.c)
+const COUNTED_PARTIAL: u64 = 10_000;
+
+/// Writes a story.
+pub fn write(out: &mut dyn Write, story: &Story, layout: &Layout) -> io::Result<()> {
+    let names: Vec<_> = story.row.names().map(Name::escaped).collect();
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &names.join(" = ")))?;
+    let mut line = |about: &str, text: &str| -> io::Result<()> {
+        told(out, &format!("  {about:<9}"), text, layout.width.or(Some(80)))
+    };
+    let several = story.meanings.len() > 1;
+    for meaning in &story.meanings {
+        let name = if several { format!("{}: ", meaning.name) } else { String::new() };
+        line("is", &format!("{name}{} ({})", meaning.what, meaning.source))?;
+    }
+    line("object", &object(story))?;
+    match &story.slab {
+        None => line("a slab", "-")?,
+        Some(slab) => {
+            let waste = match slab.waste_bytes {
+                0 => "nothing is left over".to_owned(),
+                waste => format!("{} left over ({})", layout.scale.sized(waste), percent(waste, slab.slab_bytes)),
+            };
+            let (objects, pages) = (some(slab.objects, "object"), some(slab.pages, "page"));
+            line("a slab", &format!("{objects} in {pages} = {}; {waste}", layout.scale.sized(slab.slab_bytes)))?;
+        }
+    }
+    if story.row.counts.is_none() {
+        line("holds", "-")?;
+        line("in use", "-")?;
+    }
+    if let Some(counts) = &story.row.counts {
+        let small = match counts.small_slabs {
+            0 => String::new(),
+            1 => ", one of them smaller than the cache prefers".to_owned(),
+            number => format!(", {} of them smaller than the cache prefers", grouped_string(number)),
+        };
+        let slabs = some(counts.cache.slabs, "slab");
+        let empty = match counts.cache.slabs.saturating_sub(counts.cache.active_slabs) {
+            0 => String::new(),
+            number => format!(", {} of them empty", grouped_string(number)),
+        };
+        line("holds", &format!("{} in {slabs}{small}{empty}", layout.scale.sized(counts.held_bytes)))?;
+        let [active, all] = [counts.cache.active_objects, counts.cache.objects].map(grouped_string);
+        // Since Linux 6.10 the kernel estimates the free objects of more partial slabs on a node.
+        let is_estimate = story.fullness.partial_slabs.is_some_and(|partial| partial > COUNTED_PARTIAL);
+        let most = if is_estimate { "about" } else { "at most" };
+        line("in use", &format!("{most} {active} of {all} objects ({} %)", counts.cache.use_percent()))?;
+    }
+    if let Some(text) = fullness(&story.fullness) {
+        line("slabs", &text)?;
+    }
+    let nodes = story.fullness.nodes.as_deref().unwrap_or_default();
+    for of in nodes.iter().filter(|_| nodes.len() > 1) {
+        let also = |number: Option<u64>, what: &str| {
+            number.map_or_else(String::new, |number| format!(", {} {what}", grouped_string(number)))
+        };
+        let (partial, objects) = (also(of.partial_slabs, "partial"), also(of.objects, "objects in use at most"));
+        line(&format!("node {}", of.node), &format!("{}{partial}{objects}", some(of.slabs, "slab")))?;
+    }
+    if let Some(dentries) = &story.dentries {
+        line("dentries", &of_dentries(dentries, layout))?;
+    }
+    let made = made(story);
+    if !made.is_empty() {
+        line("made", &made.join("; "))?;
+    }
+    if let Some(of) = &story.tunables {
+        let text = format!(
+            "a processor keeps up to {} objects, and takes or gives back {} at once; all share a list of up to {} times \
+             that, with {} free objects in it",
+            of.limit, of.batchcount, of.sharedfactor, of.shared_available
+        );
+        line("tunables", &text)?;
+    }
+    if let Some(statistics) = &story.statistics {
+        let each = statistics.iter().map(|of| format!("{} {}", of.name, grouped_string(of.value)));
+        line("counted", &each.collect::<Vec<_>>().join(", "))?;
+    }
+    Ok(())
+}
+
+fn object(story: &Story) -> String {
+    let Some(size) = story.slab.as_ref().map(|slab| slab.object_bytes) else {
+        let requested = story
+            .traits
+            .requested_bytes
+            .map(|bytes| format!("{} B and what the allocator adds", grouped_string(bytes)));
+        return requested.unwrap_or_else(|| "-".to_owned());
+    };
+    let mut text = format!("{} B", grouped_string(size));
+    match story.traits.requested_bytes {
+        Some(requested) if requested < size => {
+            text += &format!(
+                ": {} B and {} B that the allocator adds",
+                grouped_string(requested),
+                grouped_string(size - requested)
+            );
+        }
+        _ => {}
+    }
+    match story.traits.user_copy_bytes {
+        Some(copied @ 1..) if copied == size => text += "; processes may be handed all of it",
+        Some(copied @ 1..) => text += &format!("; processes may be handed {} B of it", grouped_string(copied)),
+        _ => {}
+    }
+    text
+}
+
+/// What is known of how full slabs are.
+fn fullness(of: &Fullness) -> Option<String> {
+    let (full, partial, cpu) = (of.full_slabs?, of.partial_slabs?, of.cpu_slabs?);
+    let [full_text, partial_text, cpu_text] = [full, partial, cpu].map(grouped_string);
+    let objects = match of.partial_objects.zip(of.partial_free_objects) {
+        Some((used, free)) if partial > 0 => {
+            format!(" (with {} objects, and room for {})", grouped_string(used), grouped_string(free))
+        }
+        _ => String::new(),
+    };
+    let waiting = match of.cpu_partial_slabs {
+        Some(waiting @ 1..) => format!(" ({} in their lists)", grouped_string(waiting)),
+        _ => String::new(),
+    };
+    // A processor's list may be hidden, or its sheaf hold objects of a slab that counts as full.
+    let kept = of.kept_empty_slabs.filter(|_| partial > 0);
+    let kept = kept.map(|kept| format!("; of the partial, up to {kept} a node may be empty and kept"));
+    Some(format!(
+        "at most {full_text} full, {partial_text} partial{objects}, at least {cpu_text} of processors{waiting}{}",
+        kept.unwrap_or_default()
+    ))
+}
+
+fn of_dentries(of: &Dentries, layout: &Layout) -> String {
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped_string);
+    let negative = of.state.negative.map(|negative| format!("; {} negative", grouped_string(negative)));
+    let bytes = of.unused_bytes.map(|bytes| format!(" = at most {} to reclaim", layout.scale.sized(bytes)));
+    format!(
+        "{}, of them {} unused{}{}",
+        number(of.state.total),
+        number(of.state.unused),
+        bytes.unwrap_or_default(),
+        negative.unwrap_or_default()
+    )
+}
+
+/// How the cache was made, in words.
+fn made(story: &Story) -> Vec<String> {
+    let traits = &story.traits;
+    let of = |is: Option<bool>, yes: &str, no: &str| is.map(|is| if is { yes } else { no }.to_owned());
+    let said = [
+        of(story.row.details.reclaimable, "reclaimable", "not reclaimable"),
+        of(traits.accounted.filter(|always| *always), "always charged to cgroups", ""),
+        of(traits.dma.filter(|dma| *dma), "for DMA", ""),
+        of(traits.hwcache_aligned.filter(|aligned| *aligned), "aligned to cache lines", ""),
+        of(traits.freed_by_rcu.filter(|rcu| *rcu), "slabs freed after a grace period of RCU", ""),
+        traits
+            .constructor
+            .as_ref()
+            .filter(|name| !name.is_empty())
+            .map(|name| format!("objects made by {}", escaped(name.as_bytes()))),
+        traits
+            .sheaf_capacity
+            .filter(|&objects| objects > 0)
+            .map(|objects| format!("processors keep free objects in sheaves of {objects}")),
+    ];
+    said.into_iter().flatten().collect()
+}
