@@ -24,4 +24,4 @@ pub mod kernel;
 pub mod model;
 pub mod name;
 pub mod unit;
-pub mod view;
+pub(crate) mod view;

@@ -18,10 +18,10 @@ use serde::ser::{SerializeMap, Serializer};
 use super::note::Note;
 use crate::analysis::frames::change::Change;
 use crate::analysis::processes::kind::Kind;
-use crate::model::smaps::{NUMBERS, Value, Values, vm_flag_meaning};
+use crate::model::smaps::{Values, vm_flag_meaning};
 use crate::model::vma::Vma;
-use crate::name::{Name, as_comm, as_name};
-use crate::unit::{PageSize, VirtAddr, difference};
+use crate::name::Name;
+use crate::unit::{PageSize, difference};
 
 /// Counts of page-table entries, in base pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -109,121 +109,6 @@ pub struct VmaRow {
     pub present_change: Option<i64>,
 }
 
-/// A row with the names of the smaps values it holds: what JSON is made of.
-#[derive(Debug)]
-pub struct NamedRow<'a> {
-    /// The row.
-    pub row: &'a VmaRow,
-    /// The keys of its smaps values.
-    pub smaps_keys: &'a [String],
-    /// Whether owners were asked for: then their fields are there, `null` where they are not known.
-    pub with_owners: bool,
-}
-
-impl Serialize for NamedRow<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            start: VirtAddr,
-            end: VirtAddr,
-            perm: crate::model::vma::Perm,
-            offset: u64,
-            dev: crate::model::vma::Dev,
-            inode: u64,
-            #[serde(flatten, serialize_with = "as_name")]
-            name: &'a Name,
-            kind: Kind,
-            size_pages: u64,
-            present_pages: Option<u64>,
-            zero_pages: Option<u64>,
-            huge_pages: Option<u64>,
-            swapped_pages: Option<u64>,
-            guard_pages: Option<u64>,
-            marker_pages: Option<u64>,
-            special_pages: Option<u64>,
-            #[serde(flatten)]
-            owners: Option<OwnerFields>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            smaps: Option<SmapsFields<'a>>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            present_change_pages: Option<i64>,
-        }
-        let row = self.row;
-        let count = |field: fn(&Counts) -> u64| row.counts.as_ref().map(field);
-        Fields {
-            start: row.vma.range.start,
-            end: row.vma.range.end,
-            perm: row.vma.perm,
-            offset: row.vma.offset,
-            dev: row.vma.dev,
-            inode: row.vma.inode,
-            name: &row.vma.name,
-            kind: row.kind,
-            size_pages: row.size_pages,
-            present_pages: count(|c| c.present),
-            zero_pages: count(|c| c.zero),
-            huge_pages: count(|c| c.huge),
-            swapped_pages: count(|c| c.swapped),
-            guard_pages: count(|c| c.guard),
-            marker_pages: count(|c| c.marker),
-            special_pages: count(|c| c.special),
-            owners: self.with_owners.then(|| OwnerFields::of(row.owners.as_deref())),
-            smaps: (!self.smaps_keys.is_empty())
-                .then_some(SmapsFields { keys: self.smaps_keys, values: row.smaps.as_deref() }),
-            present_change_pages: row.present_change,
-        }
-        .serialize(serializer)
-    }
-}
-
-#[derive(Serialize)]
-struct OwnerFields {
-    exclusive_pages: Option<u64>,
-    shared_pages: Option<u64>,
-    pss_bytes: Option<u64>,
-}
-
-impl OwnerFields {
-    fn of(owners: Option<&Owners>) -> Self {
-        Self {
-            exclusive_pages: owners.map(|o| o.exclusive),
-            shared_pages: owners.map(|o| o.shared),
-            pss_bytes: owners.map(Owners::pss_bytes),
-        }
-    }
-}
-
-/// `{"Rss_bytes": 4096, "THPeligible": 0, "VmFlags": {"raw": "rd wr", "names": ["readable", "writable"]}}`
-struct SmapsFields<'a> {
-    keys: &'a [String],
-    values: Option<&'a Values>,
-}
-
-impl Serialize for SmapsFields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Flags<'a> {
-            raw: &'a str,
-            names: Vec<&'a str>,
-        }
-        let mut map = serializer.serialize_map(None)?;
-        for (position, key) in self.keys.iter().enumerate() {
-            if key == crate::model::smaps::VM_FLAGS {
-                let flags = self.values.and_then(|v| v.flags.as_deref());
-                map.serialize_entry(key, &flags.map(|raw| Flags { raw, names: flag_names(raw).collect() }))?;
-                continue;
-            }
-            match self.values.and_then(|v| v.values[position]) {
-                Some(Value::Bytes(bytes)) => map.serialize_entry(&format!("{key}_bytes"), &bytes)?,
-                Some(Value::Number(number)) => map.serialize_entry(key, &number)?,
-                None if NUMBERS.contains(&key.as_str()) => map.serialize_entry(key, &None::<u64>)?,
-                None => map.serialize_entry(&format!("{key}_bytes"), &None::<u64>)?,
-            }
-        }
-        map.end()
-    }
-}
-
 /// The codes of VmFlags in words; codes without a known meaning stay as they are.
 pub fn flag_names(codes: &str) -> impl Iterator<Item = &str> {
     codes.split_ascii_whitespace().map(|code| vm_flag_meaning(code).unwrap_or(code))
@@ -275,6 +160,14 @@ pub enum NoAddressSpace {
 }
 
 impl NoAddressSpace {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KernelThread => "kernel-thread",
+            Self::Zombie => "zombie",
+        }
+    }
+
     /// Why there is nothing to count, in words.
     pub fn words(self) -> &'static str {
         match self {
@@ -309,53 +202,6 @@ pub struct ProcessFrames {
     pub change: Option<Change>,
     /// What a reader must know.
     pub notes: Vec<Note>,
-}
-
-/// A process with what was asked for: what JSON is made of.
-#[derive(Debug)]
-pub struct NamedProcess<'a, P: Borrow<ProcessFrames>> {
-    /// The process.
-    pub process: P,
-    /// The keys of smaps values in its rows.
-    pub smaps_keys: &'a [String],
-    /// Whether owners were asked for.
-    pub with_owners: bool,
-    /// Whether only the ledger was asked for.
-    pub summary: bool,
-}
-
-impl<P: Borrow<ProcessFrames>> Serialize for NamedProcess<'_, P> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            pid: u32,
-            #[serde(flatten, serialize_with = "as_comm")]
-            comm: &'a Name,
-            start_time_ticks: u64,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            no_address_space: Option<NoAddressSpace>,
-            ledger: &'a Option<Ledger>,
-            #[serde(flatten)]
-            owners: Option<OwnerFields>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            change: &'a Option<Change>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            vmas: Option<Vec<NamedRow<'a>>>,
-        }
-        let process = self.process.borrow();
-        let row = |row| NamedRow { row, smaps_keys: self.smaps_keys, with_owners: self.with_owners };
-        Fields {
-            pid: process.pid,
-            comm: &process.comm,
-            start_time_ticks: process.start_time_ticks,
-            no_address_space: process.no_address_space,
-            ledger: &process.ledger,
-            owners: self.with_owners.then(|| OwnerFields::of(process.owners.as_ref())),
-            change: &process.change,
-            vmas: (!self.summary).then(|| process.vmas.iter().map(row).collect()),
-        }
-        .serialize(serializer)
-    }
 }
 
 /// The ledger of counted rows.

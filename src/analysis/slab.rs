@@ -170,6 +170,7 @@ pub struct Reading {
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// The caches that are wanted.
+    #[serde(skip)]
     pub caches: Vec<Row>,
     /// Sums over all caches; `None` without slabinfo.
     pub totals: Option<Totals>,

@@ -24,7 +24,8 @@ use crate::unit::PageSize;
 pub struct Report {
     /// MemTotal: what the lines add up to.
     pub total_bytes: i64,
-    /// The lines; the last is `unaccounted`.
+    /// The lines; the last is `unaccounted`, unless they were sorted in another way.
+    #[serde(skip)]
     pub lines: Vec<Row>,
     /// Whether the machine is short of memory; `None` where nothing tells.
     pub verdict: Option<Verdict>,

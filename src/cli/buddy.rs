@@ -1,24 +1,19 @@
 //! `pmem buddy`: free blocks by order and zone, watermarks, and what blocks huge pages.
 
 use std::io::Write;
-use std::thread::sleep;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::options::{Format, GlobalOptions, Repeat};
+use super::options::{GlobalOptions, Repeat};
 use super::output::Output;
-use super::progress::Progress;
-use super::status::{Status, say};
-use crate::analysis::note::Note;
+use super::run::command::{self, Asked, Reading, Shown};
+use super::run::context::Context;
+use super::status::Status;
 use crate::analysis::physical::buddy::{Buddy, Counted, Machine, ZoneReport};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
-use crate::kernel::root::Root;
-use crate::view::record::Cell;
+use crate::view::buddy as view;
+use crate::view::field::Field;
 use crate::view::size::grouped_string;
-use crate::view::table::Layout;
-use crate::view::{buddy as view, csv, notes as below, time};
 
 /// Tell what is free in which zone, in blocks of what size, and what blocks huge pages
 ///
@@ -47,115 +42,72 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let root = Root::open(&global.root)?;
-    let layout = output.layout(global, &root);
-    let rounds = args.repeat.rounds();
-    let mut before: Option<Buddy> = None;
-    let mut done = 0;
-    loop {
-        let machine = Machine::read(&root)?;
-        let choice = choice(machine.orders(), global, &layout, rounds != Some(1))?;
-        if let Some(help) = &choice.help {
-            output.write_all(help)?;
-            return Ok(Status::Complete);
-        }
-        let counted = match args.blockers || (!args.no_blockers && shows_blocks(global, &choice)) {
-            true => Some(look(args, global, &root, &machine)?),
+    let cx = Context::open(global, output)?;
+    let orders = Machine::read(&cx.root)?.orders();
+    command::run(&mut Free { args, orders, before: None }, args.repeat.rounds(), &cx, output)
+}
+
+/// The command as the driver runs it.
+struct Free<'a> {
+    args: &'a Args,
+    /// The orders of blocks that there are.
+    orders: usize,
+    /// The round before.
+    before: Option<Buddy>,
+}
+
+impl command::Command for Free<'_> {
+    const SCHEMA: &'static str = "pmem.buddy/1";
+    const ROWS: &'static str = "zones";
+    type Row = ZoneReport;
+    type Report = Buddy;
+
+    fn fields(&self) -> Vec<Field<ZoneReport>> {
+        view::fields(self.orders, self.args.repeat.rounds().is_repeated())
+    }
+
+    fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<Buddy>> {
+        let machine = Machine::read(&cx.root)?;
+        let shows_blocks = !asked.only_columns || asked.document || view::OF_BLOCKS.iter().any(|name| asked.has(name));
+        let counted = match self.args.blockers || (!self.args.no_blockers && shows_blocks) {
+            true => Some(look(self.args, cx, &machine)?),
             false => None,
         };
-        let mut notes = machine.notes(counted.as_ref());
-        if global.format() != Format::Json && (global.format() != Format::Table || global.columns.is_some()) {
-            // The rows of zones, which are all there is, have nothing by migrate type.
-            notes.retain(|note| !OF_TYPES.contains(&note.code));
+        // The rows of zones say nothing by migrate type.
+        let with_types = asked.document || (cx.is_for_people() && !asked.only_columns);
+        let notes = machine.notes(counted.as_ref(), with_types);
+        let report = machine.report(counted.as_ref().and_then(|counted| counted.as_ref().ok()), self.before.as_ref());
+        if asked.round.is_some() {
+            self.before = Some(report.clone());
         }
-        let mut report = machine.report(counted.as_ref().and_then(|counted| counted.as_ref().ok()), before.as_ref());
-        choice.sort(&mut report.zones);
-        if rounds != Some(1) && global.format() == Format::Table {
-            writeln!(output, "{}{}", if done > 0 { "\n" } else { "" }, time::clock())?;
+        Ok(Reading::of(report, notes))
+    }
+
+    fn rows(report: &Buddy) -> &[ZoneReport] {
+        &report.zones
+    }
+
+    fn rows_mut(report: &mut Buddy) -> &mut [ZoneReport] {
+        &mut report.zones
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> std::io::Result<()> {
+        let columns = shown.columns(&view::default_columns(shown.layout.width, shown.round.is_some()));
+        match shown.only_columns() {
+            true => view::write_zones(out, shown.report, &columns, shown.layout)?,
+            false => view::write(out, shown.report, &columns, shown.layout)?,
         }
-        match global.format() {
-            Format::Csv => write_csv(output, &report, &choice, &notes, global, done == 0)?,
-            _ => write(output, &report, &choice, notes, global, &root, &layout)?,
-        }
-        output.flush()?;
-        before = Some(report);
-        done += 1;
-        if rounds.is_some_and(|rounds| done >= rounds) {
-            return Ok(Status::Complete);
-        }
-        sleep(args.repeat.pause());
+        shown.notes(out)
     }
 }
 
-/// The notes that are about migrate types.
-const OF_TYPES: [&str; 2] = ["migrate-types-unknown", "free-blocks-cut"];
-
-/// Whether what is shown has what blocks huge pages.
-fn shows_blocks(global: &GlobalOptions, choice: &Choice<ZoneReport>) -> bool {
-    let column = || choice.shown().iter().any(|column| view::OF_BLOCKS.contains(&column.name.as_str()));
-    matches!(global.format(), Format::Json | Format::Jsonl) || global.columns.is_none() || column()
-}
-
-/// The columns that are shown: for programs all of them.
-fn choice(orders: usize, global: &GlobalOptions, layout: &Layout, rounds: bool) -> Result<Choice<ZoneReport>> {
-    let columns = view::columns(orders);
-    let all: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let default = match global.format() {
-        Format::Csv => all.iter().map(String::as_str).collect(),
-        _ => view::default_columns(layout.width, rounds),
-    };
-    Choice::new(global, columns, &default)
-}
-
 /// What blocks huge pages; that it cannot be told is an error only where it was asked for by name.
-fn look(args: &Args, global: &GlobalOptions, root: &Root, machine: &Machine) -> Result<crate::error::Result<Counted>> {
-    let mut progress = Progress::new(global.quiet);
+fn look(args: &Args, cx: &Context<'_>, machine: &Machine) -> Result<crate::error::Result<Counted>> {
+    let mut progress = cx.progress();
     let counted =
-        machine.huge_blocks(root, |pfn| progress.show(|| format!("kpageflags: {} frames", grouped_string(pfn))));
+        machine.huge_blocks(&cx.root, |pfn| progress.show(|| format!("kpageflags: {} frames", grouped_string(pfn))));
     match counted {
         Err(error) if args.blockers => Err(error.into()),
         counted => Ok(counted),
     }
-}
-
-fn write(
-    output: &mut Output,
-    report: &Buddy,
-    choice: &Choice<ZoneReport>,
-    notes: Vec<Note>,
-    global: &GlobalOptions,
-    root: &Root,
-    layout: &Layout,
-) -> Result<()> {
-    let rows = &report.zones;
-    Report { schema: "pmem.buddy/1", data: report, rows, choice, notes }.write(
-        output,
-        global,
-        root,
-        |out, report, notes| {
-            match global.columns {
-                Some(_) => view::write_zones(out, report, &choice.shown(), layout)?,
-                None => view::write(out, report, &choice.shown(), layout)?,
-            }
-            below::write(out, notes, layout)
-        },
-    )
-}
-
-/// A record a zone; where rounds are, they are told apart by their time.
-fn write_csv(
-    output: &mut Output,
-    report: &Buddy,
-    choice: &Choice<ZoneReport>,
-    notes: &[Note],
-    global: &GlobalOptions,
-    first: bool,
-) -> Result<()> {
-    let now = time::now();
-    let mut writer = csv::Writer::new(output, first && !global.no_headings);
-    writer.rows(&["time"], &[Cell::Text(&now)], &choice.shown(), &report.zones)?;
-    if first && !global.quiet {
-        notes.iter().filter(|note| !note.in_json_only).for_each(|note| say(&note.text));
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `pmem decode`: what words mean, without a machine to read.
 
+use crate::view::field::Field;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -11,12 +12,12 @@ use super::options::GlobalOptions;
 use super::output::Output;
 use super::status::{Status, UsageError};
 use crate::analysis::decode::{self, Word};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Choice;
+use crate::cli::run::old::Report;
 use crate::kernel::root::Root;
 use crate::unit::{PageSize, decimal};
 use crate::view::decode as view;
-use crate::view::record::Column;
+
 use crate::view::table::{self, Layout};
 
 /// Tell what a word of kpageflags or pagemap means, or a flag's name
@@ -82,14 +83,14 @@ struct Answer<R> {
     /// What JSON calls the rows.
     list: &'static str,
     rows: Vec<R>,
-    columns: Vec<Column<R>>,
+    columns: Vec<Field<R>>,
     for_people: fn(&mut dyn Write, &[R], &Layout) -> io::Result<()>,
 }
 
 impl<R: Serialize + Sync> Answer<R> {
     fn show(self, global: &GlobalOptions, root: &Root, output: &mut Output) -> Result<Status> {
         let Self { list, mut rows, columns, for_people } = self;
-        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone().into_owned()).collect();
         let choice = Choice::new(global, columns, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
         if let Some(help) = &choice.help {
             output.write_all(help)?;
@@ -100,7 +101,7 @@ impl<R: Serialize + Sync> Answer<R> {
         let data = BTreeMap::from([(list, &rows)]);
         let report = Report { schema: "pmem.decode/1", data, rows: &rows, choice: &choice, notes: Vec::new() };
         report.write(output, global, root, |out, _, _| match global.columns {
-            Some(_) => table::write(out, &choice.shown(), &rows, None, &layout),
+            Some(_) => table::write(out, &choice.columns(), &rows, None, &layout),
             None => for_people(out, &rows, &layout),
         })?;
         Ok(Status::Complete)

@@ -16,14 +16,14 @@ use super::output::Output;
 use super::progress::Progress;
 use super::status::{Status, UsageError, say};
 use crate::analysis::file::{FileRow, Files, Looked, Totals};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Report;
+use crate::cli::run::old::{Choice, write_csv};
 use crate::kernel::page_cache::is_without_pages;
 use crate::kernel::root::Root;
 use crate::name::{Name, escaped};
-use crate::view::record::Cell;
+use crate::view::cell::Cell;
+use crate::view::file as view;
 use crate::view::size::grouped_string;
-use crate::view::{csv, file as view};
 
 /// Tell how much of each file is in the page cache
 ///
@@ -116,7 +116,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     let data = Data { files: &rows, totals: &totals };
     let report = Report { schema: "pmem.file/1", data, rows: &rows, choice: &choice, notes };
     report.write(output, global, &root, |out, data, notes| {
-        view::write(out, &choice.shown(), data.files, notes, &layout)
+        view::write(out, &choice.columns(), data.files, notes, &layout)
     })?;
     Ok(status)
 }
@@ -124,10 +124,11 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
 /// The runs of all files as CSV: a record each.
 fn write_runs(output: &mut Output, global: &GlobalOptions, rows: &[FileRow]) -> Result<()> {
     let columns = view::run_columns();
-    let mut writer = csv::Writer::new(output, !global.no_headings);
-    for row in rows {
+    for (number, row) in rows.iter().enumerate() {
         let runs = row.runs.as_deref().unwrap_or_default();
-        writer.rows(&["name"], &[Cell::Name(&row.path)], &columns.iter().collect::<Vec<_>>(), runs)?;
+        let before = [("name", Cell::Name(&row.path))];
+        let headings = number == 0 && !global.no_headings;
+        write_csv(output, headings, &before, &columns.iter().collect::<Vec<_>>(), runs)?;
     }
     Ok(())
 }

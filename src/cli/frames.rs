@@ -1,5 +1,9 @@
 //! `pmem frames`: a process's frames, counted to the page, and every other number explained.
 
+mod count;
+mod mappings;
+mod summary;
+
 use std::io::Write;
 use std::ops::Range;
 
@@ -7,16 +11,26 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::columns::Chosen;
+use self::count::Session;
+use self::mappings::Mappings;
+use self::summary::Summary;
 use super::options::{GlobalOptions, Repeat};
 use super::output::Output;
-use super::rounds::Session;
-use super::status::{Status, UsageError};
+use super::run::columns::{Choice, asked_names};
+use super::run::context::Context;
+use super::run::{command, parts};
+use super::status::{Status, UsageError, say};
 use super::target::Target;
+use crate::analysis::frames::count::Counter;
 use crate::analysis::frames::select::{Selection, Wanted};
+use crate::analysis::note::Note;
 use crate::analysis::processes::kind::Kind;
+use crate::kernel::process::smaps_keys;
 use crate::kernel::root::Root;
+use crate::model::smaps::KNOWN_KEYS;
 use crate::unit::{VirtAddr, hexadecimal};
+use crate::view::frames as view;
+use crate::view::table::{wrapped, write_help};
 
 /// Count a process's page frames, and explain every other number
 ///
@@ -68,34 +82,128 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let root = Root::open(&global.root)?;
-    let layout = output.layout(global, &root);
-    if args.summary
-        && (args.range.is_some() || args.name_contains.is_some() || !args.kinds.is_empty() || args.min_pages > 0)
-    {
+    if args.summary && args.narrows() {
         let text = "--summary is of whole processes: it does not go with --range, --match, --kind and --min-pages";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
-    let chosen = Chosen::new(args, global, &root, &layout)?;
-    if let Some(help) = &chosen.help {
-        output.write_all(help)?;
+    let cx = Context::open(global, output)?;
+    let rounds = args.repeat.rounds();
+    if cx.asks_for_columns() {
+        write_columns(&smaps_keys(&cx.root), output)?;
         return Ok(Status::Complete);
     }
-    let wanted = Wanted {
-        verify: args.verify || (args.summary && chosen.needs_rollup()),
-        owners: args.owners || chosen.needs_owners(),
-        smaps_keys: chosen.smaps_keys.clone(),
-        rows: Selection {
-            // Pages are not divided.
-            range: args.range.clone().map(|range| root.page_size().whole_pages(range)),
-            name_contains: args.name_contains.as_ref().map(|text| text.clone().into_bytes()),
-            kinds: args.kinds.clone(),
-            min_pages: args.min_pages,
-        },
+    let boot_time = cx.root.boot_time();
+    let status = match args.summary {
+        true => {
+            let choice = Choice::new(cx.words(), view::process_fields(true, true), &[])?;
+            refuse_change(&choice, rounds.is_repeated())?;
+            let wanted = args.wanted(&cx.root, choice.names("rss"), owners_of(args, &choice), Vec::new());
+            let owners = wanted.owners;
+            let session = Session::new(args, Counter::new(&cx.root, wanted)?);
+            // One process's ledger reads best in words, several's as a table.
+            let as_lines = args.all || args.targets.len() > 1 || matches!(args.targets[..], [Target::Comm(_)]);
+            let is_repeated = rounds.is_repeated();
+            let mut summary = Summary { session, cx: &cx, boot_time, owners, as_lines, is_repeated };
+            let status = command::run(&mut summary, rounds, &cx, output)?;
+            say_cost(&cx, &summary.session);
+            status
+        }
+        false => {
+            let (keys, notes) = keys(&cx, rounds.is_repeated())?;
+            let owners = owners_of(args, &Choice::new(cx.words(), view::mapping_fields(&keys, true, true), &[])?);
+            let choice = Choice::new(cx.words(), view::mapping_fields(&keys, owners, rounds.is_repeated()), &[])?;
+            refuse_change(&choice, rounds.is_repeated())?;
+            if !cx.is_document() && !cx.is_quiet() {
+                notes.iter().for_each(|note| say(&note.text));
+            }
+            let notes = if cx.is_document() { notes } else { Vec::new() };
+            let wanted = args.wanted(&cx.root, false, owners, keys);
+            let session = Session::new(args, Counter::new(&cx.root, wanted)?);
+            let process_fields = view::process_fields(owners, rounds.is_repeated());
+            let mut mappings = Mappings { session, process_fields, notes, boot_time, owners };
+            let status = parts::run(&mut mappings, &choice, rounds, &cx, output)?;
+            say_cost(&cx, &mappings.session);
+            status
+        }
     };
-    let mut session = Session::new(args, global, &root, layout, chosen, wanted)?;
-    session.rounds(output)?;
-    Ok(session.end())
+    Ok(status)
+}
+
+/// Says what the walks cost the processes that were looked at.
+fn say_cost(cx: &Context<'_>, session: &Session<'_>) {
+    if cx.is_verbose() {
+        let cost = session.counter.cost;
+        let calls = if cost.calls == 1 { "call" } else { "calls" };
+        say(&format!("{} PAGEMAP_SCAN {calls}, the longest {:?}", cost.calls, cost.longest));
+    }
+}
+
+impl Args {
+    /// Whether some mappings only are wanted.
+    fn narrows(&self) -> bool {
+        self.range.is_some() || self.name_contains.is_some() || !self.kinds.is_empty() || self.min_pages > 0
+    }
+
+    /// What is wanted of every process.
+    fn wanted(&self, root: &Root, rollup: bool, owners: bool, smaps_keys: Vec<String>) -> Wanted {
+        let rows = Selection {
+            // Pages are not divided.
+            range: self.range.clone().map(|range| root.page_size().whole_pages(range)),
+            name_contains: self.name_contains.as_ref().map(|text| text.clone().into_bytes()),
+            kinds: self.kinds.clone(),
+            min_pages: self.min_pages,
+        };
+        Wanted { verify: self.verify || rollup, owners, smaps_keys, rows }
+    }
+}
+
+/// Whether owners are wanted: a column that needs them asks for them.
+fn owners_of<R>(args: &Args, choice: &Choice<R>) -> bool {
+    args.owners || ["exclusive", "shared", "pss"].iter().any(|name| choice.names(name))
+}
+
+/// Refuses changes where there is nothing to compare with.
+fn refuse_change<R>(choice: &Choice<R>, is_repeated: bool) -> Result<()> {
+    if !is_repeated && choice.names("change") {
+        let text = "change: there is none in one round; repeat with -d or -n";
+        return Err(UsageError::Invalid(text.to_owned()).into());
+    }
+    Ok(())
+}
+
+/// The keys of smaps among the columns that are named, and what there is to say of those that this kernel does not have.
+fn keys(cx: &Context<'_>, rounds: bool) -> Result<(Vec<String>, Vec<Note>)> {
+    let fields = view::mapping_fields(&[], true, rounds);
+    let mut keys: Vec<String> = Vec::new();
+    for name in asked_names(cx.words()) {
+        let bare = name.strip_prefix("smaps.").unwrap_or(name);
+        let key = bare.strip_suffix("_bytes").filter(|_| bare != name).unwrap_or(bare);
+        if !fields.iter().any(|field| field.is_called(name)) && !keys.iter().any(|known| known == key) {
+            keys.push(key.to_owned());
+        }
+    }
+    if keys.is_empty() {
+        return Ok((keys, Vec::new()));
+    }
+    let here = smaps_keys(&cx.root);
+    if let Some(name) = keys.iter().find(|key| !here.contains(key) && !KNOWN_KEYS.contains(&key.as_str())) {
+        let text = format!("{name}: no such column of mappings; '--columns help' lists them");
+        return Err(UsageError::Invalid(text).into());
+    }
+    let absent = keys.iter().filter(|key| !here.contains(key));
+    let notes = absent.map(|key| Note::general("no-such-key", format!("smaps has no {key} on this kernel"))).collect();
+    Ok((keys, notes))
+}
+
+fn write_columns(smaps_keys: &[String], out: &mut dyn Write) -> Result<()> {
+    writeln!(out, "Columns of mappings:")?;
+    write_help(out, &view::mapping_fields(&[], true, true))?;
+    writeln!(out, "\nKeys of smaps, by the kernel's names, in bytes (VmFlags in words):")?;
+    let keys: Vec<&str> = smaps_keys.iter().map(String::as_str).collect();
+    write!(out, "{}", wrapped(&keys.join(" "), 80, 2))?;
+    writeln!(out, "\nColumns of processes (--summary):")?;
+    write_help(out, &view::process_fields(true, true))?;
+    Ok(())
 }
 
 pub(super) fn range(text: &str) -> Result<Range<VirtAddr>, String> {

@@ -12,8 +12,8 @@ use super::progress::Progress;
 use super::status::Status;
 use crate::analysis::physical::page::FrameReader;
 use crate::analysis::physical::{lru, phys};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Choice;
+use crate::cli::run::old::Report;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
 use crate::view::{lru as view, table};
@@ -56,7 +56,7 @@ pub fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Stat
         &root,
         |out, found, notes| {
             match as_table {
-                true => table::write(out, &choice.shown(), &states, Some("total"), &layout)?,
+                true => table::write(out, &choice.columns(), &states, Some("total"), &layout)?,
                 false => view::write(out, found, &layout)?,
             }
             write_notes(out, notes, &layout)

@@ -3,7 +3,6 @@
 mod address;
 pub mod buddy;
 pub mod capture;
-mod columns;
 pub mod decode;
 pub mod demo;
 pub mod doctor;
@@ -19,7 +18,6 @@ pub mod pages;
 pub mod phys;
 pub mod progress;
 pub mod rmap;
-mod rounds;
 pub(crate) mod run;
 pub mod slab;
 mod slab_top;

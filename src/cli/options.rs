@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{BoolValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::run::rounds::Rounds;
 use super::status::UsageError;
 use crate::unit::decimal;
 use crate::view::size::Unit;
@@ -156,18 +157,14 @@ pub struct Repeat {
 }
 
 impl Repeat {
-    /// How many rounds; `None` for no end.
-    pub fn rounds(&self) -> Option<u32> {
-        match (self.delay, self.count) {
+    /// The rounds: one, unless they are asked for.
+    pub(super) fn rounds(&self) -> Rounds {
+        let count = match (self.delay, self.count) {
             (_, Some(count)) => Some(count.get()),
             (Some(_), None) => None,
             (None, None) => Some(1),
-        }
-    }
-
-    /// The time between two rounds.
-    pub fn pause(&self) -> Duration {
-        self.delay.unwrap_or(Duration::from_secs(1))
+        };
+        Rounds { count, interval: self.delay.unwrap_or(Duration::from_secs(1)) }
     }
 }
 

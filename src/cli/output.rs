@@ -20,6 +20,7 @@ pub struct Output {
     writer: BufWriter<Sink>,
     palette: Palette,
     width: Option<usize>,
+    height: Option<usize>,
     headings: bool,
 }
 
@@ -117,6 +118,7 @@ impl Output {
             writer: BufWriter::with_capacity(64 * 1024, sink),
             palette: Palette { coloured },
             width: terminal.then(terminal_width),
+            height: if terminal { terminal_height() } else { None },
             headings: !options.no_headings,
         })
     }
@@ -126,6 +128,7 @@ impl Output {
         Layout {
             scale: Scale { unit: options.unit(), page_size: root.page_size() },
             width: self.width,
+            height: self.height,
             headings: self.headings,
             palette: self.palette,
         }
@@ -146,4 +149,10 @@ impl Write for Output {
 fn terminal_width() -> usize {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))).unwrap_or(80).max(20)
+}
+
+/// The height of the terminal; `None` where it does not say.
+fn terminal_height() -> Option<usize> {
+    let lines = std::env::var("LINES").ok().and_then(|lines| lines.parse().ok());
+    lines.or_else(|| terminal_size::terminal_size().map(|(_, height)| usize::from(height.0))).filter(|&lines| lines > 0)
 }

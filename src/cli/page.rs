@@ -11,8 +11,8 @@ use super::options::GlobalOptions;
 use super::output::Output;
 use super::status::{Status, say};
 use crate::analysis::physical::page::{Frame, FrameReader};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Choice;
+use crate::cli::run::old::Report;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
 use crate::view::{page as view, table};
@@ -62,7 +62,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         if in_words {
             frames.iter().try_for_each(|frame| view::write(out, frame, &layout))?;
         } else {
-            table::write(out, &choice.shown(), &frames, None, &layout)?;
+            table::write(out, &choice.columns(), &frames, None, &layout)?;
         }
         write_notes(out, notes, &layout)
     })?;

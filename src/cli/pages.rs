@@ -8,13 +8,17 @@ use std::thread::scope;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use serde::Serialize;
 
 use super::frames::range;
-use super::options::{Format, GlobalOptions};
+use super::options::GlobalOptions;
 use super::output::Output;
 use super::progress::Progress;
-use super::status::{Status, UsageError, explain, say};
+use super::run::columns::Choice;
+use super::run::context::Context;
+use super::run::parts::{self, Head, Parts};
+use super::run::rounds::{Flow, Rounds};
+use super::run::trouble::Trouble;
+use super::status::{Status, UsageError, say};
 use super::target::{self, Target};
 use crate::analysis::frames::count::swap_areas;
 use crate::analysis::note::Note;
@@ -22,22 +26,22 @@ use crate::analysis::pages::{PageReader, Run, Totals, Wanted};
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::page::FrameReader;
 use crate::analysis::processes::seen_through::seen_through;
-use crate::cli::run::columns::Choice;
 use crate::error::Error;
-use crate::kernel::access::what_would_help;
 use crate::kernel::features::Features;
 use crate::kernel::process::Process;
 use crate::kernel::root::Root;
 use crate::model::flag_filter::FlagFilter;
 use crate::model::mapcount_filter::MapcountFilter;
 use crate::model::pagemap::State;
-use crate::name::{Name, as_comm};
 use crate::unit::VirtAddr;
+use crate::view::cell::Cell;
+use crate::view::field::{Field, columns};
 use crate::view::frames::write_no_address_space;
 use crate::view::notes::write as write_notes;
+use crate::view::size::human_string;
 use crate::view::style::Emphasis;
-use crate::view::table::{self, Layout, Stream};
-use crate::view::{csv, json, pages as view, time};
+use crate::view::table::{self, Stream};
+use crate::view::{json, pages as view};
 
 /// List a process's pages: address, frame, flags, mapcount, swap slot
 ///
@@ -82,74 +86,64 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         let text = "pages come as they are read, by address: there is no other order (sort the CSV)";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
-    let root = Root::open(&global.root)?;
-    let layout = output.layout(global, &root);
-    let choice = Choice::new(global, view::columns(), view::default(layout.width))?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
+    let cx = Context::open(global, output)?;
+    if cx.asks_for_columns() {
+        table::write_help(output, &view::fields())?;
         return Ok(Status::Complete);
     }
-    let found = target::find(&root, &args.targets, false)?;
+    let choice = Choice::new(cx.words(), view::fields(), &[])?;
+    let found = target::find(&cx.root, &args.targets, false)?;
     found.missing.iter().for_each(|missing| say(missing));
-    if let Some(remark) = found.remark.filter(|_| !global.quiet) {
+    if let Some(remark) = found.remark.filter(|_| !cx.is_quiet()) {
         say(&remark);
     }
-    if found.pids.len() > 1 && global.format() == Format::Json {
+    if found.pids.len() > 1 && cx.is_document() {
         let pids: Vec<String> = found.pids.iter().map(u32::to_string).collect();
         let text =
             format!("a JSON document is of one process, and these are {}: {}; use jsonl", pids.len(), pids.join(" "));
         return Err(UsageError::Invalid(text).into());
     }
-    let features = root.features_cheaply();
-    let wanted = wanted(args, global, &choice, &root, &features);
-    let (frame_reader, unseen) = frame_reader(&root, &features, &wanted)?;
-    let mut session = Session {
-        unseen,
-        empty: true,
-        alone: found.pids.len() == 1,
-        root: &root,
-        global,
-        layout,
-        choice: &choice,
-        status: if found.missing.is_empty() { Status::Complete } else { Status::NoProcess },
-        reader: PageReader {
-            frame_reader: frame_reader.as_ref(),
-            wanted: &wanted,
-            features: &features,
-            page_size: root.page_size(),
-            swap_areas: root.swap_areas(),
-        },
+    let features = cx.root.features_cheaply();
+    let wanted = wanted(args, &cx, &choice, &features);
+    let (frame_reader, unseen) = frame_reader(&cx.root, &features, &wanted)?;
+    let reader = PageReader {
+        frame_reader: frame_reader.as_ref(),
+        wanted: &wanted,
+        features: &features,
+        page_size: cx.root.page_size(),
+        swap_areas: cx.root.swap_areas(),
     };
-    for (number, pid) in found.pids.iter().enumerate() {
-        match session.process(*pid, number == 0, output) {
-            Err(error) if !session.alone && error.is::<Error>() => session.failed(*pid, &error),
-            other => other?,
-        }
-    }
-    Ok(session.end())
+    let missing = if found.missing.is_empty() { Status::Complete } else { Status::NoProcess };
+    let mut pages = Pages { pids: found.pids, unseen, empty: true, reader };
+    let status = parts::run(&mut pages, &choice, Rounds::ONE, &cx, output)?;
+    Ok(status.max(missing))
 }
 
-fn wanted(args: &Args, global: &GlobalOptions, choice: &Choice<Run>, root: &Root, features: &Features) -> Wanted {
-    let as_objects = matches!(global.format(), Format::Json | Format::Jsonl);
-    let shows = |name: &str| as_objects || choice.shown().iter().any(|column| column.name == name);
+fn wanted(args: &Args, cx: &Context<'_>, choice: &Choice<Run>, features: &Features) -> Wanted {
+    let shown: Vec<&str> = shown(cx, choice).iter().map(|field| &*field.name).collect();
+    let whole_pages = |range| cx.root.page_size().whole_pages(range);
     Wanted {
-        range: args
-            .range
-            .clone()
-            .map(|range| root.page_size().whole_pages(range))
-            .unwrap_or(VirtAddr(0)..VirtAddr(features.user_end)),
+        range: args.range.clone().map_or(VirtAddr(0)..VirtAddr(features.user_end), whole_pages),
         states: args.states.clone(),
         flags: args.flags.clone(),
         classes: args.classes.clone(),
         mapcount: args.mapcount,
-        mapcounts: shows("mapcount"),
-        cgroups: shows("cgroup"),
-        frames: as_objects || choice.shown().iter().any(|column| !view::NEED_NO_FRAMES.contains(&column.name.as_str())),
+        mapcounts: shown.contains(&"mapcount"),
+        cgroups: shown.contains(&"cgroup"),
+        frames: shown.iter().any(|name| !view::NEED_NO_FRAMES.contains(name)),
         each: args.each,
     }
 }
 
-/// What tells of frames; or why nothing does, where pages are wanted all the same.
+/// The fields that are written.
+fn shown<'c>(cx: &Context<'_>, choice: &'c Choice<Run>) -> Vec<&'c Field<Run>> {
+    match cx.is_for_people() {
+        true => choice.for_people(view::default_fields(cx.layout.width)),
+        false => cx.for_programs(choice),
+    }
+}
+
+/// What reads frames; or why nothing does, where pages are wanted all the same.
 fn frame_reader(root: &Root, features: &Features, wanted: &Wanted) -> Result<(Option<FrameReader>, Option<Error>)> {
     let frame_reader = match features.pfns_visible {
         true => FrameReader::new(root, features),
@@ -166,56 +160,92 @@ fn frame_reader(root: &Root, features: &Features, wanted: &Wanted) -> Result<(Op
     }
 }
 
-/// One run of the command.
-struct Session<'a> {
-    root: &'a Root,
-    global: &'a GlobalOptions,
-    layout: Layout,
-    choice: &'a Choice<Run>,
+/// The command as the driver runs it.
+struct Pages<'a> {
+    pids: Vec<u32>,
     reader: PageReader<'a>,
-    /// Why frames are not told of.
+    /// Why nothing is said of frames.
     unseen: Option<Error>,
-    /// Whether there is one process only: what is wrong with it is then the error.
-    alone: bool,
     /// Whether none had an address space so far.
     empty: bool,
-    status: Status,
 }
 
 /// What is read, on its way to be written.
-type Parts = Receiver<Vec<Run>>;
+type Chunks = Receiver<Vec<Run>>;
 
-/// Parts that wait to be written, at most.
+/// Chunks that wait to be written, at most.
 const WAITING: usize = 4;
 
 /// Rows that are kept to be laid out together.
 const TOGETHER: usize = 2000;
 
-impl Session<'_> {
-    fn process(&mut self, pid: u32, first: bool, output: &mut Output) -> Result<()> {
-        let process = Process::open(self.root, pid)?;
+impl Parts for Pages<'_> {
+    const SCHEMA: &'static str = "pmem.pages/1";
+    const PARTS: Option<&'static str> = None;
+    const ROWS: &'static str = "runs";
+    type Row = Run;
+
+    fn round(
+        &mut self,
+        cx: &Context<'_>,
+        _: Option<u32>,
+        choice: &Choice<Run>,
+        to: &mut parts::Receiver<'_, Run>,
+    ) -> Result<Flow> {
+        // Where there is one process only, what is wrong with it is the error.
+        let is_alone = self.pids.len() == 1;
+        for (number, pid) in self.pids.clone().into_iter().enumerate() {
+            match self.process(pid, number == 0, cx, choice, to) {
+                Err(error) if !is_alone && error.is::<Error>() => {
+                    to.troubles.add(&Trouble::incomplete(format!("{pid}: {error:#}")));
+                }
+                other => other?,
+            }
+        }
+        let wants_frames = self.reader.wanted.frames && self.reader.wanted.present();
+        if let Some(error) = self.unseen.take().filter(|_| !self.empty && wants_frames) {
+            to.troubles.add(&error.into());
+        }
+        Ok(Flow::Last)
+    }
+}
+
+impl Pages<'_> {
+    fn process(
+        &mut self,
+        pid: u32,
+        is_first: bool,
+        cx: &Context<'_>,
+        choice: &Choice<Run>,
+        to: &mut parts::Receiver<'_, Run>,
+    ) -> Result<()> {
+        let process = Process::open(&cx.root, pid)?;
         let comm = process.comm()?;
         let process = seen_through(&process)?.map(|thread| thread.unwrap_or(process));
         if let Ok(process) = &process {
             // One that is closed is told before anything is said of it.
             let swap = process.read("status")?;
-            self.reader.swap_areas = swap_areas(self.reader.features, &swap, self.root.swap_areas());
+            self.reader.swap_areas = swap_areas(self.reader.features, &swap, cx.root.swap_areas());
             process.pagemap()?;
         }
-        if self.global.format() == Format::Table {
+        let notes = self.notes();
+        if let Some(out) = to.people() {
             let name = format!("{} ({pid})", comm.escaped());
-            let before = if first { "" } else { "\n" };
-            writeln!(output, "{before}{}", self.layout.palette.paint(Emphasis::Accent, &name))?;
+            let before = if is_first { "" } else { "\n" };
+            writeln!(out, "{before}{}", cx.layout.palette.paint(Emphasis::Accent, &name))?;
             if let Err(why) = &process {
-                return Ok(write_no_address_space(output, *why)?);
+                return Ok(write_no_address_space(out, *why)?);
             }
-        } else if let Err(why) = &process {
-            say(&format!("{pid}: {}", why.words()));
+        } else {
+            if cx.is_document() {
+                to.notes(notes.iter().cloned());
+                to.notes(process.as_ref().err().map(|why| Note::of(pid, "no-address-space", why.words())));
+            } else if let Err(why) = &process {
+                say(&format!("{pid}: {}", why.words()));
+            }
         }
-        let empty = process.is_err();
-        let nothing = process.as_ref().err().map(|why| Note::of(pid, "no-address-space", why.words()));
-        let (send, parts) = sync_channel(WAITING);
-        let mut totals = None;
+        self.empty &= process.is_err();
+        let (send, chunks) = sync_channel(WAITING);
         let done = scope(|scope| -> Result<crate::error::Result<u64>> {
             let (reader, process) = (&self.reader, process.ok());
             let reading = scope.spawn(move || {
@@ -223,56 +253,19 @@ impl Session<'_> {
                 let stop = || Error::Unsupported { what: "stopped".to_owned() };
                 process.map_or(Ok(0), |process| reader.read(&process, |runs| send.send(runs).map_err(|_| stop())))
             });
-            totals = self.write(pid, &comm, first, parts, nothing, output)?;
+            if let Some(out) = to.people() {
+                let totals = write_table(chunks, cx, choice, out)?;
+                let by_letters = shown(cx, choice).iter().any(|field| field.name == "letters");
+                view::write_totals(out, &totals, by_letters, &cx.layout)?;
+                write_notes(out, &notes, &cx.layout)?;
+            } else {
+                let before = [("pid", Cell::Id(pid.into())), ("comm", Cell::Name(&comm))];
+                let head = Head { before: &before, object: &json::Members(&before), has_rows: true };
+                to.part(&head, &mut |take| Ok(chunks.iter().try_for_each(|runs| take(&runs))?))?;
+            }
             Ok(reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
-        self.tell(pid, empty, done)?;
-        if let Some(totals) = totals {
-            let by_letters = self.choice.shown().iter().any(|column| column.name == "letters");
-            view::write_totals(output, &totals, by_letters, &self.layout)?;
-            write_notes(output, &self.notes(), &self.layout)?;
-        }
-        Ok(())
-    }
-
-    /// Tells what the reading came to.
-    fn tell(&mut self, pid: u32, empty: bool, done: crate::error::Result<u64>) -> Result<()> {
-        match done {
-            Err(error) if error.is_gone() && !self.root.is_recorded() => {
-                say(&format!(
-                    "{pid}: the process ended or called exec while its pages were read: what is shown is incomplete"
-                ));
-                self.status = self.status.max(Status::Incomplete);
-            }
-            Err(error) => return Err(error.into()),
-            Ok(0) => {}
-            Ok(bytes) => {
-                let text = "without PAGEMAP_SCAN, mappings over 1 GiB in which smaps counts nothing were passed over";
-                say(&format!("{pid}: {text}: {}", crate::view::size::human_string(bytes)));
-            }
-        }
-        self.empty &= empty;
-        Ok(())
-    }
-
-    /// Tells what is wrong with one of several processes.
-    fn failed(&mut self, pid: u32, error: &anyhow::Error) {
-        say(&format!("{pid}: {error:#}"));
-        self.status = self.status.max(Status::Incomplete);
-    }
-
-    /// Tells what there was not to be seen, once; returns the status.
-    fn end(self) -> Status {
-        let Some(error) =
-            self.unseen.filter(|_| !self.empty && self.reader.wanted.frames && self.reader.wanted.present())
-        else {
-            return self.status;
-        };
-        say(&error.to_string());
-        if let Some(help) = what_would_help(&error).filter(|_| !self.global.quiet) {
-            explain(help);
-        }
-        self.status.max(super::status::of(&error.into()))
+        tell(pid, done, cx, to)
     }
 
     fn notes(&self) -> Vec<Note> {
@@ -284,83 +277,45 @@ impl Session<'_> {
             }
         }
     }
-
-    fn write(
-        &self,
-        pid: u32,
-        comm: &Name,
-        first: bool,
-        parts: Parts,
-        nothing: Option<Note>,
-        output: &mut Output,
-    ) -> Result<Option<Totals>> {
-        match self.global.format() {
-            Format::Table => self.write_table(parts, output).map(Some),
-            Format::Json => {
-                let runs = json::Lazy::new(parts.into_iter().flatten());
-                let (host, source) = (self.root.host(), self.root.source());
-                let (time, data) = (time::now(), Data { pid, comm, runs });
-                let notes: Vec<Note> = self.notes().into_iter().chain(nothing).collect();
-                let document = json::Document { schema: "pmem.pages/1", time: &time, host, source, data, notes };
-                json::pretty(output, &document)?;
-                Ok(None)
-            }
-            Format::Jsonl => {
-                for run in parts.into_iter().flatten() {
-                    json::line(output, &Line { time: &time::now(), pid, comm, run: &run })?;
-                }
-                Ok(None)
-            }
-            Format::Csv => {
-                let mut writer = csv::Writer::new(output, first && !self.global.no_headings);
-                let before = [crate::view::record::Cell::Id(pid.into())];
-                let mut write = |runs: &[Run]| writer.rows(&["pid"], &before, &self.choice.shown(), runs);
-                write(&[])?;
-                parts.into_iter().try_for_each(|runs| write(&runs))?;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Rows that are few are laid out together; of many, a part at a time, so that none is kept.
-    fn write_table(&self, parts: Parts, output: &mut Output) -> Result<Totals> {
-        let (mut rows, mut totals, mut stream) = (Vec::new(), Totals::default(), Stream::default());
-        let mut progress = Progress::new(self.global.quiet || self.layout.width.is_some());
-        let (columns, mut streaming) = (self.choice.shown(), false);
-        for part in parts {
-            part.iter().for_each(|run| totals.add(run));
-            rows.extend(part);
-            if streaming || rows.len() > TOGETHER {
-                streaming = true;
-                stream.write(output, &columns, &rows, &self.layout)?;
-                rows.clear();
-            }
-            progress.show(|| format!("{} pages", totals.pages));
-        }
-        progress.wipe();
-        if !streaming {
-            table::write(output, &columns, &rows, None, &self.layout)?;
-        }
-        Ok(totals)
-    }
 }
 
-#[derive(Serialize)]
-struct Data<'a, R> {
-    pid: u32,
-    #[serde(flatten, serialize_with = "as_comm")]
-    comm: &'a Name,
-    runs: R,
+/// Tells what the reading came to.
+fn tell(pid: u32, done: crate::error::Result<u64>, cx: &Context<'_>, to: &mut parts::Receiver<'_, Run>) -> Result<()> {
+    match done {
+        Err(error) if error.is_gone() && !cx.root.is_recorded() => {
+            let text = "the process ended or called exec while its pages were read: what is shown is incomplete";
+            to.troubles.add(&Trouble::incomplete(format!("{pid}: {text}")));
+        }
+        Err(error) => return Err(error.into()),
+        Ok(0) => {}
+        Ok(bytes) => {
+            let text = "without PAGEMAP_SCAN, mappings over 1 GiB in which smaps counts nothing were passed over";
+            say(&format!("{pid}: {text}: {}", human_string(bytes)));
+        }
+    }
+    Ok(())
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    time: &'a str,
-    pid: u32,
-    #[serde(flatten, serialize_with = "as_comm")]
-    comm: &'a Name,
-    #[serde(flatten)]
-    run: &'a Run,
+/// Rows that are few are laid out together; of many, a part at a time, so that none is kept.
+fn write_table(chunks: Chunks, cx: &Context<'_>, choice: &Choice<Run>, out: &mut dyn Write) -> Result<Totals> {
+    let (mut rows, mut totals, mut stream) = (Vec::new(), Totals::default(), Stream::default());
+    let mut progress = Progress::new(cx.is_quiet() || cx.layout.width.is_some());
+    let (columns, mut streaming) = (columns(&shown(cx, choice)), false);
+    for chunk in chunks {
+        chunk.iter().for_each(|run| totals.add(run));
+        rows.extend(chunk);
+        if streaming || rows.len() > TOGETHER {
+            streaming = true;
+            stream.write(out, &columns, &rows, &cx.layout)?;
+            rows.clear();
+        }
+        progress.show(|| format!("{} pages", totals.pages));
+    }
+    progress.wipe();
+    if !streaming {
+        table::write(out, &columns, &rows, None, &cx.layout)?;
+    }
+    Ok(totals)
 }
 
 fn classes() -> impl TypedValueParser<Value = Class> {

@@ -13,8 +13,8 @@ use super::progress::Progress;
 use super::status::Status;
 use crate::analysis::physical::page::FrameReader;
 use crate::analysis::physical::phys::{self, Wanted};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Choice;
+use crate::cli::run::old::Report;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
 use crate::view::phys as view;
@@ -94,7 +94,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     };
     report.write(output, global, &root, |out, found, notes| {
         if as_table {
-            return crate::view::table::write(out, &choice.shown(), &found.classes, Some("total"), &layout);
+            return crate::view::table::write(out, &choice.columns(), &found.classes, Some("total"), &layout);
         }
         view::write_head(out, found, took, &layout)?;
         if let Some(map) = found.map.as_ref().filter(|_| args.map) {

@@ -15,8 +15,8 @@ use super::target::{self, Target};
 use crate::analysis::physical::page::FrameReader;
 use crate::analysis::rmap::shared::{Holder, Matrix, SharedWith};
 use crate::analysis::rmap::{Asked, FrameMappers, Search};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Choice;
+use crate::cli::run::old::Report;
 use crate::error::Error;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
@@ -106,7 +106,7 @@ fn frames(
             }
             let mut rows = row(frame);
             choice.sort(&mut rows);
-            view::write_frame(out, frame, &rows, &choice.shown(), &layout)?;
+            view::write_frame(out, frame, &rows, &choice.columns(), &layout)?;
         }
         view::write_asked(out, data.asked, &layout)?;
         write_notes(out, notes, &layout)
@@ -159,7 +159,7 @@ fn shared(args: &Args, global: &GlobalOptions, output: &mut Output, search: &Sea
                 global,
                 root,
                 |out, data, notes| {
-                    view::write_shared(out, data.shared, &data.shared.sharers, &choice.shown(), &layout)?;
+                    view::write_shared(out, data.shared, &data.shared.sharers, &choice.columns(), &layout)?;
                     write_notes(out, notes, &layout)
                 },
             )?;

@@ -1,4 +1,11 @@
-//! What all commands share: which columns are shown, rounds, formats, and the live screen.
+//! The driver: everything that a command needs besides what it reads, what its rows are and how they look to people. Which
+//! columns are shown, rounds, formats, notes, what could not be read, the exit status, and the live screen.
 
 pub(super) mod columns;
+pub(super) mod command;
+pub(super) mod context;
+pub(super) mod old;
+pub(super) mod parts;
+pub(super) mod rounds;
 pub(super) mod sink;
+pub(super) mod trouble;

@@ -5,24 +5,22 @@ mod show;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::thread::sleep;
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use regex_lite::Regex;
 
-use super::options::{Format, GlobalOptions, Repeat, size};
+use super::options::{GlobalOptions, Repeat, size};
 use super::output::Output;
+use super::run::command::{self, Asked, Reading as Read, Shown};
+use super::run::context::Context;
+use super::run::rounds::Rounds;
 use super::slab_top;
-use super::status::{self, Status, say};
-use crate::analysis::slab::{self, Reader, Reading, Report, Row, Wanted};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report as Document;
-use crate::kernel::root::Root;
+use super::status::Status;
+use crate::analysis::slab::{self, Reader, Report, Row, Wanted};
 use crate::name::Name;
-use crate::view::record::Cell;
-use crate::view::table::Layout;
-use crate::view::{csv, notes as below, slab as view, time};
+use crate::view::field::Field;
+use crate::view::slab as view;
 
 /// Show the caches of the kernel's slab allocator
 ///
@@ -112,98 +110,104 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
 
 /// Reads, and shows what was read, as often as was asked for.
 pub(super) fn rounds(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let root = Root::open(&global.root)?;
-    let layout = output.layout(global, &root);
-    let rounds = args.rounds();
-    let choice = choice(global, rounds != Some(1))?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
+    let cx = Context::open(global, output)?;
+    let mut command = Slab { args, reader: Reader::new(&cx.root, Wanted::default()), before: None };
+    command::run(&mut command, args.rounds(), &cx, output)
+}
+
+/// The command as the driver runs it.
+struct Slab<'a> {
+    args: &'a Args,
+    reader: Reader<'a>,
+    /// The caches of the round before.
+    before: Option<Vec<Row>>,
+}
+
+impl command::Command for Slab<'_> {
+    const SCHEMA: &'static str = "pmem.slab/1";
+    const ROWS: &'static str = "caches";
+    type Row = Row;
+    type Report = Report;
+
+    fn fields(&self) -> Vec<Field<Row>> {
+        view::fields(self.args.rounds().is_repeated())
     }
-    let mut reader = Reader::new(&root, wanted(global, &choice));
-    let mut session = Session { args, global, root: &root, layout, choice, shown: 0 };
-    let mut before: Option<Vec<Row>> = None;
-    let mut status = Status::Complete;
-    let mut done = 0;
-    loop {
-        let mut reading = reader.read()?;
+
+    fn keys(&self) -> &'static [(&'static str, &'static str)] {
+        view::KEYS
+    }
+
+    fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Read<Report>> {
+        self.reader.want(wanted(asked));
+        let mut reading = self.reader.read()?;
+        let mut troubles = Vec::new();
         if let Some(error) = reading.trouble.take() {
             // Names alone are no answer to a question about numbers.
-            if reading.totals.is_none() && (args.growing || args.which.min.is_some()) {
+            if reading.totals.is_none() && (self.args.growing || self.args.which.min.is_some()) {
                 return Err(error.into());
             }
-            status = status.max(status::report(&error.into(), global.quiet));
+            troubles.push(error.into());
         }
         // What a torn file lacks has neither gone nor come.
-        let before_this = before.take().filter(|_| !reading.is_torn);
-        if let Some(before) = &before_this {
+        let before = self.before.take().filter(|_| !reading.is_torn);
+        let mut gone = None;
+        if let Some(before) = &before {
             slab::compare(&mut reading.caches, before);
-            tell_gone(before, &reading.caches, global);
+            gone = of_gone(before, &reading.caches);
         }
         // Of growth nothing can be said before there is something to compare with.
-        let is_shown = !args.growing || before_this.is_some();
-        before = (rounds != Some(1) && !reading.is_torn).then(|| reading.caches.clone());
-        let counted = reading.totals.is_some();
-        if is_shown || !counted {
-            session.show(reading, output)?;
+        let is_shown = !self.args.growing || before.is_some();
+        self.before = (asked.round.is_some() && !reading.is_torn).then(|| reading.caches.clone());
+        let is_last = reading.totals.is_none();
+        let report = (is_shown || is_last).then(|| {
+            let mut report = Report::new(reading, cx.root.page_size(), |row| self.args.keeps(row));
+            sort(&mut report.caches, self.args.growing);
+            if cx.is_for_people() && !self.args.all && self.args.which.filter.is_none() && !asked.only_columns {
+                report.leave_out_empty();
+            }
+            report
+        });
+        let notes = report.iter().flat_map(Report::notes).collect();
+        Ok(Read { report, notes, said: gone, troubles, status: Status::Complete, is_last })
+    }
+
+    fn rows(report: &Report) -> &[Row] {
+        &report.caches
+    }
+
+    fn rows_mut(report: &mut Report) -> &mut [Row] {
+        &mut report.caches
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> std::io::Result<()> {
+        let Shown { report, layout, .. } = *shown;
+        let default = view::fitting(&report.caches, shown.round.is_some(), layout);
+        if shown.only_columns() {
+            return shown.table(out, &shown.columns(&default), None);
         }
-        done += 1;
-        if rounds.is_some_and(|rounds| done >= rounds) || !counted {
-            return Ok(status);
+        view::write_head(out, report, layout)?;
+        match report.caches.is_empty() {
+            false => shown.table(out, &shown.columns(&default), None)?,
+            true => writeln!(out, "{}", self.none(report))?,
         }
-        sleep(args.repeat.pause());
+        view::write_foot(out, report, layout)?;
+        shown.notes(out)
+    }
+
+    fn may_be_cut(&self) -> bool {
+        !self.args.all
     }
 }
 
-/// What stays the same from round to round.
-struct Session<'a> {
-    args: &'a Args,
-    global: &'a GlobalOptions,
-    root: &'a Root,
-    layout: Layout,
-    choice: Choice<Row>,
-    /// How many rounds have been shown.
-    shown: u32,
-}
-
-impl Session<'_> {
-    fn show(&mut self, reading: Reading, output: &mut Output) -> Result<()> {
-        let Self { args, global, root, layout, choice, shown } = self;
-        let mut report = Report::new(reading, root.page_size(), |row| args.keeps(row));
-        sort(&mut report.caches, args.growing);
-        choice.sort(&mut report.caches);
-        let chose_columns = global.columns.is_some();
-        if global.format() == Format::Table && !args.all && args.which.filter.is_none() && !chose_columns {
-            report.leave_out_empty();
-        }
-        let is_first = std::mem::replace(shown, shown.saturating_add(1)) == 0;
-        let (rows, data) = (&report.caches, &report);
-        let notes = if is_first { report.notes() } else { Vec::new() };
-        if global.format() == Format::Csv {
-            // Rounds are told apart by their time.
-            let now = time::now();
-            let mut writer = csv::Writer::new(output, is_first && !global.no_headings);
-            return Ok(writer.rows(&["time"], &[Cell::Text(&now)], &choice.shown(), rows)?);
-        }
-        if args.rounds() != Some(1) && global.format() == Format::Table {
-            writeln!(output, "{}{}", if is_first { "" } else { "\n" }, time::clock())?;
-        }
-        let document = Document { schema: "pmem.slab/1", data, rows, choice, notes };
-        let none = match &report.totals {
+impl Slab<'_> {
+    /// Why there is no cache to show.
+    fn none(&self, report: &Report) -> &'static str {
+        match &report.totals {
             Some(totals) if totals.caches == 0 => "slabinfo lists no caches",
-            _ if args.growing => "no cache of these has grown",
-            _ if args.which.is_all() => "no cache has objects",
-            _ => "no cache is called so and that large",
-        };
-        document.write(output, global, root, |out, report, notes| {
-            if chose_columns {
-                return view::write(out, report, &choice.shown(), true, none, layout);
-            }
-            let columns = view::fitting(&report.caches, args.rounds() != Some(1), layout);
-            view::write(out, report, &columns.iter().collect::<Vec<_>>(), false, none, layout)?;
-            below::write(out, notes, layout)
-        })?;
-        Ok(output.flush()?)
+            _ if self.args.growing => "none of these caches has grown",
+            _ if self.args.which.is_all() => "no cache has objects",
+            _ => "no cache has such a name and this size",
+        }
     }
 }
 
@@ -219,13 +223,14 @@ fn sort(rows: &mut [Row], by_growth: bool) {
 }
 
 impl Args {
-    /// How many readings; `None` for no end. Growth is seen between two.
-    fn rounds(&self) -> Option<u32> {
-        let rounds = if self.top { self.repeat.count.map(Into::into) } else { self.repeat.rounds() };
-        match (self.growing, rounds) {
-            (true, Some(rounds)) => Some(rounds.max(2)),
-            (_, rounds) => rounds,
+    /// The readings. Growth is seen between two.
+    fn rounds(&self) -> Rounds {
+        let mut rounds = self.repeat.rounds();
+        if self.top && self.repeat.count.is_none() {
+            rounds.count = None;
         }
+        rounds.count = rounds.count.map(|count| count.max(if self.growing { 2 } else { 1 }));
+        rounds
     }
 
     fn keeps(&self, row: &Row) -> bool {
@@ -235,33 +240,21 @@ impl Args {
     }
 }
 
-/// The columns that are shown.
-fn choice(global: &GlobalOptions, rounds: bool) -> Result<Choice<Row>> {
-    let default = match global.format() {
-        Format::Csv => view::PLAIN,
-        _ => view::default_columns(rounds),
-    };
-    Choice::with_keys(global, view::columns(), default, view::KEYS)
-}
-
 /// What has to be read in /sys/kernel/slab for what is shown.
-fn wanted(global: &GlobalOptions, choice: &Choice<Row>) -> Wanted {
-    let in_json = matches!(global.format(), Format::Json | Format::Jsonl);
+fn wanted(asked: &Asked<'_>) -> Wanted {
     Wanted {
-        reclaimable: in_json || choice.needs("reclaimable"),
-        partial_slabs: choice.needs("partial"),
-        cpu_slabs: choice.needs("cpu_slabs"),
-        cpu_partial_slabs: choice.needs("cpu_partial"),
-        nodes: choice.needs("nodes"),
+        reclaimable: asked.has("reclaimable"),
+        partial_slabs: asked.has("partial_slabs"),
+        cpu_slabs: asked.has("cpu_slabs"),
+        cpu_partial_slabs: asked.has("cpu_partial_slabs"),
+        nodes: asked.has("nodes"),
     }
 }
 
-/// Tells which caches there are no more.
-fn tell_gone(before: &[Row], now: &[Row], global: &GlobalOptions) {
+/// The caches that are gone since the round before, in words.
+fn of_gone(before: &[Row], now: &[Row]) -> Option<String> {
     let now: BTreeSet<&Name> = now.iter().map(|row| &row.name).collect();
     let gone = before.iter().map(|row| &row.name).filter(|name| !now.contains(name));
     let gone: Vec<_> = gone.map(Name::escaped).collect();
-    if !gone.is_empty() && !global.quiet {
-        say(&format!("gone since the round before: {}", gone.join(", ")));
-    }
+    (!gone.is_empty()).then(|| format!("gone since the round before: {}", gone.join(", ")))
 }

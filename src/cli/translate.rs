@@ -16,8 +16,8 @@ use crate::analysis::note::Note;
 use crate::analysis::processes::seen_through::seen_through;
 use crate::analysis::translate::Translator;
 use crate::analysis::translate::translation::Translation;
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Choice;
+use crate::cli::run::old::Report;
 use crate::error::Error;
 use crate::kernel::access::what_would_help;
 use crate::kernel::process::Process;
@@ -73,7 +73,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     let rows = [report];
     let [report] = &rows;
     if global.format() == Format::Table && global.columns.is_some() {
-        table::write(output, &choice.shown(), &rows, None, &layout)?;
+        table::write(output, &choice.columns(), &rows, None, &layout)?;
         return Ok(status);
     }
     let notes = report.notes.clone();

@@ -1,5 +1,6 @@
 //! `pmem vmalloc`: what is in the kernel's vmalloc address space, and who asked for it.
 
+use crate::view::field::Field;
 use std::io::Write;
 
 use anyhow::Result;
@@ -11,11 +12,11 @@ use super::output::Output;
 use super::status::{Status, report as tell, say};
 use crate::analysis::note::Note;
 use crate::analysis::vmalloc::{Found, MAY_BE_HUGE, Machine};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Choice;
+use crate::cli::run::old::Report;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
-use crate::view::record::Column;
+
 use crate::view::{table, vmalloc as view};
 
 /// The schema of its JSON.
@@ -86,7 +87,7 @@ fn show_areas(found: &mut Found, global: &GlobalOptions, root: &Root, output: &m
         global,
         root,
         |out, _, notes| {
-            table::write(out, &choice.shown(), rows, Some("total"), &layout)?;
+            table::write(out, &choice.columns(), rows, Some("total"), &layout)?;
             write_notes(out, notes, &layout)
         },
     )?;
@@ -121,8 +122,8 @@ fn show_callers(
         root,
         |out, data, notes| {
             match only_table {
-                true => table::write(out, &choice.shown(), &rows, Some("total"), &layout)?,
-                false => view::write(out, data, &rows, &choice.shown(), &layout)?,
+                true => table::write(out, &choice.columns(), &rows, Some("total"), &layout)?,
+                false => view::write(out, data, &rows, &choice.columns(), &layout)?,
             }
             write_notes(out, notes, &layout)
         },
@@ -131,8 +132,8 @@ fn show_callers(
 }
 
 /// The columns that are shown: for programs all of them.
-fn choice<R>(global: &GlobalOptions, columns: Vec<Column<R>>, default: &[&str]) -> Result<Choice<R>> {
-    let all: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+fn choice<R>(global: &GlobalOptions, columns: Vec<Field<R>>, default: &[&str]) -> Result<Choice<R>> {
+    let all: Vec<String> = columns.iter().map(|column| column.name.clone().into_owned()).collect();
     match global.format() {
         Format::Csv => Choice::new(global, columns, &all.iter().map(String::as_str).collect::<Vec<_>>()),
         _ => Choice::new(global, columns, default),

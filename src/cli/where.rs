@@ -2,32 +2,29 @@
 
 mod diff;
 
-use std::collections::BTreeSet;
 use std::io::Write;
-use std::thread::sleep;
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::options::{Format, GlobalOptions, Repeat};
+use super::options::{GlobalOptions, Repeat};
 use super::output::Output;
 use super::phys::percent;
-use super::progress::Progress;
-use super::status::{Status, say};
+use super::run::command::{self, Asked, Reading, Shown};
+use super::run::context::Context;
+use super::run::rounds::Rounds;
+use super::run::trouble::Trouble;
+use super::status::Status;
 use crate::analysis::note::Note;
 use crate::analysis::physical::page::FrameReader;
 use crate::analysis::physical::phys;
 use crate::analysis::r#where::frames::{self, Frames};
-use crate::analysis::r#where::{self, ledger};
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report as Document;
+use crate::analysis::r#where::{self, Report, Row, ledger};
 use crate::error::Error;
-use crate::kernel::root::Root;
 use crate::kernel::r#where::Sources;
-use crate::view::notes::write as write_notes;
-use crate::view::record::Cell;
-use crate::view::{csv, table, time, r#where as view};
+use crate::view::field::Field;
+use crate::view::r#where as view;
 
 /// Tell where the machine's memory is: lines that add up to all of it
 ///
@@ -66,9 +63,9 @@ enum What {
 }
 
 impl Args {
-    /// How many rounds; `None` for no end.
-    fn rounds(&self) -> Option<u32> {
-        if self.watch && self.repeat.count.is_none() { None } else { self.repeat.rounds() }
+    fn rounds(&self) -> Rounds {
+        let rounds = self.repeat.rounds();
+        Rounds { count: if self.watch && self.repeat.count.is_none() { None } else { rounds.count }, ..rounds }
     }
 }
 
@@ -77,64 +74,84 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     if let Some(What::Diff(args)) = &args.what {
         return diff::run(args, global, output);
     }
-    let rounds = args.rounds();
-    let repeated = rounds != Some(1);
-    let mut default = if repeated { view::OF_ROUNDS } else { view::DEFAULT }.to_vec();
-    // The longest column: last, it is what a narrow terminal cuts.
-    let more = global.columns.as_deref().and_then(|list| list.strip_prefix('+'));
-    default.extend(more.filter(|more| more.split(',').any(|name| name == "note")).map(|_| "note"));
-    let choice = Choice::new(global, view::columns(), &default)?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
+    let cx = Context::open(global, output)?;
+    command::run(&mut Where { args, first: None, last: None }, args.rounds(), &cx, output)
+}
+
+/// The command as the driver runs it.
+struct Where<'a> {
+    args: &'a Args,
+    /// The lines of the first round, and when their counters were read.
+    first: Option<(Vec<Row>, Instant)>,
+    /// The lines of the round before.
+    last: Option<Vec<Row>>,
+}
+
+impl command::Command for Where<'_> {
+    const SCHEMA: &'static str = "pmem.where/1";
+    const ROWS: &'static str = "lines";
+    type Row = Row;
+    type Report = Report;
+
+    fn fields(&self) -> Vec<Field<Row>> {
+        let repeated = self.args.rounds().is_repeated();
+        view::fields(repeated, self.args.frames || !(self.args.no_frames || repeated))
     }
-    let root = Root::open(&global.root)?;
-    let mut began = None;
-    let mut rows: Option<[Vec<r#where::Row>; 2]> = None;
-    let mut done = 0;
-    let (mut status, mut told) = (Status::Complete, BTreeSet::new());
-    loop {
-        let Look { mut report, notes, troubles, at } = look(args, global, &root, repeated)?;
-        let began = *began.get_or_insert(at);
-        if let Some([first, last]) = &rows {
-            report.compare(first, last, at.duration_since(began).as_secs_f64());
-        }
-        show(&report, notes, &choice, global, &root, output, repeated.then_some(done))?;
-        let first = rows.map_or_else(|| report.lines.clone(), |[first, _]| first);
-        rows = Some([first, report.lines]);
-        for trouble in troubles {
-            status = Status::Incomplete;
-            // The rounds are likely to have the same.
-            if told.insert(trouble.clone()) {
-                say(&trouble);
+
+    fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<Report>> {
+        let Look { mut report, notes, troubles, at } = look(self.args, cx, asked.round.is_some())?;
+        if asked.round.is_some() {
+            let lines = report.lines.clone();
+            let (first, began) = self.first.get_or_insert_with(|| (lines.clone(), at));
+            if let Some(last) = self.last.replace(lines) {
+                report.compare(first, &last, at.duration_since(*began).as_secs_f64());
             }
         }
-        done += 1;
-        if rounds.is_some_and(|rounds| done >= rounds) {
-            return Ok(status);
+        Ok(Reading { troubles: troubles.into_iter().map(Trouble::incomplete).collect(), ..Reading::of(report, notes) })
+    }
+
+    fn rows(report: &Report) -> &[Row] {
+        &report.lines
+    }
+
+    fn rows_mut(report: &mut Report) -> &mut [Row] {
+        &mut report.lines
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> std::io::Result<()> {
+        let Shown { report, layout, round, .. } = *shown;
+        match shown.only_columns() {
+            true => {
+                let mut default = view::default_columns(round.is_some()).to_vec();
+                // The longest column: last, it is what a narrow terminal cuts.
+                default.extend(shown.names("note").then_some("note"));
+                shown.table(out, &shown.columns(&default), None)?;
+            }
+            false => view::write(out, report, round.is_some(), shown.is_verbose, layout)?,
         }
-        sleep(args.repeat.pause());
+        shown.notes(out)
     }
 }
 
 /// One look at the machine.
 struct Look {
-    report: r#where::Report,
+    report: Report,
     notes: Vec<Note>,
     /// Why it is not complete.
     troubles: Vec<String>,
-    /// When the counters were read that are in it.
+    /// When the counters in it were read.
     at: Instant,
 }
 
 /// Reads everything and makes the report.
-fn look(args: &Args, global: &GlobalOptions, root: &Root, repeated: bool) -> Result<Look> {
+fn look(args: &Args, cx: &Context<'_>, repeated: bool) -> Result<Look> {
+    let root = &cx.root;
     let mut sources = Sources::read(root)?;
     let mut at = Instant::now();
     let mut frames = None;
     let mut not_looked_at = None;
     if args.frames || !(args.no_frames || repeated) {
-        match beside(global, root, &mut sources) {
+        match beside(cx, &mut sources) {
             Ok(found) => (frames, at) = (Some(found), Instant::now()),
             Err(error) if args.frames => return Err(error.into()),
             Err(error) => {
@@ -146,57 +163,22 @@ fn look(args: &Args, global: &GlobalOptions, root: &Root, repeated: bool) -> Res
             }
         }
     }
-    let report = r#where::Report::new(&sources, frames, root.page_size())?;
-    let mut notes = report.notes(&sources, global.verbose);
+    let report = Report::new(&sources, frames, root.page_size())?;
+    let mut notes = report.notes(&sources, cx.is_verbose());
     notes.extend(not_looked_at);
     Ok(Look { report, notes, troubles: sources.troubles, at })
 }
 
 /// Looks at every frame. The counters are read again then, and are those of the report.
-fn beside(global: &GlobalOptions, root: &Root, sources: &mut Sources) -> crate::error::Result<Frames> {
+fn beside(cx: &Context<'_>, sources: &mut Sources) -> crate::error::Result<Frames> {
+    let root = &cx.root;
     let frame_reader = FrameReader::new(root, &root.features_cheaply())?;
     let end = phys::end(root, &frame_reader.physical, &frame_reader.files.flags)?;
     let before = ledger::ledger(sources, root.page_size())?;
-    let mut progress = Progress::new(global.quiet);
+    let mut progress = cx.progress();
     let counted = frames::count(&frame_reader, end, |done| progress.show(|| percent(done, end)))?;
     *sources = Sources::read(root)?;
     let after = ledger::ledger(sources, root.page_size())?;
     let (reserved, offline) = r#where::outside_of_total(sources, after.total, root.page_size());
     Ok(counted.beside([&before, &after], reserved, offline, root.page_size()))
-}
-
-/// Shows a round; `round` is its number where there are several.
-fn show(
-    report: &r#where::Report,
-    notes: Vec<Note>,
-    choice: &Choice<r#where::Row>,
-    global: &GlobalOptions,
-    root: &Root,
-    output: &mut Output,
-    round: Option<u32>,
-) -> Result<()> {
-    let layout = output.layout(global, root);
-    let mut rows = report.lines.clone();
-    choice.sort(&mut rows);
-    match (round, global.format()) {
-        (Some(round), Format::Table) => writeln!(output, "{}{}", if round > 0 { "\n" } else { "" }, time::clock())?,
-        (Some(round), Format::Csv) => {
-            let now = time::now();
-            let headings = round == 0 && !global.no_headings;
-            csv::Writer::new(output, headings).rows(&["time"], &[Cell::Text(&now)], &choice.shown(), &rows)?;
-            return Ok(output.flush()?);
-        }
-        _ => {}
-    }
-    // The rest of what there is to say is said once.
-    let say = round.unwrap_or(0) == 0;
-    let document = Document { schema: "pmem.where/1", data: report, rows: &rows, choice, notes };
-    document.write(output, global, root, |out, report, notes| {
-        match global.columns {
-            Some(_) => table::write(out, &choice.shown(), &rows, None, &layout)?,
-            None => view::write(out, report, &rows, round.is_some(), &layout)?,
-        }
-        if say { write_notes(out, notes, &layout) } else { Ok(()) }
-    })?;
-    Ok(output.flush()?)
 }

@@ -2,86 +2,159 @@
 
 use std::io::{self, Write};
 
-use super::record::{Cell, Column};
+use super::cell::{Cell, Nested};
+use super::field::{Column, Field, Kind};
 use super::size::{Unit, grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
-use crate::analysis::physical::buddy::{Buddy, MigrateType, Standing, ZoneReport};
+use crate::analysis::physical::buddy::{Buddy, MigrateType, Standing, Watermarks, ZoneReport};
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::huge_blocks::{Blocker, HugeBlocks};
 
-/// The columns of zones, those by order last.
-pub fn columns(orders: usize) -> Vec<Column<ZoneReport>> {
-    let pages = |name: &str, heading: &str, help: &str, field: fn(&ZoneReport) -> Option<u64>| {
-        Column::number(name, heading, help, move |zone: &ZoneReport| field(zone).map_or(Cell::Unknown, Cell::Pages))
+/// What a zone says, with free blocks up to this order; with `rounds` how it changed.
+pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
+    type Zone = ZoneReport;
+    let watermark = |name, heading, help, of: fn(&Watermarks) -> Option<u64>| {
+        Field::pages(name, heading, help, move |zone: &Zone| of(&zone.watermarks))
     };
-    let blocks = |name: &str, heading: &str, help: &str, field: fn(&HugeBlocks) -> u64| {
-        let help = format!("blocks of the size of a huge page: {help}");
-        Column::number(name, heading, &help, move |zone: &ZoneReport| {
-            zone.huge_blocks.as_ref().map_or(Cell::Unknown, |blocks| Cell::Number(field(blocks)))
-        })
+    let blocks = |name, heading, help: &str, of: fn(&HugeBlocks) -> u64| {
+        let help = format!("Blocks of the size of a huge page: {help}");
+        Field::count(name, heading, help, move |zone: &Zone| zone.huge_blocks.as_ref().map(of))
     };
-    let mut columns = vec![
-        Column::number("node", "NODE", "the node", |zone: &ZoneReport| Cell::Id(u64::from(zone.node))),
-        Column::text("zone", "ZONE", "the zone", |zone: &ZoneReport| Cell::Text(&zone.zone)),
-        Column::summed("free", "FREE", "pages in free blocks", |zone: &ZoneReport| Cell::Pages(zone.free_pages)),
-        Column::summed("size", "SIZE", "the same as a size", |zone: &ZoneReport| Cell::Bytes(zone.free_bytes)),
-        Column::summed(
-            "change",
+    let mut fields = vec![
+        Field::id("node", "NODE", "NUMA node", |zone: &Zone| u64::from(zone.node)),
+        Field::text("zone", "ZONE", "Zone", |zone: &Zone| &zone.zone),
+        Field::pages("free_pages", "FREE", "Pages in free blocks", |zone: &Zone| zone.free_pages)
+            .summed()
+            .alias("free"),
+        Field::bytes("free_bytes", "SIZE", "Size of the free blocks", |zone: &Zone| zone.free_bytes)
+            .summed()
+            .alias("size"),
+        Field::pages_change(
+            "free_change_pages",
             "CHANGE",
-            "change of the free pages since the last round (-d)",
-            |zone: &ZoneReport| zone.free_change_pages.map_or(Cell::Unknown, Cell::Change),
+            "Change of the free pages since the last round",
+            |zone: &Zone| zone.free_change_pages,
+        )
+        .summed()
+        .only_if(rounds)
+        .alias("change"),
+        Field::pages("per_cpu_pages", "PER-CPU", "Free pages on per-CPU lists (pcp)", |zone: &Zone| zone.per_cpu_pages)
+            .summed()
+            .alias("per_cpu"),
+        watermark("watermarks.free_pages", "COUNTED", "Free pages that the watermarks are compared with", |w| {
+            Some(w.free_pages)
+        })
+        .always(),
+        watermark("watermarks.min_pages", "MIN", "Watermark: below it, only emergency allocations succeed", |w| {
+            Some(w.min_pages)
+        })
+        .always()
+        .alias("min"),
+        watermark("watermarks.low_pages", "LOW", "Watermark: kswapd is woken below it", |w| Some(w.low_pages))
+            .always()
+            .alias("low"),
+        watermark("watermarks.high_pages", "HIGH", "Watermark: kswapd sleeps above it", |w| Some(w.high_pages))
+            .always()
+            .alias("high"),
+        watermark("watermarks.promo_pages", "PROMO", "Watermark for promotion from slower memory", |w| w.promo_pages)
+            .alias("promo"),
+        watermark("watermarks.boost_pages", "BOOST", "Temporary boost of the watermarks", |w| w.boost_pages)
+            .alias("boost"),
+        Field::label(
+            "watermarks.standing",
+            "STANDS",
+            "Where the free pages stand among the watermarks",
+            Kind::Text,
+            |zone: &Zone| Cell::Word {
+                shown: standing(zone.watermarks.standing),
+                name: zone.watermarks.standing.name(),
+            },
+        )
+        .always()
+        .alias("stands"),
+        Field::pages("spanned_pages", "SPANNED", "Pages from the first to the last, including holes", |zone: &Zone| {
+            zone.spanned_pages
+        })
+        .alias("spanned"),
+        Field::pages("present_pages", "PRESENT", "Pages that exist", |zone: &Zone| zone.present_pages).alias("present"),
+        Field::pages("managed_pages", "MANAGED", "Pages managed by the buddy allocator", |zone: &Zone| {
+            zone.managed_pages
+        })
+        .alias("managed"),
+        Field::count("free_huge_pages", "FREE HUGE", "Huge pages that the free blocks make", |zone: &Zone| {
+            zone.free_huge_pages
+        })
+        .alias("free_huge"),
+        blocks("huge_blocks.blocks", "BLOCKS", "all that are wholly memory", |b| b.blocks),
+        blocks("huge_blocks.free", "WHOLLY FREE", "free", |b| b.free),
+        blocks("huge_blocks.huge", "HUGE", "huge pages already", |b| b.huge).alias("huge"),
+        blocks("huge_blocks.movable", "MOVABLE", "held by movable frames only", |b| b.movable).alias("movable"),
+        blocks("huge_blocks.locked", "LOCKED", "held by locked or unevictable frames too", |b| b.locked)
+            .alias("locked"),
+        blocks("huge_blocks.unmovable", "UNMOVABLE", "held by a frame that cannot be moved", |b| b.unmovable)
+            .alias("unmovable"),
+        blocks(
+            "huge_blocks.unclassified",
+            "UNCLEAR",
+            "held by frames that no flag describes, and none of the above",
+            |b| b.unclassified,
+        )
+        .alias("unclassified"),
+        blocks("huge_blocks.unflagged", "NO FLAG", "without a flag on any frame", |b| b.unflagged).alias("unflagged"),
+        blocks("huge_blocks.outside", "OUTSIDE", "not, or only in part, memory", |b| b.outside),
+        blocks("huge_blocks.by_compaction", "COMPACTABLE", "what compaction can empty at most", |b| b.by_compaction)
+            .alias("compactable"),
+        Field::frames(
+            "huge_blocks.unclassified_frames",
+            "UNCLEAR FRAMES",
+            "Unclassified frames in blocks with flags",
+            |zone: &Zone| zone.huge_blocks.as_ref().map(|b| b.unclassified_frames),
         ),
-        Column::summed("per_cpu", "PER-CPU", "free pages on the lists of processors", |zone: &ZoneReport| {
-            Cell::Pages(zone.per_cpu_pages)
-        }),
-        pages("min", "MIN", "watermark: only emergencies allocate below it", |z| Some(z.watermarks.min_pages)),
-        pages("low", "LOW", "watermark: kswapd is woken below it", |z| Some(z.watermarks.low_pages)),
-        pages("high", "HIGH", "watermark: kswapd sleeps above it", |z| Some(z.watermarks.high_pages)),
-        pages("promo", "PROMO", "watermark for promotion from slower memory", |z| z.watermarks.promo_pages),
-        pages("boost", "BOOST", "what the watermarks are raised by for now", |z| z.watermarks.boost_pages),
-        Column::text("stands", "STANDS", "where the free pages stand among the watermarks", |zone: &ZoneReport| {
-            Cell::Text(standing(zone.watermarks.standing))
-        }),
-        pages("spanned", "SPANNED", "pages from the first to the last, holes included", |z| Some(z.spanned_pages)),
-        pages("present", "PRESENT", "pages that exist", |z| Some(z.present_pages)),
-        pages("managed", "MANAGED", "pages that the buddy allocator was given", |z| Some(z.managed_pages)),
-        Column::number("free_huge", "FREE HUGE", "huge pages that the free blocks make", |zone: &ZoneReport| {
-            Cell::Number(zone.free_huge_pages)
-        }),
-        blocks("huge", "HUGE", "huge pages already", |b| b.huge),
-        blocks("movable", "MOVABLE", "held by movable frames only", |b| b.movable),
-        blocks("locked", "LOCKED", "held by locked or unevictable frames too", |b| b.locked),
-        blocks("unmovable", "UNMOVABLE", "held by a frame that cannot be moved", |b| b.unmovable),
-        blocks("unclassified", "UNCLEAR", "held by frames that no flag tells, and none of the above", |b| {
-            b.unclassified
-        }),
-        blocks("unflagged", "NO FLAG", "without a flag on any frame", |b| b.unflagged),
-        blocks("compactable", "COMPACTABLE", "what compaction can empty at most", |b| b.by_compaction),
+        Field::frames(
+            "huge_blocks.scattered_free_frames",
+            "SCATTERED",
+            "Free frames in blocks that are not free",
+            |zone: &Zone| zone.huge_blocks.as_ref().map(|b| b.scattered_free_frames),
+        ),
+        Field::label(
+            "huge_blocks.blockers",
+            "",
+            "What holds unmovable blocks, most blocks first",
+            Kind::Nested,
+            |zone: &Zone| {
+                zone.huge_blocks.as_ref().map_or(Cell::Unknown, |blocks| Cell::Nested(Nested(&blocks.blockers)))
+            },
+        ),
     ];
-    for order in 0..orders {
-        let (name, heading) = (format!("blocks{order}"), format!("BLOCKS {order}"));
-        let help = format!("free blocks of order {order}");
-        columns.push(Column::number(&name, &heading, &help, move |zone: &ZoneReport| {
-            zone.free_blocks.get(order).map_or(Cell::Unknown, |&blocks| Cell::Number(blocks))
-        }));
-    }
-    for order in 0..orders {
-        let (name, heading) = (format!("unusable{order}"), format!("UNUS% {order}"));
-        let help = format!("share of the free memory that cannot serve order {order}, in %");
-        columns.push(Column::number(&name, &heading, &help, move |zone: &ZoneReport| {
-            let index = zone.unusable_index.as_ref().and_then(|index| index.get(order));
-            index.map_or(Cell::Unknown, |share| Cell::Number((share * 100.0).round() as u64))
-        }));
-    }
-    columns
+    fields.extend((0..orders).map(|order| {
+        let help = format!("Free blocks of order {order}");
+        Field::count(format!("free_blocks.{order}"), format!("BLOCKS {order}"), help, move |zone: &Zone| {
+            zone.free_blocks.get(order).copied()
+        })
+    }));
+    fields.extend((0..orders).map(|order| {
+        let help = format!("Share of the free memory that cannot serve order {order}");
+        Field::ratio(format!("unusable_index.{order}"), format!("UNUS% {order}"), help, move |zone: &Zone| {
+            zone.unusable_index.as_ref()?.get(order).copied()
+        })
+    }));
+    fields
 }
 
-/// The columns of zones that only frame flags tell.
-pub const OF_BLOCKS: [&str; 7] = ["huge", "movable", "locked", "unmovable", "unclassified", "unflagged", "compactable"];
+/// The fields of zones that only frame flags tell.
+pub(crate) const OF_BLOCKS: [&str; 7] = [
+    "huge_blocks.huge",
+    "huge_blocks.movable",
+    "huge_blocks.locked",
+    "huge_blocks.unmovable",
+    "huge_blocks.unclassified",
+    "huge_blocks.unflagged",
+    "huge_blocks.by_compaction",
+];
 
 /// The columns of zones that are shown unless others are asked for: such that 80 columns suffice.
-pub fn default_columns(width: Option<usize>, rounds: bool) -> Vec<&'static str> {
+pub(crate) fn default_columns(width: Option<usize>, rounds: bool) -> Vec<&'static str> {
     let wide = width.is_none_or(|width| width >= 110);
     let mut names = vec!["node", "zone", "free"];
     names.extend(wide.then_some("size"));
@@ -103,7 +176,12 @@ fn standing(standing: Standing) -> &'static str {
 }
 
 /// The whole report; `columns` are those of the zones.
-pub fn write(out: &mut dyn Write, report: &Buddy, columns: &[&Column<ZoneReport>], layout: &Layout) -> io::Result<()> {
+pub(crate) fn write(
+    out: &mut dyn Write,
+    report: &Buddy,
+    columns: &[&Column<ZoneReport>],
+    layout: &Layout,
+) -> io::Result<()> {
     for line in answer(report) {
         for line in wrapped(&line, layout.width.unwrap_or(80), 0).lines() {
             writeln!(out, "{}", layout.palette.paint(Emphasis::Accent, line))?;
@@ -122,7 +200,7 @@ pub fn write(out: &mut dyn Write, report: &Buddy, columns: &[&Column<ZoneReport>
 }
 
 /// The table of zones.
-pub fn write_zones(
+pub(crate) fn write_zones(
     out: &mut dyn Write,
     report: &Buddy,
     columns: &[&Column<ZoneReport>],
@@ -223,14 +301,14 @@ fn write_orders(out: &mut dyn Write, report: &Buddy, layout: &Layout) -> io::Res
         let (zones, others) = rest.split_at(fits.count().max(1));
         rest = others;
         let mut columns = vec![
-            Column::number("", "ORDER", "", |row: &OrderRow| Cell::Id(row.order)),
-            Column::number("", "SIZE", "", |row: &OrderRow| Cell::Text(&row.size)),
+            Column::number("ORDER", |row: &OrderRow| Cell::Id(row.order)),
+            Column::number("SIZE", |row: &OrderRow| Cell::Text(&row.size)),
         ];
         for (place, zone) in zones.iter().enumerate() {
-            columns.push(Column::number("", &label(zone), "", move |row: &OrderRow| {
+            columns.push(Column::number(label(zone), move |row: &OrderRow| {
                 row.zones[place].0.map_or(Cell::Unknown, Cell::Number)
             }));
-            columns.push(Column::number("", UNUSABLE, "", move |row: &OrderRow| Cell::Text(&row.zones[place].1)));
+            columns.push(Column::number(UNUSABLE, move |row: &OrderRow| Cell::Text(&row.zones[place].1)));
         }
         writeln!(out)?;
         table::write(out, &columns.iter().collect::<Vec<_>>(), &order_rows(report, zones), None, layout)?;
@@ -260,7 +338,7 @@ fn order_rows(report: &Buddy, zones: &[ZoneReport]) -> Vec<OrderRow> {
 /// A share in whole percent that says neither none nor all where it is not.
 fn percent(share: f64) -> String {
     match (share * 100.0).round() as u64 {
-        _ if share <= 0.0 => super::record::NONE.to_owned(),
+        _ if share <= 0.0 => super::cell::NONE.to_owned(),
         0 => "<1".to_owned(),
         100 if share < 1.0 => ">99".to_owned(),
         percent => percent.to_string(),
@@ -269,11 +347,11 @@ fn percent(share: f64) -> String {
 
 fn write_types(out: &mut dyn Write, types: &[MigrateType], layout: &Layout) -> io::Result<()> {
     let columns = [
-        Column::number("", "NODE", "", |row: &&MigrateType| Cell::Id(u64::from(row.node))),
-        Column::text("", "ZONE", "", |row: &&MigrateType| Cell::Text(&row.zone)),
-        Column::text("", "MIGRATE TYPE", "", |row: &&MigrateType| Cell::Text(&row.migrate_type)),
-        Column::number("", "FREE", "", |row: &&MigrateType| Cell::Pages(row.free_pages)),
-        Column::number("", "PAGE BLOCKS", "", |row: &&MigrateType| row.page_blocks.map_or(Cell::Unknown, Cell::Number)),
+        Column::number("NODE", |row: &&MigrateType| Cell::Id(u64::from(row.node))),
+        Column::text("ZONE", |row: &&MigrateType| Cell::Text(&row.zone)),
+        Column::text("MIGRATE TYPE", |row: &&MigrateType| Cell::Text(&row.migrate_type)),
+        Column::number("FREE", |row: &&MigrateType| Cell::Pages(row.free_pages)),
+        Column::number("PAGE BLOCKS", |row: &&MigrateType| row.page_blocks.map_or(Cell::Unknown, Cell::Number)),
     ];
     let some = |row: &&MigrateType| row.free_pages > 0 || row.page_blocks != Some(0);
     let rows: Vec<_> = types.iter().filter(some).collect();
@@ -283,12 +361,12 @@ fn write_types(out: &mut dyn Write, types: &[MigrateType], layout: &Layout) -> i
 
 fn write_blocks(out: &mut dyn Write, report: &Buddy, total: &HugeBlocks, layout: &Layout) -> io::Result<()> {
     type Row<'r> = (String, &'r str, &'r HugeBlocks);
-    let number = |heading: &str, field: fn(&HugeBlocks) -> u64| {
-        Column::number("", heading, "", move |row: &Row<'_>| Cell::Number(field(row.2)))
+    let number = |heading: &'static str, field: fn(&HugeBlocks) -> u64| {
+        Column::number(heading, move |row: &Row<'_>| Cell::Number(field(row.2)))
     };
     let columns = [
-        Column::number("", "NODE", "", |row: &Row<'_>| Cell::Text(&row.0)),
-        Column::text("", "ZONE", "", |row: &Row<'_>| Cell::Text(row.1)),
+        Column::number("NODE", |row: &Row<'_>| Cell::Text(&row.0)),
+        Column::text("ZONE", |row: &Row<'_>| Cell::Text(row.1)),
         number("FREE", |b| b.free),
         number("HUGE", |b| b.huge),
         number("MOVABLE", |b| b.movable),
@@ -307,9 +385,9 @@ fn write_blocks(out: &mut dyn Write, report: &Buddy, total: &HugeBlocks, layout:
     table::write(out, &columns.iter().collect::<Vec<_>>(), &rows, None, layout)?;
     if !total.blockers.is_empty() {
         let columns = [
-            Column::text("", "BLOCKED BY", "", |row: &Blocker| Cell::Text(blocker_title(row))),
-            Column::number("", "BLOCKS", "", |row: &Blocker| Cell::Number(row.blocks)),
-            Column::number("", "FRAMES", "", |row: &Blocker| Cell::Number(row.frames)),
+            Column::text("BLOCKED BY", |row: &Blocker| Cell::Text(blocker_title(row))),
+            Column::number("BLOCKS", |row: &Blocker| Cell::Number(row.blocks)),
+            Column::number("FRAMES", |row: &Blocker| Cell::Number(row.frames)),
         ];
         writeln!(out)?;
         table::write(out, &columns.iter().collect::<Vec<_>>(), &total.blockers, None, layout)?;
@@ -338,13 +416,13 @@ mod tests {
     fn eighty_columns_suffice_for_a_large_machine() {
         let page_size = PageSize::new(4096).unwrap();
         let scale = Scale { unit: Unit::Human, page_size };
-        let layout = Layout { scale, width: Some(80), headings: true, palette: Palette::default() };
+        let layout = Layout { scale, width: Some(80), height: None, headings: true, palette: Palette::default() };
         let report = large_machine();
-        let columns = columns(11);
+        let fields = fields(11, true);
         let default = default_columns(layout.width, true);
-        let shown: Vec<_> = columns.iter().filter(|column| default.contains(&column.name.as_str())).collect();
+        let shown: Vec<_> = fields.iter().filter(|field| default.iter().any(|name| field.is_called(name))).collect();
         let mut out = Vec::new();
-        write(&mut out, &report, &shown, &layout).unwrap();
+        write(&mut out, &report, &crate::view::field::columns(&shown), &layout).unwrap();
         let text = String::from_utf8(out).unwrap();
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());

@@ -2,36 +2,31 @@
 
 use std::io::{self, Write};
 
-use super::record::{Cell, Column};
+use super::cell::Cell;
 
-/// Writes records of one table, the header once.
-pub struct Writer<'w> {
+/// Writes records, the header first.
+pub(crate) struct Writer<'w> {
     out: csv::Writer<&'w mut dyn Write>,
-    headings: bool,
 }
 
 impl<'w> Writer<'w> {
-    /// A writer that begins with a header if `headings`.
-    pub fn new(out: &'w mut dyn Write, headings: bool) -> Self {
-        Self { out: csv::Writer::from_writer(out), headings }
+    /// A writer of records.
+    pub(crate) fn new(out: &'w mut dyn Write) -> Self {
+        Self { out: csv::Writer::from_writer(out) }
     }
 
-    /// Writes rows, each with the `before` cells in front, which are named in `before_names`.
-    pub fn rows<R>(
-        &mut self,
-        before_names: &[&str],
-        before: &[Cell<'_>],
-        columns: &[&Column<R>],
-        rows: &[R],
-    ) -> io::Result<()> {
-        if std::mem::take(&mut self.headings) {
-            let names = before_names.iter().copied().chain(columns.iter().map(|c| c.name.as_str()));
-            self.out.write_record(names).map_err(io_error)?;
-        }
-        for row in rows {
-            let cells = before.iter().map(field).chain(columns.iter().map(|c| field(&(c.cell)(row))));
-            self.out.write_record(cells).map_err(io_error)?;
-        }
+    /// Writes the header.
+    pub(crate) fn header<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) -> io::Result<()> {
+        self.out.write_record(names).map_err(io_error)
+    }
+
+    /// Writes a record.
+    pub(crate) fn record<'c>(&mut self, cells: impl IntoIterator<Item = &'c Cell<'c>>) -> io::Result<()> {
+        self.out.write_record(cells.into_iter().map(field)).map_err(io_error)
+    }
+
+    /// Hands on what was written.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 }
@@ -48,7 +43,7 @@ fn io_error(error: csv::Error) -> io::Error {
 fn field(cell: &Cell<'_>) -> String {
     let raw = cell.raw();
     match cell {
-        Cell::Name(_) | Cell::Names(..) if raw.starts_with(['=', '+', '-', '@']) => format!("'{raw}"),
+        Cell::Name(_) | Cell::Names(..) | Cell::List(_) if raw.starts_with(['=', '+', '-', '@']) => format!("'{raw}"),
         _ => raw,
     }
 }
@@ -60,10 +55,13 @@ mod tests {
 
     #[test]
     fn names_are_quoted_and_are_no_formulas() {
-        let column = Column::text("name", "NAME", "", |name: &Name| Cell::Name(name));
         let names = [Name::new(b"=cmd|x"), Name::new(b"a,\"b\"\n\x1b"), Name::new(b"/x")];
         let mut out = Vec::new();
-        Writer::new(&mut out, true).rows(&["pid"], &[Cell::Number(7)], &[&column], &names).unwrap();
+        let mut writer = Writer::new(&mut out);
+        writer.header(["pid", "name"]).unwrap();
+        names.iter().for_each(|name| writer.record(&[Cell::Number(7), Cell::Name(name)]).unwrap());
+        writer.flush().unwrap();
+        drop(writer);
         assert_eq!(String::from_utf8(out).unwrap(), "pid,name\n7,'=cmd|x\n7,\"a,\"\"b\"\"\\x0a\\x1b\"\n7,/x\n");
     }
 }

@@ -1,45 +1,48 @@
 //! How `pmem decode` looks: a word and its bits, a line each; the whole table, two lines or three a flag.
 
+use crate::view::field::Field;
 use std::io::{self, Write};
 
-use super::record::{Cell, Column, NONE};
+use super::cell::{Cell, NONE};
 use super::style::Emphasis;
 use super::table::{Layout, wrapped};
 use crate::analysis::decode::{Bit, Kind, Word};
 use crate::analysis::physical::class::Class;
 
 /// The columns of words.
-pub fn word_columns() -> Vec<Column<Word>> {
-    let number = |name: &str, heading: &str, help: &str, field: fn(&Word) -> Option<u64>| {
-        Column::number(name, heading, help, move |word: &Word| field(word).map_or(Cell::Text(""), Cell::Id))
+pub(crate) fn word_columns() -> Vec<Field<Word>> {
+    let number = |name: &'static str, heading: &'static str, help: &'static str, field: fn(&Word) -> Option<u64>| {
+        Field::old_number(name, heading, help, move |word: &Word| field(word).map_or(Cell::Text(""), Cell::Id))
     };
     vec![
-        Column::text("input", "INPUT", "the word as it was given", |word: &Word| Cell::Text(&word.input)),
-        Column::text("kind", "KIND", "frame_flags, flag, pagemap or swap", |word: &Word| Cell::Text(word.kind.name())),
-        Column::text("raw", "RAW", "the word in hexadecimal", |word: &Word| Cell::Text(&word.raw)),
-        Column::text("class", "CLASS", "what a frame with these flags is used for", |word: &Word| {
+        Field::old_text("input", "INPUT", "the word as it was given", |word: &Word| Cell::Text(&word.input)),
+        Field::old_text("kind", "KIND", "frame_flags, flag, pagemap or swap", |word: &Word| {
+            Cell::Text(word.kind.name())
+        }),
+        Field::old_text("raw", "RAW", "the word in hexadecimal", |word: &Word| Cell::Text(&word.raw)),
+        Field::old_text("class", "CLASS", "what a frame with these flags is used for", |word: &Word| {
             Cell::Text(word.class.map_or("", |class| class.name()))
         }),
-        Column::text("state", "STATE", "what a page-table entry is", |word: &Word| {
+        Field::old_text("state", "STATE", "what a page-table entry is", |word: &Word| {
             Cell::Text(word.state.unwrap_or(""))
         }),
         number("pfn", "PFN", "the frame it maps", |word| word.pfn),
-        Column::text("physical_address", "PHYSICAL", "the address of that frame", |word: &Word| {
+        Field::old_text("physical_address", "PHYSICAL", "the address of that frame", |word: &Word| {
             Cell::Text(word.physical_address.as_deref().unwrap_or(""))
         }),
         number("swap_type", "TYPE", "the swap area, or the special kind", |word| word.swap.map(|swap| swap.area)),
         number("swap_offset", "OFFSET", "where in it, in pages", |word| word.swap.map(|swap| swap.offset)),
-        Column::text("names", "NAMES", "the names of its bits", |word: &Word| Cell::Text(&word.names_text)),
+        Field::old_text("names", "NAMES", "the names of its bits", |word: &Word| Cell::Text(&word.names_text)),
     ]
 }
 
 /// The columns of the whole table.
-pub fn legend_columns() -> Vec<Column<Bit>> {
-    let text = |name: &str, heading: &str, help: &str, field: fn(&Bit) -> Option<&str>| {
-        Column::text(name, heading, help, move |bit: &Bit| Cell::Text(field(bit).unwrap_or("")))
+pub(crate) fn legend_columns() -> Vec<Field<Bit>> {
+    let text = |name: &'static str, heading: &'static str, help: &'static str, field: fn(&Bit) -> Option<&str>| {
+        Field::old_text(name, heading, help, move |bit: &Bit| Cell::Text(field(bit).unwrap_or("")))
     };
     vec![
-        Column::number("bit", "BIT", "its place in the word", |bit: &Bit| Cell::Id(u64::from(bit.bit))),
+        Field::old_number("bit", "BIT", "its place in the word", |bit: &Bit| Cell::Id(u64::from(bit.bit))),
         text("name", "NAME", "the name that pmem shows", |bit| Some(bit.name)),
         text("pg_name", "KERNEL", "the kernel's own name", |bit| bit.pg_name),
         text("page_types", "PAGE-TYPES", "the name in page-types of Linux 6.12", |bit| bit.page_types),
@@ -60,7 +63,7 @@ fn width(layout: &Layout) -> usize {
 }
 
 /// Writes words, each with its bits.
-pub fn write_words(out: &mut dyn Write, words: &[Word], layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_words(out: &mut dyn Write, words: &[Word], layout: &Layout) -> io::Result<()> {
     for (number, word) in words.iter().enumerate() {
         if number > 0 {
             writeln!(out)?;
@@ -102,7 +105,7 @@ fn digits(number: &str) -> String {
 }
 
 /// Writes the whole table.
-pub fn write_legend(out: &mut dyn Write, flags: &[Bit], layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_legend(out: &mut dyn Write, flags: &[Bit], layout: &Layout) -> io::Result<()> {
     if layout.headings {
         let heading = columns(["BIT", "NAME", "KERNEL", "PAGE-TYPES", "RELEASES"]);
         writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &heading))?;

@@ -8,8 +8,8 @@ mod steps;
 
 use std::io::{self, Write};
 
-pub use list::{ListRow, Summary, columns as list_columns, explain, summary, summary_headings};
-pub use steps::Steps;
+pub(crate) use list::{ListRow, Summary, columns as list_columns, explain, summary, summary_headings};
+pub(crate) use steps::Steps;
 
 use super::style::Emphasis;
 use super::table::{Layout, wrapped};
@@ -32,7 +32,7 @@ fn paragraph(out: &mut dyn Write, text: &str, indent: usize, layout: &Layout) ->
 }
 
 /// What stands above the steps.
-pub fn head(out: &mut dyn Write, demo: &Demo, environment: &Environment, layout: &Layout) -> io::Result<()> {
+pub(crate) fn head(out: &mut dyn Write, demo: &Demo, environment: &Environment, layout: &Layout) -> io::Result<()> {
     title(out, demo, layout)?;
     if !demo.about.is_empty() {
         paragraph(out, demo.about, 0, layout)?;
@@ -51,7 +51,7 @@ pub(super) fn title(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Re
 
 /// How many steps a run of a demo was to have.
 #[derive(Clone, Copy, Debug)]
-pub struct Planned {
+pub(crate) struct Planned {
     /// So many.
     pub steps: usize,
     /// Whether these are all that the demo has here.
@@ -59,7 +59,7 @@ pub struct Planned {
 }
 
 /// What stands below the steps: what is to be learnt where all came true, and how much did.
-pub fn tail(
+pub(crate) fn tail(
     out: &mut dyn Write,
     demo: &Demo,
     report: &DemoReport,

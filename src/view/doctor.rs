@@ -11,7 +11,7 @@ use crate::kernel::manifest::Host;
 use crate::name::escaped;
 
 /// Writes the report; what works comes first.
-pub fn write(out: &mut dyn Write, report: &Report, host: &Host, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, report: &Report, host: &Host, layout: &Layout) -> io::Result<()> {
     let [kernel, arch] = [&host.kernel, &host.arch].map(|text| escaped(text.as_bytes()));
     writeln!(out, "Linux {kernel} on {arch}, pages of {} KiB\n", host.page_size / 1024)?;
     let works = |works| match works {

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::record::Cell;
+use super::cell::Cell;
 
 /// A cell's text that fits into `width` columns; of several names those that do, and how many more there are.
 pub(super) fn fitted(cell: &Cell<'_>, text: &str, width: usize) -> String {
@@ -35,7 +35,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// Text that fits into `width` columns: the beginning is cut off, since the end of a path tells more.
-pub fn elided(text: &str, width: usize) -> String {
+pub(crate) fn elided(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -52,7 +52,7 @@ pub fn elided(text: &str, width: usize) -> String {
 }
 
 /// Text that fits into `width` columns: the end is cut off.
-pub fn clipped(text: &str, width: usize) -> String {
+pub(crate) fn clipped(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -68,7 +68,7 @@ pub fn clipped(text: &str, width: usize) -> String {
 }
 
 /// Words in lines of at most `width` columns, each line begun with `indent` spaces.
-pub fn wrapped(text: &str, width: usize, indent: usize) -> String {
+pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let mut lines = String::new();
     let (mut line, mut taken) = (" ".repeat(indent), indent);
     for word in text.split_whitespace() {

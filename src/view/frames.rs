@@ -2,154 +2,259 @@
 
 use std::io::{self, Write};
 
-use super::record::{Cell, Column};
+use super::cell::Cell;
+use super::field::{Column, Field, Kind};
 use super::size::{Unit, grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, clipped};
+use crate::analysis::frames::change::Change;
 use crate::analysis::frames::{Counts, Ledger, NoAddressSpace, Owners, ProcessFrames, VmaRow};
-use crate::model::smaps::{VM_FLAGS, Value};
+use crate::model::smaps::{NUMBERS, VM_FLAGS, Value};
 use crate::unit::difference;
 
-/// The columns of mappings, those of `smaps_keys` last.
-pub fn vma_columns(smaps_keys: &[String]) -> Vec<Column<VmaRow>> {
-    let owner = |name: &str, heading: &str, help: &str, cell: fn(&Owners) -> Cell<'static>| {
-        Column::summed(name, heading, help, move |row: &VmaRow| row.owners.as_deref().map_or(Cell::Unknown, cell))
-    };
-    let mut columns = vec![
-        Column::text("address", "ADDRESS", "first address", |row: &VmaRow| Cell::Address(row.vma.range.start.0)),
-        Column::text("end", "END", "address behind the last", |row: &VmaRow| Cell::Address(row.vma.range.end.0)),
-        Column::text(
+/// What a mapping says, the values of `smaps_keys` last; with `owners` how its frames are shared, with `rounds` how it changed.
+pub(crate) fn mapping_fields(smaps_keys: &[String], owners: bool, rounds: bool) -> Vec<Field<VmaRow>> {
+    let mut fields = vec![
+        Field::address("start", "ADDRESS", "First address", |row: &VmaRow| row.vma.range.start.0).alias("address"),
+        Field::address("end", "END", "Address of the first byte after it", |row: &VmaRow| row.vma.range.end.0),
+        Field::text(
             "perm",
             "PERM",
-            "permissions as in maps: read, write, execute; shared or private",
-            |row: &VmaRow| Cell::Text(row.vma.perm.as_str()),
+            "Permissions as in maps: read, write, execute; shared or private",
+            |row: &VmaRow| row.vma.perm.as_str(),
         ),
-        Column::summed("size", "SIZE", "size of the mapping", |row: &VmaRow| {
-            Cell::Bytes(row.vma.range.end.0 - row.vma.range.start.0)
+        Field::label("offset", "OFFSET", "Offset in the file, in bytes", Kind::Unsigned, |row: &VmaRow| {
+            Cell::Offset(row.vma.offset)
+        })
+        .always(),
+        Field::label("dev", "DEV", "Device of the file, major:minor", Kind::Text, |row: &VmaRow| {
+            Cell::Dev(row.vma.dev)
+        })
+        .always(),
+        Field::id("inode", "INODE", "Inode of the file", |row: &VmaRow| row.vma.inode),
+        Field::label(
+            "name",
+            "MAPPING",
+            "Name as in maps; empty for anonymous memory without one",
+            Kind::Name,
+            |row: &VmaRow| {
+                if row.vma.name.is_empty() { Cell::Unnamed("[anon]") } else { Cell::Name(&row.vma.name) }
+            },
+        )
+        .always()
+        .alias("mapping"),
+        Field::text("kind", "KIND", "anon, heap, stack, file, shmem, hugetlb or special", |row: &VmaRow| {
+            row.kind.name()
         }),
-        count_column("present", "PRESENT", "present page-table entries", |c| c.present),
-        Column::summed("change", "CHANGE", "change of the present pages since the last round (-d)", |row: &VmaRow| {
-            row.present_change.map_or(Cell::Unknown, Cell::Change)
-        }),
-        count_column("zero", "ZERO", "of the present: the shared zero page, read but never written", |c| c.zero),
-        count_column("huge", "HUGE", "of the present: mapped by a PMD, in base pages", |c| c.huge),
-        count_column("swap", "SWAP", "swapped out (swapped-out shared memory leaves no entry)", |c| c.swapped),
-        count_column("guard", "GUARD", "guard regions (MADV_GUARD_INSTALL)", |c| c.guard),
-        count_column("marker", "MARKER", "markers of userfaultfd or poison", |c| c.marker),
-        count_column("special", "SPECIAL", "being migrated, on a device, poisoned, or hidden from this user", |c| {
+        Field::label("size_pages", "SIZE", "Size of the mapping", Kind::Unsigned, |row: &VmaRow| {
+            Cell::PagesAsSize(row.size_pages)
+        })
+        .in_pages()
+        .summed()
+        .alias("size"),
+        counted("present_pages", "PRESENT", "Present page-table entries", |c| c.present).alias("present"),
+        counted("zero_pages", "ZERO", "Of the present: entries of the shared zero page, read but never written", |c| {
+            c.zero
+        })
+        .alias("zero"),
+        counted("huge_pages", "HUGE", "Of the present: mapped by a PMD, in base pages", |c| c.huge).alias("huge"),
+        counted("swapped_pages", "SWAP", "Swap entries (swapped-out shared memory leaves none)", |c| c.swapped)
+            .alias("swap"),
+        counted("guard_pages", "GUARD", "Guard regions (MADV_GUARD_INSTALL)", |c| c.guard).alias("guard"),
+        counted("marker_pages", "MARKER", "Markers of userfaultfd or poison", |c| c.marker).alias("marker"),
+        counted("special_pages", "SPECIAL", "Being migrated, on a device, poisoned, or hidden from this user", |c| {
             c.special
-        }),
-        owner("exclusive", "EXCL", "frames mapped once (--owners)", |o| Cell::Pages(o.exclusive)),
-        owner("shared", "SHARED", "frames mapped more than once (--owners)", |o| Cell::Pages(o.shared)),
-        owner("pss", "PSS", "each frame's size divided by its mapcount (--owners)", |o| Cell::Bytes(o.pss_bytes())),
-        Column::text("kind", "KIND", "anon, heap, stack, file, shmem, hugetlb or special", |row: &VmaRow| {
-            Cell::Text(row.kind.name())
-        }),
-        Column::text("offset", "OFFSET", "where in the file it begins", |row: &VmaRow| Cell::Address(row.vma.offset)),
-        Column::text("dev", "DEV", "device of the file, major:minor", |row: &VmaRow| Cell::Dev(row.vma.dev)),
-        Column::number("inode", "INODE", "inode of the file", |row: &VmaRow| Cell::Id(row.vma.inode)),
-        Column::text("mapping", "MAPPING", "name as in maps; [anon] where there is none", |row: &VmaRow| {
-            if row.vma.name.is_empty() { Cell::Unnamed("[anon]") } else { Cell::Name(&row.vma.name) }
-        }),
+        })
+        .alias("special"),
     ];
-    columns.extend(smaps_keys.iter().enumerate().map(|(position, key)| smaps_column(key, position)));
-    columns
+    fields.extend(owner_fields(owners, |row: &VmaRow| row.owners.as_deref()));
+    fields.push(
+        Field::pages_change(
+            "present_change_pages",
+            "CHANGE",
+            "Change of the present pages since the last round",
+            |row: &VmaRow| row.present_change,
+        )
+        .summed()
+        .only_if(rounds)
+        .alias("change"),
+    );
+    fields.extend(smaps_keys.iter().enumerate().map(|(position, key)| smaps_field(key, position)));
+    fields
 }
 
-/// A column of counts. Its function is made for it, not called through a pointer: a long table calls it often.
-fn count_column(
-    name: &str,
-    heading: &str,
-    help: &str,
+/// A field of counts. Its function is made for it, not called through a pointer: a long table calls it often.
+fn counted(
+    name: &'static str,
+    heading: &'static str,
+    help: &'static str,
     field: impl Fn(&Counts) -> u64 + Send + Sync + 'static,
-) -> Column<VmaRow> {
-    Column::summed(name, heading, help, move |row: &VmaRow| match &row.counts {
-        Some(counts) => Cell::Pages(field(counts)),
-        None => Cell::Unknown,
-    })
+) -> Field<VmaRow> {
+    Field::pages(name, heading, help, move |row: &VmaRow| row.counts.as_ref().map(&field)).summed()
 }
 
-fn smaps_column(key: &str, position: usize) -> Column<VmaRow> {
+/// The fields of owners, on request unless `wanted`.
+fn owner_fields<R: 'static>(wanted: bool, owners: fn(&R) -> Option<&Owners>) -> [Field<R>; 3] {
+    [
+        Field::pages("exclusive_pages", "EXCL", "Entries whose frame is mapped once (--owners)", move |row: &R| {
+            owners(row).map(|o| o.exclusive)
+        })
+        .alias("exclusive"),
+        Field::pages(
+            "shared_pages",
+            "SHARED",
+            "Entries whose frame is mapped more than once (--owners)",
+            move |row: &R| owners(row).map(|o| o.shared),
+        )
+        .alias("shared"),
+        Field::bytes("pss_bytes", "PSS", "Size of each frame divided by its mapcount (--owners)", move |row: &R| {
+            owners(row).map(Owners::pss_bytes)
+        })
+        .alias("pss"),
+    ]
+    .map(|field| field.summed().only_if(wanted))
+}
+
+/// A value of smaps. It is one that was asked for.
+fn smaps_field(key: &str, position: usize) -> Field<VmaRow> {
+    let (alias, heading) = (key.to_owned(), key.to_owned());
     if key == VM_FLAGS {
-        return Column::text(key, key, "flags of the mapping, in words", |row: &VmaRow| {
+        return Field::label(format!("smaps.{key}"), heading, "Flags of the mapping", Kind::VmFlags, |row: &VmaRow| {
             row.smaps.as_ref().and_then(|s| s.flags.as_deref()).map_or(Cell::Unknown, Cell::Flags)
-        });
+        })
+        .alias(alias);
     }
-    let column = Column::summed(key, key, "as smaps has it", move |row: &VmaRow| {
+    fn value(row: &VmaRow, position: usize) -> Cell<'_> {
         match row.smaps.as_ref().and_then(|smaps| smaps.values[position]) {
             Some(Value::Bytes(bytes)) => Cell::Bytes(bytes),
             Some(Value::Number(number)) => Cell::Number(number),
             None => Cell::Unknown,
         }
-    });
+    }
+    let help = "As in smaps";
+    let is_number = NUMBERS.contains(&key);
+    let name = if is_number { format!("smaps.{key}") } else { format!("smaps.{key}_bytes") };
+    let field =
+        Field::label(name, heading, help, Kind::Unsigned, move |row: &VmaRow| value(row, position)).alias(alias);
+    let field = if is_number { field.aligned_right() } else { field.in_bytes() };
     // The sum of all mappings' page sizes means nothing.
-    Column { total: !matches!(key, "KernelPageSize" | "MMUPageSize"), ..column }
+    if matches!(key, "KernelPageSize" | "MMUPageSize") { field } else { field.summed() }
 }
 
-/// The columns of mappings that are shown unless others are asked for: such that 80 columns suffice.
-pub fn default_vma_columns(width: Option<usize>, owners: bool, rounds: bool) -> Vec<&'static str> {
+/// The fields of mappings that people see unless others are asked for: such that 80 columns suffice.
+pub(crate) fn default_mapping_fields(width: Option<usize>, owners: bool, rounds: bool) -> Vec<&'static str> {
     let wide = width.is_none_or(|width| width >= 110);
-    let mut names = vec!["address", "perm"];
-    names.extend((wide || !owners).then_some("size"));
-    names.push("present");
-    names.extend(rounds.then_some("change"));
-    names.extend((wide || !owners).then_some(["zero", "huge", "swap"]).into_iter().flatten());
-    names.extend(width.is_some_and(|width| width >= 110).then_some("guard"));
-    names.extend(owners.then_some(["exclusive", "shared", "pss"]).into_iter().flatten());
-    names.extend(width.is_some_and(|width| width >= 110).then_some("kind"));
-    names.push("mapping");
+    let on_wide_terminal = width.is_some_and(|width| width >= 110);
+    let mut names = vec!["start", "perm"];
+    names.extend((wide || !owners).then_some("size_pages"));
+    names.push("present_pages");
+    names.extend(rounds.then_some("present_change_pages"));
+    names.extend((wide || !owners).then_some(["zero_pages", "huge_pages", "swapped_pages"]).into_iter().flatten());
+    names.extend(on_wide_terminal.then_some("guard_pages"));
+    names.extend(owners.then_some(["exclusive_pages", "shared_pages", "pss_bytes"]).into_iter().flatten());
+    names.extend(on_wide_terminal.then_some("kind"));
+    names.push("name");
     names
 }
 
-/// The columns of processes (`--summary`).
-pub fn process_columns() -> Vec<Column<ProcessFrames>> {
-    let pages = |name: &str, heading: &str, help: &str, field: fn(&Ledger) -> Option<u64>| {
-        Column::summed(name, heading, help, move |process: &ProcessFrames| {
-            process.ledger.as_ref().and_then(field).map_or(Cell::Unknown, Cell::Pages)
-        })
+/// What a process says; with `owners` how its frames are shared, with `rounds` how it changed.
+pub(crate) fn process_fields(owners: bool, rounds: bool) -> Vec<Field<ProcessFrames>> {
+    type Process = ProcessFrames;
+    let pages = |name, heading, help, of: fn(&Ledger) -> Option<u64>| {
+        Field::pages(name, heading, help, move |process: &Process| process.ledger.as_ref().and_then(of)).summed()
     };
-    let owner = |name: &str, heading: &str, help: &str, cell: fn(&Owners) -> Cell<'static>| {
-        Column::summed(name, heading, help, move |process: &ProcessFrames| {
-            process.owners.as_ref().map_or(Cell::Unknown, cell)
-        })
+    let change = |name, heading, help, of: fn(&Change) -> i64| {
+        Field::pages_change(name, heading, help, move |process: &Process| process.change.as_ref().map(of))
+            .only_if(rounds)
     };
-    vec![
-        Column::number("pid", "PID", "process", |process: &ProcessFrames| Cell::Id(u64::from(process.pid))),
-        pages("present", "PRESENT", "present page-table entries", |l| Some(l.present_pages)),
-        pages("zero", "ZERO", "of the present: the shared zero page", |l| Some(l.zero_pages)),
-        pages("hugetlb", "HUGETLB", "of the present: hugetlb pages", |l| Some(l.hugetlb_pages)),
-        pages("resident", "RESIDENT", "present less zero less hugetlb", |l| Some(l.resident_pages)),
-        pages("statm", "STATM", "what statm says is resident", |l| Some(l.statm_resident_pages)),
-        pages("rss", "SMAPS", "what smaps_rollup says is resident (--verify)", |l| l.smaps_rss_pages),
-        Column::number("unexplained", "UNEXPL", "resident less what the kernel says", |process: &ProcessFrames| {
-            process.ledger.as_ref().map_or(Cell::Unknown, |l| Cell::Change(l.unexplained_pages))
+    let mut fields = vec![
+        Field::id("pid", "PID", "Process ID", |process: &Process| u64::from(process.pid)),
+        Field::name("comm", "COMM", "Name of the process", |process: &Process| &process.comm),
+        Field::name("command_line", "COMMAND", "Command line", |process: &Process| &process.command_line)
+            .alias("command")
+            .on_request(),
+        Field::id("start_time_ticks", "STARTED", "When it started, in clock ticks since boot", |process: &Process| {
+            process.start_time_ticks
         }),
-        pages("swap", "SWAP", "swapped out", |l| Some(l.swapped_pages)),
-        pages("guard", "GUARD", "guard regions", |l| Some(l.guard_pages)),
-        owner("exclusive", "EXCL", "frames mapped once (--owners)", |o| Cell::Pages(o.exclusive)),
-        owner("shared", "SHARED", "frames mapped more than once (--owners)", |o| Cell::Pages(o.shared)),
-        owner("pss", "PSS", "each frame's size divided by its mapcount (--owners)", |o| Cell::Bytes(o.pss_bytes())),
-        Column::summed(
-            "change",
-            "CHANGE",
-            "change of the resident frames since the last round (-d)",
-            |process: &ProcessFrames| {
-                process.change.as_ref().map_or(Cell::Unknown, |change| Cell::Change(change.resident_pages))
-            },
+        Field::label(
+            "no_address_space",
+            "WHY NONE",
+            "Why it has no address space: kernel-thread or zombie",
+            Kind::Text,
+            |process: &Process| process.no_address_space.map_or(Cell::Absent, |why| Cell::Text(why.name())),
         ),
-        Column::number("vmas", "VMAS", "mappings", |process: &ProcessFrames| Cell::Number(process.vma_count as u64)),
-        Column::number("attempts", "TRIES", "looks until it held still", |process: &ProcessFrames| {
-            process.ledger.as_ref().map_or(Cell::Unknown, |l| Cell::Number(u64::from(l.attempts)))
+        Field::count("mappings", "VMAS", "Mappings", |process: &Process| process.vma_count as u64).alias("vmas"),
+        pages("ledger.present_pages", "PRESENT", "Present page-table entries", |l| Some(l.present_pages))
+            .alias("present"),
+        pages("ledger.zero_pages", "ZERO", "Of the present: entries of the shared zero page", |l| Some(l.zero_pages))
+            .alias("zero"),
+        pages("ledger.hugetlb_pages", "HUGETLB", "Of the present: hugetlb pages", |l| Some(l.hugetlb_pages))
+            .alias("hugetlb"),
+        pages("ledger.resident_pages", "RESIDENT", "Present less zero less hugetlb", |l| Some(l.resident_pages))
+            .alias("resident"),
+        pages("ledger.statm_resident_pages", "STATM", "Resident pages in statm", |l| Some(l.statm_resident_pages))
+            .alias("statm"),
+        pages("ledger.smaps_rss_pages", "SMAPS", "Rss in smaps_rollup (--verify)", |l| l.smaps_rss_pages).alias("rss"),
+        pages("ledger.swapped_pages", "SWAP", "Swap entries", |l| Some(l.swapped_pages)).alias("swap"),
+        pages("ledger.guard_pages", "GUARD", "Guard regions", |l| Some(l.guard_pages)).alias("guard"),
+        pages("ledger.marker_pages", "MARKER", "Markers of userfaultfd or poison", |l| Some(l.marker_pages)),
+        pages("ledger.special_pages", "SPECIAL", "Being migrated, on a device, or poisoned", |l| Some(l.special_pages)),
+        Field::pages_change(
+            "ledger.unexplained_pages",
+            "UNEXPL",
+            "Resident less what the kernel counts",
+            |process: &Process| process.ledger.as_ref().map(|l| l.unexplained_pages),
+        )
+        .alias("unexplained"),
+        Field::count(
+            "ledger.attempts",
+            "TRIES",
+            "Attempts until the process did not change meanwhile",
+            |process: &Process| process.ledger.as_ref().map(|l| u64::from(l.attempts)),
+        )
+        .alias("attempts"),
+        Field::bool(
+            "ledger.held_still",
+            "STILL",
+            "Whether the process did not change during the last attempt",
+            |process: &Process| process.ledger.as_ref().map(|l| l.held_still),
+        ),
+        pages("ledger.statm_bound_pages", "STATM±", "By how much statm may be off on this kernel", |l| {
+            l.statm_bound_pages
+        })
+        .with_total(false),
+    ];
+    fields.extend(owner_fields(owners, |process: &Process| process.owners.as_ref()));
+    fields.extend([
+        change("change.resident_pages", "CHANGE", "Change of the resident frames since the last round", |c| {
+            c.resident_pages
+        })
+        .summed()
+        .alias("change"),
+        change("change.present_pages", "Δ PRESENT", "Change of the present entries since the last round", |c| {
+            c.present_pages
         }),
-        Column::text("comm", "COMM", "its name", |process: &ProcessFrames| Cell::Name(&process.comm)),
-        Column::text("command", "COMMAND", "its command line", |process: &ProcessFrames| {
-            Cell::Name(&process.command_line)
+        change("change.swapped_pages", "Δ SWAP", "Change of the swap entries since the last round", |c| {
+            c.swapped_pages
         }),
-    ]
+        Field::count_change(
+            "change.mappings",
+            "Δ VMAS",
+            "Change of the mappings since the last round",
+            |process: &Process| process.change.as_ref().map(|change| change.vmas),
+        )
+        .only_if(rounds),
+    ]);
+    fields
 }
 
-/// The columns of processes that are shown unless others are asked for: such that 80 columns suffice.
-pub fn default_process_columns(width: Option<usize>, verify: bool, owners: bool, rounds: bool) -> Vec<&'static str> {
+/// The fields of processes that people see unless others are asked for: such that 80 columns suffice.
+pub(crate) fn default_process_fields(
+    width: Option<usize>,
+    verify: bool,
+    owners: bool,
+    rounds: bool,
+) -> Vec<&'static str> {
     let wide = width.is_none_or(|width| width >= 120);
     let more = usize::from(verify) + usize::from(rounds) + 3 * usize::from(owners);
     let mut names = vec!["pid", "present"];
@@ -167,7 +272,7 @@ pub fn default_process_columns(width: Option<usize>, verify: bool, owners: bool,
 }
 
 /// The head of a process's report: who it is, and since when.
-pub fn write_head(
+pub(crate) fn write_head(
     out: &mut dyn Write,
     process: &ProcessFrames,
     started: Option<&str>,
@@ -184,12 +289,12 @@ pub fn write_head(
 }
 
 /// Why a process has nothing to count.
-pub fn write_no_address_space(out: &mut dyn Write, why: NoAddressSpace) -> io::Result<()> {
+pub(crate) fn write_no_address_space(out: &mut dyn Write, why: NoAddressSpace) -> io::Result<()> {
     writeln!(out, "  {}", why.words())
 }
 
 /// The table of a process's mappings.
-pub fn write_vmas(
+pub(crate) fn write_vmas(
     out: &mut dyn Write,
     process: &ProcessFrames,
     columns: &[&Column<VmaRow>],
@@ -215,14 +320,14 @@ fn counted_in(layout: &Layout) -> String {
 }
 
 /// The line below a table of processes.
-pub fn write_processes_end(out: &mut dyn Write, processes: usize, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_processes_end(out: &mut dyn Write, processes: usize, layout: &Layout) -> io::Result<()> {
     let shared = "shared frames count in each";
     let line = format!("{} processes; {shared}{}", grouped_string(processes as u64), counted_in(layout));
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
 }
 
 /// The ledger in words.
-pub fn write_ledger(out: &mut dyn Write, process: &ProcessFrames, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_ledger(out: &mut dyn Write, process: &ProcessFrames, layout: &Layout) -> io::Result<()> {
     let Some(ledger) = &process.ledger else { return Ok(()) };
     for line in ledger_lines(process, ledger, layout) {
         writeln!(out, "{line}")?;

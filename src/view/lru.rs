@@ -1,24 +1,25 @@
 //! How `pmem lru` looks: the four states by class, what is on no list, and the kernel's counters.
 
+use crate::view::field::{Column, Field};
 use std::io::{self, Write};
 
-use super::record::{Cell, Column};
+use super::cell::Cell;
 use super::style::Emphasis;
 use super::table::{self, Layout};
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::lru::{CLASSES, ClassFrames, ListCheck, Report, State};
 
 /// The columns of states, for programs.
-pub const DEFAULT: &[&str] = &["active", "referenced", "class", "frames"];
+pub(crate) const DEFAULT: &[&str] = &["active", "referenced", "class", "frames"];
 
 /// All of them.
-pub fn columns() -> Vec<Column<State>> {
+pub(crate) fn columns() -> Vec<Field<State>> {
     let word = |yes: bool| Cell::Text(if yes { "yes" } else { "no" });
     vec![
-        Column::text("active", "ACTIVE", "On the active list", move |row: &State| word(row.active)),
-        Column::text("referenced", "REFERENCED", "Marked as referenced", move |row: &State| word(row.referenced)),
-        Column::text("class", "CLASS", "anon, shmem or file", |row: &State| Cell::Text(row.class.name())),
-        Column::summed("frames", "FRAMES", "How many frames", |row: &State| Cell::Pages(row.frames)),
+        Field::old_text("active", "ACTIVE", "On the active list", move |row: &State| word(row.active)),
+        Field::old_text("referenced", "REFERENCED", "Marked as referenced", move |row: &State| word(row.referenced)),
+        Field::old_text("class", "CLASS", "anon, shmem or file", |row: &State| Cell::Text(row.class.name())),
+        Field::old_summed("frames", "FRAMES", "How many frames", |row: &State| Cell::Pages(row.frames)),
     ]
 }
 
@@ -30,7 +31,7 @@ struct Line {
 }
 
 /// Writes the report for people.
-pub fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let state = |active: bool, referenced: bool, what, means| {
         let of = |class: Class| {
             let row =
@@ -52,11 +53,11 @@ pub fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Resul
         of(&report.not_on_lru, "on no list", "not yet, isolated, or of a driver"),
     ];
     let columns = [
-        Column::text("state", "STATE", "", |line: &Line| Cell::Text(line.what)),
-        Column::summed("anon", "ANON", "", |line: &Line| Cell::Pages(line.frames[0])),
-        Column::summed("shmem", "SHMEM", "", |line: &Line| Cell::Pages(line.frames[1])),
-        Column::summed("file", "FILE", "", |line: &Line| Cell::Pages(line.frames[2])),
-        Column::text("means", "", "", |line: &Line| Cell::Text(line.means)),
+        Column::text("STATE", |line: &Line| Cell::Text(line.what)),
+        Column::summed("ANON", |line: &Line| Cell::Pages(line.frames[0])),
+        Column::summed("SHMEM", |line: &Line| Cell::Pages(line.frames[1])),
+        Column::summed("FILE", |line: &Line| Cell::Pages(line.frames[2])),
+        Column::text("", |line: &Line| Cell::Text(line.means)),
     ];
     table::write(out, &columns.iter().collect::<Vec<_>>(), &lines, Some("total"), layout)?;
     if report.checks.is_empty() {
@@ -64,11 +65,11 @@ pub fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Resul
     }
     writeln!(out, "\n{}", layout.palette.paint(Emphasis::Heading, "Beside the kernel's own counters"))?;
     let columns = [
-        Column::text("name", "LIST", "", |check: &ListCheck| Cell::Text(check.name)),
-        Column::number("ours", "FRAMES SAY", "", |check: &ListCheck| Cell::Bytes(check.ours_bytes)),
-        Column::number("kernel", "MEMINFO", "", |check: &ListCheck| Cell::Bytes(check.kernel_bytes)),
-        Column::number("difference", "OURS LESS ITS", "", |check: &ListCheck| Cell::SizeChange(check.difference_bytes)),
-        Column::number("moved", "MOVED MEANWHILE", "", |check: &ListCheck| Cell::Bytes(check.moved_bytes)),
+        Column::text("LIST", |check: &ListCheck| Cell::Text(check.name)),
+        Column::number("FRAMES SAY", |check: &ListCheck| Cell::Bytes(check.ours_bytes)),
+        Column::number("MEMINFO", |check: &ListCheck| Cell::Bytes(check.kernel_bytes)),
+        Column::number("OURS LESS ITS", |check: &ListCheck| Cell::SizeChange(check.difference_bytes)),
+        Column::number("MOVED MEANWHILE", |check: &ListCheck| Cell::Bytes(check.moved_bytes)),
     ];
     table::write(out, &columns.iter().collect::<Vec<_>>(), &report.checks, None, layout)?;
     if report.checks.iter().any(|check| check.difference_bytes.unsigned_abs() > check.moved_bytes) {

@@ -7,7 +7,11 @@ use crate::analysis::note::Note;
 use crate::name::escaped;
 
 /// Writes notes, those that say the same of several processes once.
-pub fn write<'n>(out: &mut dyn Write, notes: impl IntoIterator<Item = &'n Note>, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write<'n>(
+    out: &mut dyn Write,
+    notes: impl IntoIterator<Item = &'n Note>,
+    layout: &Layout,
+) -> io::Result<()> {
     let mut together: Vec<(&str, Vec<u32>)> = Vec::new();
     for note in notes.into_iter().filter(|note| !note.in_json_only) {
         let at = together.iter().position(|(text, _)| *text == note.text).unwrap_or_else(|| {

@@ -1,8 +1,9 @@
 //! How `pmem page` looks: a frame in words, several as a table.
 
+use crate::view::field::Field;
 use std::io::{self, Write};
 
-use super::record::{Cell, Column};
+use super::cell::Cell;
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::Layout;
@@ -11,42 +12,42 @@ use crate::analysis::physical::page::{Folio, Frame};
 use crate::model::frame_flags::{COMPOUND_HEAD, COMPOUND_TAIL};
 
 /// The columns that are shown unless others are asked for.
-pub const DEFAULT: &[&str] = &["pfn", "class", "mapcount", "zone", "order", "flags"];
+pub(crate) const DEFAULT: &[&str] = &["pfn", "class", "mapcount", "zone", "order", "flags"];
 
 /// All columns.
-pub fn columns() -> Vec<Column<Frame>> {
+pub(crate) fn columns() -> Vec<Field<Frame>> {
     let known = |number: Option<u64>| number.map_or(Cell::Unknown, Cell::Number);
     vec![
-        Column::number("pfn", "PFN", "The page frame number", |f: &Frame| Cell::Pfn(f.pfn)),
-        Column::text("address", "PHYSICAL", "The physical address", |f: &Frame| Cell::Address(f.physical_address.0)),
-        Column::text("class", "CLASS", "What it is used for", |f: &Frame| {
+        Field::old_number("pfn", "PFN", "The page frame number", |f: &Frame| Cell::Pfn(f.pfn)),
+        Field::old_text("address", "PHYSICAL", "The physical address", |f: &Frame| Cell::Address(f.physical_address.0)),
+        Field::old_text("class", "CLASS", "What it is used for", |f: &Frame| {
             let none = if f.exists.is_none() { "not recorded" } else { "behind the end of memory" };
             f.class.map_or(Cell::Unnamed(none), Cell::Class)
         }),
-        Column::number("mapcount", "MAPPED", "Page-table entries that map it", move |f: &Frame| known(f.mapcount)),
-        Column::text("cgroup", "CGROUP", "The memory cgroup it is charged to", |f: &Frame| {
-            f.cgroup.as_ref().map_or(Cell::Text(super::record::NONE), Cell::Cgroup)
+        Field::old_number("mapcount", "MAPPED", "Page-table entries that map it", move |f: &Frame| known(f.mapcount)),
+        Field::old_text("cgroup", "CGROUP", "The memory cgroup it is charged to", |f: &Frame| {
+            f.cgroup.as_ref().map_or(Cell::Text(super::cell::NONE), Cell::Cgroup)
         }),
-        Column::text("zone", "ZONE", "Its zone", |f: &Frame| f.zone.as_deref().map_or(Cell::Unknown, Cell::Text)),
-        Column::number("node", "NODE", "Its NUMA node", |f: &Frame| {
+        Field::old_text("zone", "ZONE", "Its zone", |f: &Frame| f.zone.as_deref().map_or(Cell::Unknown, Cell::Text)),
+        Field::old_number("node", "NODE", "Its NUMA node", |f: &Frame| {
             f.node.map_or(Cell::Unknown, |n| Cell::Id(n.into()))
         }),
-        Column::number("order", "ORDER", "The size of its folio, as a power of two of frames", |f: &Frame| {
-            match f.folio {
-                None if alone(f) => Cell::Id(0),
-                Some(Folio { order: Some(order), .. }) => Cell::Id(order.into()),
-                _ => Cell::Unknown,
-            }
+        Field::old_number("order", "ORDER", "The size of its folio, as a power of two of frames", |f: &Frame| match f
+            .folio
+        {
+            None if alone(f) => Cell::Id(0),
+            Some(Folio { order: Some(order), .. }) => Cell::Id(order.into()),
+            _ => Cell::Unknown,
         }),
-        Column::number("head", "FOLIO", "The first frame of its folio", |f: &Frame| match f.folio {
+        Field::old_number("head", "FOLIO", "The first frame of its folio", |f: &Frame| match f.folio {
             None if alone(f) => Cell::Pfn(f.pfn),
             None => Cell::Unknown,
             Some(folio) => Cell::Pfn(folio.head_pfn),
         }),
-        Column::text("flags", "FLAGS", "Its flags in words", |f: &Frame| {
+        Field::old_text("flags", "FLAGS", "Its flags in words", |f: &Frame| {
             f.flags.map_or(Cell::Unknown, Cell::FrameFlags)
         }),
-        Column::text("raw", "RAW", "Its flags as a number", |f: &Frame| {
+        Field::old_text("raw", "RAW", "Its flags as a number", |f: &Frame| {
             f.flags.map_or(Cell::Unknown, |f| Cell::Address(f.0))
         }),
     ]
@@ -58,7 +59,7 @@ fn alone(frame: &Frame) -> bool {
 }
 
 /// Writes one frame in words.
-pub fn write(out: &mut dyn Write, frame: &Frame, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, frame: &Frame, layout: &Layout) -> io::Result<()> {
     let number = format!("frame {:#x}", frame.pfn.0);
     let head = layout.palette.paint(Emphasis::Heading, &number);
     writeln!(out, "{head} = physical {}{}", frame.physical_address, place(frame))?;
@@ -77,7 +78,7 @@ fn place(frame: &Frame) -> String {
 }
 
 /// What is known of a frame, a sentence a line: also shown by `pmem translate`.
-pub fn lines(frame: &Frame, layout: &Layout) -> Vec<String> {
+pub(crate) fn lines(frame: &Frame, layout: &Layout) -> Vec<String> {
     let (Some(class), Some(flags)) = (frame.class, frame.flags) else {
         let text = match frame.exists {
             None => "this tree has not recorded the frame",

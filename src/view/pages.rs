@@ -2,103 +2,131 @@
 
 use std::io::{self, Write};
 
-use super::record::{Cell, Column, NONE};
+use super::cell::Cell;
+use super::field::{Field, Kind};
 use super::size::grouped_string;
 use super::style::Emphasis;
 use super::table::Layout;
 use crate::analysis::pages::{Run, Slot, Totals};
 use crate::model::pagemap::State;
 
-/// The columns that are shown unless others are asked for: flags in words only where there is room.
-pub fn default(width: Option<usize>) -> &'static [&'static str] {
+/// The fields that people see unless others are asked for: flags in words only where there is room.
+pub(crate) fn default_fields(width: Option<usize>) -> &'static [&'static str] {
     match width {
         Some(width) if width < 140 => &["address", "pages", "pfn", "what", "mapcount", "letters", "name"],
         _ => &["address", "pages", "pfn", "what", "mapcount", "flags", "name"],
     }
 }
 
-/// Columns that take no frame numbers.
-pub const NEED_NO_FRAMES: &[&str] =
-    &["address", "pages", "state", "exclusive", "swap_type", "swap_offset", "perm", "name"];
+/// Fields that take no frame numbers.
+pub(crate) const NEED_NO_FRAMES: &[&str] =
+    &["address", "pages", "state", "exclusive", "swap.type", "swap.offset", "perm", "name"];
 
-/// All columns.
-pub fn columns() -> Vec<Column<Run>> {
-    let number = |number: Option<u64>| number.map_or(Cell::Unknown, Cell::Number);
+/// What a run says.
+pub(crate) fn fields() -> Vec<Field<Run>> {
     // The slot of what is swapped out is hidden without privilege.
     let slot = |run: &Run, number: fn(Slot) -> u64| match (run.swap, run.state) {
         (Some(slot), _) => Cell::Id(number(slot)),
         (None, State::Swapped) => Cell::Unknown,
-        _ => Cell::Text(NONE),
+        _ => Cell::Absent,
     };
+    // What frames say of pages that have none.
+    let of_frame = |run: &Run| if run.state == State::Present { Cell::Unknown } else { Cell::Absent };
     vec![
-        Column::text("address", "ADDRESS", "The address of the first page", |run: &Run| Cell::Address(run.address.0)),
-        Column::summed("pages", "PAGES", "How many pages", |run: &Run| Cell::Pages(run.pages)),
-        Column::text("state", "STATE", "What the page-table entries are", |run: &Run| Cell::Text(run.state.name())),
-        Column::number("pfn", "PFN", "The frame of the first page; those of the others follow", |run: &Run| {
-            match (run.pfn, run.state) {
-                (Some(pfn), _) => Cell::Pfn(pfn),
-                (None, State::Present) => Cell::Unknown,
-                _ => Cell::Text(NONE),
-            }
+        Field::address("address", "ADDRESS", "Address of the first page", |run: &Run| run.address.0),
+        Field::pages("pages", "PAGES", "Number of pages", |run: &Run| run.pages).summed(),
+        Field::text("state", "STATE", "What the page-table entries are", |run: &Run| run.state.name()),
+        Field::label(
+            "pfn",
+            "PFN",
+            "Frame of the first page; those of the others follow it",
+            Kind::Unsigned,
+            move |run: &Run| run.pfn.map_or_else(|| of_frame(run), Cell::Pfn),
+        )
+        .aligned_right(),
+        Field::address("physical_address", "PHYSICAL", "Physical address of that frame", |run: &Run| {
+            run.physical_address.map(|address| address.0)
+        })
+        .aligned_right()
+        .alias("physical"),
+        Field::label("class", "CLASS", "What the frames are used for", Kind::Text, move |run: &Run| {
+            run.class.map_or_else(|| of_frame(run), |class| Cell::Text(class.name()))
         }),
-        Column::number("physical", "PHYSICAL", "The physical address of that frame", |run: &Run| {
-            run.physical_address.map_or(Cell::Unknown, |address| Cell::Address(address.0))
-        }),
-        Column::text("what", "WHAT", "What the frames are used for, or why there are none", |run: &Run| {
+        Field::label("what", "WHAT", "What the frames are used for, or why there are none", Kind::Text, |run: &Run| {
             run.class.map_or(Cell::Text(run.state.name()), Cell::Class)
-        }),
-        Column::text("class", "CLASS", "What the frames are used for, as JSON calls it", |run: &Run| {
-            run.class.map_or(Cell::Unknown, |class| Cell::Text(class.name()))
-        }),
-        Column::number("mapcount", "MAPPED", "Page-table entries that map each frame", move |run: &Run| {
-            if run.pfn.is_none() && run.state != State::Present { Cell::Text(NONE) } else { number(run.mapcount) }
-        }),
-        Column::text("exclusive", "EXCLUSIVE", "Whether pagemap calls them mapped once", |run: &Run| {
-            Cell::Text(match run.exclusive {
-                Some(true) => "yes",
-                Some(false) => "no",
-                None => NONE,
-            })
-        }),
-        Column::number("swap_type", "AREA", "The number of the swap area", move |run: &Run| {
-            slot(run, |slot| slot.area)
-        }),
-        Column::number("swap_offset", "SLOT", "The first swap slot; those of the others follow", move |run: &Run| {
-            slot(run, |slot| slot.offset)
-        }),
-        Column::text("cgroup", "CGROUP", "The memory cgroup they are charged to", |run: &Run| {
-            run.cgroup.as_ref().map_or(Cell::Text(NONE), Cell::Cgroup)
-        }),
-        Column::text("perm", "PERM", "The permissions of the mapping", |run: &Run| {
-            run.mapping.as_ref().map_or(Cell::Unknown, |mapping| Cell::Text(mapping.perm.as_str()))
-        }),
-        Column::text("name", "MAPPING", "The name of the mapping", |run: &Run| match &run.mapping {
-            None => Cell::Unknown,
-            Some(mapping) if mapping.name.is_empty() => Cell::Unnamed("[anonymous]"),
-            Some(mapping) => Cell::Name(&mapping.name),
-        }),
-        Column::text("raw", "RAW", "The flags as a number", |run: &Run| {
-            run.flags.map_or(Cell::Unknown, |flags| Cell::Address(flags.0))
-        }),
-        Column::text("letters", "FLAGS", "The same by the letters of page-types", |run: &Run| {
+        })
+        .people_only(),
+        Field::label(
+            "flags",
+            "FLAGS",
+            "Flags of the frames: of a folio, those of its first page here",
+            Kind::Flags,
+            |run: &Run| match (run.flags, run.state) {
+                (Some(flags), _) => Cell::FrameFlags(flags),
+                (None, State::Present) => Cell::Unknown,
+                _ => Cell::None,
+            },
+        ),
+        Field::label("letters", "FLAGS", "The same in the letters of page-types", Kind::Text, |run: &Run| {
             match (run.flags, run.state) {
                 (Some(flags), _) => Cell::FrameLetters(flags),
                 (None, State::Present) => Cell::Unknown,
-                _ => Cell::Text(""),
+                _ => Cell::None,
             }
+        })
+        .people_only(),
+        Field::address("flags_raw", "RAW", "The flags as a number", |run: &Run| run.flags.map(|flags| flags.0))
+            .people_only()
+            .alias("raw"),
+        Field::label(
+            "mapcount",
+            "MAPPED",
+            "Page-table entries that map each frame",
+            Kind::Unsigned,
+            move |run: &Run| match run.mapcount {
+                Some(mapcount) => Cell::Number(mapcount),
+                None if run.pfn.is_some() => Cell::Unknown,
+                None => of_frame(run),
+            },
+        )
+        .counted(),
+        Field::label("cgroup", "CGROUP", "Memory cgroup they are charged to", Kind::NameOrNumber, |run: &Run| {
+            run.cgroup.as_ref().map_or(Cell::Absent, Cell::Cgroup)
         }),
-        Column::text("flags", "FLAGS", "The flags in words: of a folio, those of its first page here", |run: &Run| {
-            match (run.flags, run.state) {
-                (Some(flags), _) => Cell::FrameFlags(flags),
-                (None, State::Present) => Cell::Unknown,
-                _ => Cell::Text(""),
-            }
+        Field::label("swap.type", "AREA", "Number of the swap area", Kind::Unsigned, move |run: &Run| {
+            slot(run, |slot| slot.area)
+        })
+        .aligned_right()
+        .alias("swap_type"),
+        Field::label(
+            "swap.offset",
+            "SLOT",
+            "First swap slot; those of the others follow it",
+            Kind::Unsigned,
+            move |run: &Run| slot(run, |slot| slot.offset),
+        )
+        .aligned_right()
+        .alias("swap_offset"),
+        Field::label(
+            "exclusive",
+            "EXCLUSIVE",
+            "Whether pagemap says that they are mapped once",
+            Kind::Bool,
+            |run: &Run| run.exclusive.map_or(Cell::Absent, Cell::Bool),
+        ),
+        Field::label("perm", "PERM", "Permissions of the mapping", Kind::Text, |run: &Run| {
+            run.mapping.as_ref().map_or(Cell::Unknown, |mapping| Cell::Text(mapping.perm.as_str()))
+        }),
+        Field::label("name", "MAPPING", "Name of the mapping", Kind::Name, |run: &Run| match &run.mapping {
+            None => Cell::Unknown,
+            Some(mapping) if mapping.name.is_empty() => Cell::Unnamed("[anon]"),
+            Some(mapping) => Cell::Name(&mapping.name),
         }),
     ]
 }
 
 /// Writes what the runs come to.
-pub fn write_totals(out: &mut dyn Write, totals: &Totals, by_letters: bool, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_totals(out: &mut dyn Write, totals: &Totals, by_letters: bool, layout: &Layout) -> io::Result<()> {
     let states: Vec<String> =
         totals.states.iter().map(|(state, pages)| format!("{} {}", grouped_string(*pages), state.name())).collect();
     let states = match totals.zero {

@@ -1,11 +1,12 @@
 //! How `pmem phys` looks: bars by class, then folios, zones, flags, and what the kernel's counters say.
 
-pub mod map;
+pub(crate) mod map;
 
+use crate::view::field::{Column, Field};
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::record::{Cell, Column, NONE};
+use super::cell::{Cell, NONE};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, clipped, wrapped};
@@ -14,19 +15,21 @@ use crate::analysis::physical::phys::{CgroupRow, ClassRow, FlagsRow, FolioRow, M
 use crate::analysis::physical::reconcile::Check;
 
 /// The columns that are shown unless others are asked for, for programs.
-pub const DEFAULT: &[&str] = &["class", "frames", "bytes"];
+pub(crate) const DEFAULT: &[&str] = &["class", "frames", "bytes"];
 
 /// The columns of classes.
-pub fn columns() -> Vec<Column<ClassRow>> {
+pub(crate) fn columns() -> Vec<Field<ClassRow>> {
     vec![
-        Column::text("class", "CLASS", "What the frames are used for", |row: &ClassRow| Cell::Text(row.class.name())),
-        Column::summed("frames", "FRAMES", "How many frames", |row: &ClassRow| Cell::Pages(row.frames)),
-        Column::summed("bytes", "SIZE", "The same as a size", |row: &ClassRow| Cell::Bytes(row.bytes)),
+        Field::old_text("class", "CLASS", "What the frames are used for", |row: &ClassRow| {
+            Cell::Text(row.class.name())
+        }),
+        Field::old_summed("frames", "FRAMES", "How many frames", |row: &ClassRow| Cell::Pages(row.frames)),
+        Field::old_summed("bytes", "SIZE", "The same as a size", |row: &ClassRow| Cell::Bytes(row.bytes)),
     ]
 }
 
 /// Writes the head: how much was looked at.
-pub fn write_head(out: &mut dyn Write, report: &Report, took: Duration, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_head(out: &mut dyn Write, report: &Report, took: Duration, layout: &Layout) -> io::Result<()> {
     let size = |frames| human_string(layout.scale.page_size.bytes_of(frames));
     let line = format!(
         "{} frames looked at ({} of addresses, {} of RAM), {:.2} s",
@@ -42,7 +45,7 @@ pub fn write_head(out: &mut dyn Write, report: &Report, took: Duration, layout: 
 const BAR: usize = 24;
 
 /// Writes a bar for each class, in the order of classes, holes last.
-pub fn write_classes(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_classes(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let rows = || report.classes.iter().filter(|row| row.class != Class::Hole);
     let most = rows().map(|row| row.frames).max().unwrap_or(0);
     let width = layout.width.unwrap_or(100);
@@ -105,14 +108,14 @@ fn beside(class: Class, report: &Report) -> String {
 }
 
 /// Writes folios by size and class.
-pub fn write_folios(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_folios(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let page = layout.scale.page_size;
     let columns: Vec<Column<FolioRow>> = vec![
-        Column::number("order", "ORDER", "", |row: &FolioRow| Cell::Id(row.order.into())),
-        Column::number("size", "SIZE", "", move |row: &FolioRow| Cell::Bytes(page.bytes_of(1 << row.order))),
-        Column::text("class", "CLASS", "", |row: &FolioRow| Cell::Text(row.class.title())),
-        Column::number("folios", "FOLIOS", "", |row: &FolioRow| Cell::Number(row.folios)),
-        Column::number("bytes", "TOGETHER", "", |row: &FolioRow| Cell::Bytes(row.bytes)),
+        Column::number("ORDER", |row: &FolioRow| Cell::Id(row.order.into())),
+        Column::number("SIZE", move |row: &FolioRow| Cell::Bytes(page.bytes_of(1 << row.order))),
+        Column::text("CLASS", |row: &FolioRow| Cell::Text(row.class.title())),
+        Column::number("FOLIOS", |row: &FolioRow| Cell::Number(row.folios)),
+        Column::number("TOGETHER", |row: &FolioRow| Cell::Bytes(row.bytes)),
     ];
     let mut rows: Vec<FolioRow> = report.folios.iter().filter(|row| row.order > 0).cloned().collect();
     rows.sort_by_key(|row| (row.class, row.order));
@@ -125,17 +128,17 @@ pub fn write_folios(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
 }
 
 /// Writes zones, a line each with the main classes as columns.
-pub fn write_zones(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_zones(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let page = layout.scale.page_size;
     let columns: Vec<Column<ZoneRow>> = vec![
-        Column::number("node", "NODE", "", |row: &ZoneRow| Cell::Id(row.node.into())),
-        Column::text("zone", "ZONE", "", |row: &ZoneRow| Cell::Text(&row.zone)),
-        Column::number("frames", "SPAN", "", move |row: &ZoneRow| Cell::Bytes(page.bytes_of(row.frames))),
-        Column::number("free", "FREE", "", |row: &ZoneRow| bytes_of(row, &[Class::Free])),
-        Column::number("anon", "ANON", "", |row: &ZoneRow| bytes_of(row, &[Class::Anon, Class::Ksm])),
-        Column::number("file", "FILE", "", |row: &ZoneRow| bytes_of(row, &[Class::File])),
-        Column::number("slab", "SLAB", "", |row: &ZoneRow| bytes_of(row, &[Class::Slab])),
-        Column::number("rest", "OTHER", "", |row: &ZoneRow| {
+        Column::number("NODE", |row: &ZoneRow| Cell::Id(row.node.into())),
+        Column::text("ZONE", |row: &ZoneRow| Cell::Text(&row.zone)),
+        Column::number("SPAN", move |row: &ZoneRow| Cell::Bytes(page.bytes_of(row.frames))),
+        Column::number("FREE", |row: &ZoneRow| bytes_of(row, &[Class::Free])),
+        Column::number("ANON", |row: &ZoneRow| bytes_of(row, &[Class::Anon, Class::Ksm])),
+        Column::number("FILE", |row: &ZoneRow| bytes_of(row, &[Class::File])),
+        Column::number("SLAB", |row: &ZoneRow| bytes_of(row, &[Class::Slab])),
+        Column::number("OTHER", |row: &ZoneRow| {
             const SHOWN: [Class; 5] = [Class::Free, Class::Anon, Class::Ksm, Class::File, Class::Slab];
             Cell::Bytes(row.classes.iter().filter(|row| !SHOWN.contains(&row.class)).map(|row| row.bytes).sum())
         }),
@@ -151,11 +154,11 @@ fn bytes_of(row: &ZoneRow, classes: &[Class]) -> Cell<'static> {
 const MOST_FLAGS: usize = 12;
 
 /// Writes the most frequent combinations of flags.
-pub fn write_flags(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_flags(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let columns: Vec<Column<FlagsRow>> = vec![
-        Column::number("frames", "FRAMES", "", |row: &FlagsRow| Cell::Number(row.frames)),
-        Column::text("class", "CLASS", "", |row: &FlagsRow| Cell::Text(row.class.title())),
-        Column::text("flags", "FLAGS", "", |row: &FlagsRow| match row.flags.names().is_empty() {
+        Column::number("FRAMES", |row: &FlagsRow| Cell::Number(row.frames)),
+        Column::text("CLASS", |row: &FlagsRow| Cell::Text(row.class.title())),
+        Column::text("FLAGS", |row: &FlagsRow| match row.flags.names().is_empty() {
             true => Cell::Text(NONE),
             false => Cell::FrameFlags(row.flags),
         }),
@@ -169,34 +172,34 @@ pub fn write_flags(out: &mut dyn Write, report: &Report, layout: &Layout) -> io:
 }
 
 /// Writes the histogram of mapcounts.
-pub fn write_mapcounts(out: &mut dyn Write, rows: &[MapcountRow], layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_mapcounts(out: &mut dyn Write, rows: &[MapcountRow], layout: &Layout) -> io::Result<()> {
     let page = layout.scale.page_size;
     let columns: Vec<Column<MapcountRow>> = vec![
-        Column::number("mapcount", "MAPPED", "", |row: &MapcountRow| Cell::Id(row.mapcount)),
-        Column::number("frames", "FRAMES", "", |row: &MapcountRow| Cell::Number(row.frames)),
-        Column::number("bytes", "SIZE", "", move |row: &MapcountRow| Cell::Bytes(page.bytes_of(row.frames))),
+        Column::number("MAPPED", |row: &MapcountRow| Cell::Id(row.mapcount)),
+        Column::number("FRAMES", |row: &MapcountRow| Cell::Number(row.frames)),
+        Column::number("SIZE", move |row: &MapcountRow| Cell::Bytes(page.bytes_of(row.frames))),
     ];
     section(out, "Page-table entries that map a frame", &columns, rows, layout)
 }
 
 /// Writes the cgroups.
-pub fn write_cgroups(out: &mut dyn Write, rows: &[CgroupRow], layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_cgroups(out: &mut dyn Write, rows: &[CgroupRow], layout: &Layout) -> io::Result<()> {
     let columns: Vec<Column<CgroupRow>> = vec![
-        Column::number("frames", "FRAMES", "", |row: &CgroupRow| Cell::Number(row.frames)),
-        Column::number("bytes", "SIZE", "", |row: &CgroupRow| Cell::Bytes(row.bytes)),
-        Column::text("cgroup", "CGROUP", "", |row: &CgroupRow| row.cgroup.as_ref().map_or(Cell::Unknown, Cell::Cgroup)),
+        Column::number("FRAMES", |row: &CgroupRow| Cell::Number(row.frames)),
+        Column::number("SIZE", |row: &CgroupRow| Cell::Bytes(row.bytes)),
+        Column::text("CGROUP", |row: &CgroupRow| row.cgroup.as_ref().map_or(Cell::Unknown, Cell::Cgroup)),
     ];
     section(out, "Memory cgroups that frames are charged to", &columns, rows, layout)
 }
 
 /// Writes what the kernel's counters say: of those that differ, why.
-pub fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let columns: Vec<Column<Check>> = vec![
-        Column::text("name", "FRAMES SAY", "", |check: &Check| Cell::Text(check.name)),
-        Column::number("ours", "SIZE", "", |check: &Check| Cell::Bytes(check.ours_bytes)),
-        Column::number("kernel", "KERNEL", "", |check: &Check| Cell::Bytes(check.kernel_bytes)),
-        Column::number("difference", "OURS LESS ITS", "", |check: &Check| Cell::SizeChange(check.difference_bytes)),
-        Column::text("source", "COUNTER", "", |check: &Check| Cell::Text(check.source)),
+        Column::text("FRAMES SAY", |check: &Check| Cell::Text(check.name)),
+        Column::number("SIZE", |check: &Check| Cell::Bytes(check.ours_bytes)),
+        Column::number("KERNEL", |check: &Check| Cell::Bytes(check.kernel_bytes)),
+        Column::number("OURS LESS ITS", |check: &Check| Cell::SizeChange(check.difference_bytes)),
+        Column::text("COUNTER", |check: &Check| Cell::Text(check.source)),
     ];
     section(out, "Beside the kernel's own counters", &columns, &report.checks, layout)?;
     for check in &report.checks {

@@ -1,10 +1,11 @@
 //! How `pmem rmap` looks: who maps a frame, a line each, and whether these are all.
 
+use crate::view::field::{Column, Field};
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::record::{Cell, Column, NONE};
+use super::cell::{Cell, NONE};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
@@ -14,14 +15,14 @@ use crate::analysis::rmap::{Asked, FrameMappers, Mapper};
 use crate::unit::Pfn;
 
 /// The columns that are shown unless others are asked for.
-pub const DEFAULT: &[&str] = &["pid", "comm", "address", "perm", "name"];
+pub(crate) const DEFAULT: &[&str] = &["pid", "comm", "address", "perm", "name"];
 
 /// The same for programs, whose rows are of several frames.
-pub const DEFAULT_OF_ROWS: &[&str] = &["pfn", "pid", "comm", "address", "perm", "name"];
+pub(crate) const DEFAULT_OF_ROWS: &[&str] = &["pfn", "pid", "comm", "address", "perm", "name"];
 
 /// A mapper with the frame it maps: a row.
 #[derive(Clone, Debug, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// The frame.
     pub pfn: Pfn,
     /// Who maps it.
@@ -30,19 +31,24 @@ pub struct Row {
 }
 
 /// All columns.
-pub fn columns() -> Vec<Column<Row>> {
+pub(crate) fn columns() -> Vec<Field<Row>> {
     vec![
-        Column::number("pfn", "PFN", "The page frame number", |row: &Row| Cell::Pfn(row.pfn)),
-        Column::number("pid", "PID", "The process", |row: &Row| Cell::Id(row.mapper.pid.into())),
-        Column::text("comm", "COMM", "Its name", |row: &Row| Cell::Name(&row.mapper.comm)),
-        Column::text("address", "ADDRESS", "The address of the page", |row: &Row| Cell::Address(row.mapper.address.0)),
-        Column::text("perm", "PERM", "The permissions of the mapping", |row: &Row| {
+        Field::old_number("pfn", "PFN", "The page frame number", |row: &Row| Cell::Pfn(row.pfn)),
+        Field::old_number("pid", "PID", "The process", |row: &Row| Cell::Id(row.mapper.pid.into())),
+        Field::old_text("comm", "COMM", "Its name", |row: &Row| Cell::Name(&row.mapper.comm)),
+        Field::old_text("address", "ADDRESS", "The address of the page", |row: &Row| {
+            Cell::Address(row.mapper.address.0)
+        }),
+        Field::old_text("perm", "PERM", "The permissions of the mapping", |row: &Row| {
             row.mapper.perm.as_ref().map_or(Cell::Unknown, |perm| Cell::Text(perm.as_str()))
         }),
-        Column::number("shares_with", "SHARES", "The process with which it shares its address space", |row: &Row| {
-            row.mapper.shares_with.map_or(Cell::Text(NONE), |pid| Cell::Id(pid.into()))
-        }),
-        Column::text("name", "MAPPING", "The name of the mapping", |row: &Row| match row.mapper.name.is_empty() {
+        Field::old_number(
+            "shares_with",
+            "SHARES",
+            "The process with which it shares its address space",
+            |row: &Row| row.mapper.shares_with.map_or(Cell::Text(NONE), |pid| Cell::Id(pid.into())),
+        ),
+        Field::old_text("name", "MAPPING", "The name of the mapping", |row: &Row| match row.mapper.name.is_empty() {
             true => Cell::Unnamed("[anonymous]"),
             false => Cell::Name(&row.mapper.name),
         }),
@@ -50,7 +56,7 @@ pub fn columns() -> Vec<Column<Row>> {
 }
 
 /// Writes who maps a frame.
-pub fn write_frame(
+pub(crate) fn write_frame(
     out: &mut dyn Write,
     frame: &FrameMappers,
     rows: &[Row],
@@ -83,7 +89,7 @@ pub fn write_frame(
 }
 
 /// Writes how many processes were asked.
-pub fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Result<()> {
     let mut text = format!("{} processes asked", grouped_string(asked.processes));
     if !asked.unreadable.is_empty() {
         let pids: Vec<String> = asked.unreadable.iter().take(5).map(|process| process.pid.to_string()).collect();
@@ -97,19 +103,19 @@ pub fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::R
 }
 
 /// The columns of processes that share frames.
-pub fn sharer_columns() -> Vec<Column<Sharer>> {
+pub(crate) fn sharer_columns() -> Vec<Field<Sharer>> {
     vec![
-        Column::number("frames", "FRAMES", "How many frames they share", |row: &Sharer| Cell::Pages(row.frames)),
-        Column::number("pid", "PID", "The process", |row: &Sharer| Cell::Id(row.pid.into())),
-        Column::text("comm", "COMM", "Its name", |row: &Sharer| Cell::Name(&row.comm)),
+        Field::old_number("frames", "FRAMES", "How many frames they share", |row: &Sharer| Cell::Pages(row.frames)),
+        Field::old_number("pid", "PID", "The process", |row: &Sharer| Cell::Id(row.pid.into())),
+        Field::old_text("comm", "COMM", "Its name", |row: &Sharer| Cell::Name(&row.comm)),
     ]
 }
 
 /// Those that are shown.
-pub const SHARER_DEFAULT: &[&str] = &["frames", "pid", "comm"];
+pub(crate) const SHARER_DEFAULT: &[&str] = &["frames", "pid", "comm"];
 
 /// Writes with whom a process shares frames.
-pub fn write_shared(
+pub(crate) fn write_shared(
     out: &mut dyn Write,
     shared: &SharedWith,
     rows: &[Sharer],
@@ -128,16 +134,16 @@ pub fn write_shared(
 }
 
 /// Writes a matrix: a row and a column each process.
-pub fn write_matrix(out: &mut dyn Write, matrix: &Matrix, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_matrix(out: &mut dyn Write, matrix: &Matrix, layout: &Layout) -> io::Result<()> {
     struct Line {
         process: Sharer,
         frames: Vec<u64>,
     }
-    let name = Column::text("comm", "COMM", "", |line: &Line| Cell::Name(&line.process.comm));
-    let mut columns = vec![Column::number("pid", "PID", "", |line: &Line| Cell::Id(line.process.pid.into()))];
+    let name = Column::text("COMM", |line: &Line| Cell::Name(&line.process.comm));
+    let mut columns = vec![Column::number("PID", |line: &Line| Cell::Id(line.process.pid.into()))];
     for (place, process) in matrix.processes.iter().enumerate() {
         let heading = process.pid.to_string();
-        columns.push(Column::number(&heading, &heading, "", move |line: &Line| {
+        columns.push(Column::number(heading.clone(), move |line: &Line| {
             line.frames.get(place).map_or(Cell::Unknown, |frames| Cell::Pages(*frames))
         }));
     }

@@ -78,17 +78,17 @@ impl Scale {
 }
 
 /// A size as `1.2 MiB`.
-pub fn human_string(bytes: u64) -> String {
+pub(crate) fn human_string(bytes: u64) -> String {
     text(|out| human(bytes, out))
 }
 
 /// A count as `1,234,567`.
-pub fn grouped_string(number: u64) -> String {
+pub(crate) fn grouped_string(number: u64) -> String {
     text(|out| grouped(number, out))
 }
 
 /// What `write` appends, as text.
-pub fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+pub(crate) fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
     write(&mut out);
     String::from_utf8_lossy(&out).into_owned()
@@ -134,7 +134,7 @@ fn tenths_of(value: u64, unit: u64) -> u64 {
 }
 
 /// Appends a number with commas between thousands.
-pub fn grouped(number: u64, out: &mut Vec<u8>) {
+pub(crate) fn grouped(number: u64, out: &mut Vec<u8>) {
     let mut buffer = itoa::Buffer::new();
     let mut digits = buffer.format(number).as_bytes();
     while !digits.is_empty() {

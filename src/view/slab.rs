@@ -1,213 +1,224 @@
 //! How `pmem slab` looks: the sums, a line a cache, and what the slabs hold beside meminfo.
 
-pub mod diff;
-pub mod show;
+pub(crate) mod diff;
+pub(crate) mod show;
 
 use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
-use super::record::{Cell, Column};
+use super::cell::Cell;
+use super::field::{Field, Kind, columns};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
-use crate::analysis::slab::{Change, Counts, Reconcile, Report, Row, Totals};
+use crate::analysis::slab::{Counts, Reconcile, Report, Row, Totals};
 
-/// The columns that are shown: slabtop's; with `rounds` the changes.
-pub fn default_columns(rounds: bool) -> &'static [&'static str] {
+/// The fields that people see: slabtop's columns; with `rounds` the changes.
+pub(crate) fn default_columns(rounds: bool) -> &'static [&'static str] {
     match rounds {
-        false => &["objects", "active", "use", "object_size", "objects_per_slab", "slabs", "size", "names"],
-        true => &["objects", "objects_change", "active", "use", "object_size", "slabs", "size", "size_change", "names"],
+        false => &[
+            "objects",
+            "active_objects",
+            "use_percent",
+            "object_size_bytes",
+            "objects_per_slab",
+            "slabs",
+            "size_bytes",
+            "names",
+        ],
+        true => &[
+            "objects",
+            "objects_change",
+            "active_objects",
+            "use_percent",
+            "object_size_bytes",
+            "slabs",
+            "size_bytes",
+            "size_change_bytes",
+            "names",
+        ],
     }
 }
 
 /// Which columns make room for the names on a narrow terminal, the first first.
-const DISPENSABLE: [&str; 8] =
-    ["objects_per_slab", "object_size", "active", "slabs", "held", "use", "objects", "objects_change"];
+const DISPENSABLE: [&str; 8] = [
+    "objects_per_slab",
+    "object_size_bytes",
+    "active_objects",
+    "slabs",
+    "held_bytes",
+    "use_percent",
+    "objects",
+    "objects_change",
+];
 
 /// The room that names get before any number does: that of `signal_cache = UNIX = UNIX-STREAM`.
 const NAMES: usize = 33;
 
-/// The default columns for these rows, as far as there is room; where some slabs are smaller than their cache prefers, what
-/// they really hold beside slabtop's size, or a mark on that; without slabinfo the names alone.
-pub fn fitting(rows: &[Row], rounds: bool, layout: &Layout) -> Vec<Column<Row>> {
+/// The fields for these rows, as far as there is room; where some slabs are smaller than their cache prefers, what they really
+/// hold beside slabtop's size; without slabinfo the names alone.
+pub(crate) fn fitting(rows: &[Row], rounds: bool, layout: &Layout) -> Vec<&'static str> {
     if rows.iter().all(|row| row.counts.is_none()) {
-        return chosen(&["names"]);
+        return vec!["names"];
     }
-    let is_less = rows.iter().filter_map(|row| row.counts.as_ref()).any(|of| of.small_slabs > 0);
     let mut names = default_columns(rounds).to_vec();
-    if let Some(size) = names.iter().position(|name| *name == "size").filter(|_| is_less) {
-        names.insert(size + 1, "held");
+    if let Some(size) = names.iter().position(|name| *name == "size_bytes").filter(|_| has_small_slabs(rows)) {
+        names.insert(size + 1, "held_bytes");
     }
-    let widths = table::widths(&chosen(&names), rows, layout);
+    let fields = fields(true);
+    let shown = names.iter().filter_map(|name| fields.iter().find(|field| field.name == *name));
+    let widths = table::widths(&columns(&shown.collect::<Vec<_>>()), rows, layout);
     let mut widths: Vec<(&str, usize)> = names.into_iter().zip(widths).collect();
     for dispensable in DISPENSABLE {
         let needed =
             |(name, width): &(&str, usize)| if *name == "names" { *width.min(&NAMES) } else { width + table::GAP };
-        let mark = usize::from(is_less && !widths.iter().any(|(name, _)| *name == "held"));
+        let mark = usize::from(has_small_slabs(rows) && !widths.iter().any(|(name, _)| *name == "held_bytes"));
         if layout.width.is_none_or(|width| widths.iter().map(needed).sum::<usize>() + mark <= width) {
             break;
         }
         widths.retain(|(name, _)| *name != dispensable);
     }
-    let names: Vec<&str> = widths.into_iter().map(|(name, _)| name).collect();
-    let mut columns = chosen(&names);
-    if is_less && !names.contains(&"held") {
-        columns.iter_mut().filter(|column| column.name == "size").for_each(|column| column.heading.push('≤'));
+    let mut names: Vec<&str> = widths.into_iter().map(|(name, _)| name).collect();
+    if has_small_slabs(rows) && !names.contains(&"held_bytes") {
+        names.iter_mut().filter(|name| **name == "size_bytes").for_each(|name| *name = AT_MOST);
     }
-    columns
+    names
 }
 
-/// The columns of these names, in this order.
-fn chosen(names: &[&str]) -> Vec<Column<Row>> {
-    let mut all = columns();
-    let place = |name: &&str| all.iter().position(|column| column.name == *name);
-    let places: Vec<usize> = names.iter().filter_map(place).collect();
-    let mut all: Vec<Option<Column<Row>>> = all.drain(..).map(Some).collect();
-    places.into_iter().filter_map(|place| all[place].take()).collect()
-}
+/// The size where it is an upper bound and there is no room for what the slabs really hold.
+const AT_MOST: &str = "size_at_most_bytes";
 
-/// The columns for programs: all that cost nothing more, and whether the slabs are reclaimable.
-pub const PLAIN: &[&str] = &[
-    "name",
-    "aliases",
-    "active",
-    "objects",
-    "object_size",
-    "objects_per_slab",
-    "pages_per_slab",
-    "active_slabs",
-    "slabs",
-    "size",
-    "held",
-    "small_slabs",
-    "use",
-    "reclaimable",
-    "objects_change",
-    "size_change",
-];
+/// Whether some slabs are smaller than their cache prefers: then their size by slabtop's arithmetic is an upper bound.
+fn has_small_slabs(rows: &[Row]) -> bool {
+    rows.iter().filter_map(|row| row.counts.as_ref()).any(|counts| counts.small_slabs > 0)
+}
 
 /// slabtop's keys and what they sort by: all descending but the name.
-pub const KEYS: &[(&str, &str)] = &[
-    ("a", "-active"),
+pub(crate) const KEYS: &[(&str, &str)] = &[
+    ("a", "-active_objects"),
     ("b", "-objects_per_slab"),
-    ("c", "-size"),
+    ("c", "-size_bytes"),
     ("l", "-slabs"),
     ("n", "name"),
     ("o", "-objects"),
     ("p", "-pages_per_slab"),
-    ("s", "-object_size"),
-    ("u", "-use"),
+    ("s", "-object_size_bytes"),
+    ("u", "-use_percent"),
     ("v", "-active_slabs"),
 ];
 
-/// All columns.
-pub fn columns() -> Vec<Column<Row>> {
-    let number = |name, heading, help, of: fn(&Counts) -> u64| {
-        Column::number(name, heading, help, move |row: &Row| known(row.counts.as_ref().map(of), Cell::Number))
+/// What a cache says; with `rounds` how it changed.
+pub(crate) fn fields(rounds: bool) -> Vec<Field<Row>> {
+    let count = |name, heading, help, of: fn(&Counts) -> u64| {
+        Field::count(name, heading, help, move |row: &Row| row.counts.as_ref().map(of))
     };
-    // A column with a total has its unit above it.
-    let size = |name, heading, help, of: fn(&Counts) -> u64| {
-        Column::summed(name, heading, help, move |row: &Row| known(row.counts.as_ref().map(of), Cell::Bytes))
+    let bytes = |name, heading, help, of: fn(&Counts) -> u64| {
+        Field::bytes(name, heading, help, move |row: &Row| row.counts.as_ref().map(of))
     };
-    let detail = |name, heading, help, of: fn(&Row) -> Option<u64>| {
-        Column::number(name, heading, help, move |row: &Row| known(of(row), Cell::Number))
-    };
+    let detail = |name, heading, help, of: fn(&Row) -> Option<u64>| Field::count(name, heading, help, of).on_request();
+    let tunable = |name, heading, help, of: fn(&Counts) -> u64| count(name, heading, help, of).on_request();
     vec![
-        number("objects", "OBJECTS", "Objects there is room for", |of| of.cache.objects),
-        number("active", "ACTIVE", "Objects in use, at most: free ones that processors keep count", |of| {
-            of.cache.active_objects
-        }),
-        Column::number("use", "USE≤", "Objects in use, at most, in per cent of all", |row: &Row| {
-            known(row.counts.as_ref().map(|of| of.cache.use_percent()), Cell::Percent)
-        }),
-        number("object_size", "OBJ SIZE B", "The size of an object with what belongs to it, in bytes", |of| {
-            of.cache.object_size
-        }),
-        number("objects_per_slab", "OBJ/SLAB", "Objects in a slab of the preferred order", |of| {
-            of.cache.objects_per_slab
-        }),
-        number("pages_per_slab", "PAGES/SLAB", "Pages of a slab of the preferred order", |of| of.cache.pages_per_slab),
-        number("active_slabs", "ACT SLABS", "Slabs with objects in use (SLUB: all)", |of| of.cache.active_slabs),
-        number("slabs", "SLABS", "Slabs", |of| of.cache.slabs),
-        size("size", "CACHE SIZE", "The size of its slabs, were all of the preferred order", |of| of.size_bytes),
-        size("held", "HELD", "What its slabs really hold: some may be smaller than preferred", |of| of.held_bytes),
-        number("small_slabs", "SMALL", "Slabs smaller than the cache prefers", |of| of.small_slabs),
-        Column::number("objects_change", "Δ OBJECTS", "The change in objects since the round before", |row: &Row| {
-            known(row.change.map(|Change { objects, .. }| objects), Cell::CountChange)
-        }),
-        Column::summed(
-            "size_change",
-            "Δ SIZE",
-            "The change in the cache's size since the round before",
-            |row: &Row| known(row.change.map(|Change { size_bytes, .. }| size_bytes), Cell::SizeChange),
-        ),
-        Column::text("reclaimable", "RECLAIMABLE", "Whether its slabs can be reclaimed", |row: &Row| {
-            known(row.details.reclaimable, |yes| Cell::Text(if yes { "yes" } else { "no" }))
-        }),
-        detail("partial", "PARTIAL", "Slabs with free objects in the lists of nodes", |row| row.details.partial_slabs),
-        detail("cpu_slabs", "CPU SLABS", "Slabs that processors have taken for themselves", |row| {
-            row.details.cpu_slabs
-        }),
-        detail("cpu_partial", "CPU PARTIAL", "Those of them that wait in the processors' lists", |row| {
-            row.details.cpu_partial_slabs
-        }),
-        Column::text("nodes", "NODES", "Slabs by NUMA node", |row: &Row| {
-            known(row.details.nodes.as_deref(), Cell::Nodes)
-        }),
-        number("limit", "LIMIT", "SLAB: the most objects that a processor keeps", |of| of.cache.tunables.limit),
-        number("batchcount", "BATCH", "SLAB: objects that a processor takes or gives back at once", |of| {
-            of.cache.tunables.batch_count
-        }),
-        number("sharedfactor", "FACTOR", "SLAB: batches that the list of all processors holds", |of| {
-            of.cache.tunables.shared_factor
-        }),
-        number("shared", "SHARED", "SLAB: free objects in the list of all processors", |of| of.cache.shared_available),
-        Column::text("name", "NAME", "The name that slabinfo has for it", |row: &Row| Cell::Name(&row.name)),
-        Column::text("aliases", "ALIASES", "The names of caches that were merged into it", |row: &Row| {
+        Field::name("name", "NAME", "Name in slabinfo", |row: &Row| &row.name),
+        Field::label("aliases", "ALIASES", "Names of the caches that were merged into it", Kind::List, |row: &Row| {
             match row.aliases.as_deref() {
                 None => Cell::Unknown,
-                Some([]) => Cell::Unnamed(""),
-                Some([first, others @ ..]) => Cell::Names(first, others),
+                Some([]) => Cell::List(&[]),
+                Some(names) => Cell::List(names),
             }
         }),
-        Column::text("names", "NAME", "All of its names", |row: &Row| {
-            Cell::Names(&row.name, row.aliases.as_deref().unwrap_or_default())
+        count(
+            "active_objects",
+            "ACTIVE",
+            "Objects in use, at most: free objects in per-CPU slabs count as used",
+            |of| of.cache.active_objects,
+        )
+        .alias("active"),
+        count("objects", "OBJECTS", "Objects, used or free", |of| of.cache.objects),
+        bytes("object_size_bytes", "OBJ SIZE B", "Size of an object, with its metadata and padding", |of| {
+            of.cache.object_size
+        })
+        .alias("object_size")
+        .shown_as(Cell::Number),
+        count("objects_per_slab", "OBJ/SLAB", "Objects in a slab of the preferred order", |of| {
+            of.cache.objects_per_slab
         }),
+        count("pages_per_slab", "PAGES/SLAB", "Pages in a slab of the preferred order", |of| of.cache.pages_per_slab),
+        count("active_slabs", "ACT SLABS", "Slabs with objects in use (SLUB: all)", |of| of.cache.active_slabs),
+        count("slabs", "SLABS", "Slabs", |of| of.cache.slabs),
+        bytes("size_bytes", "CACHE SIZE", "Size of its slabs if all were of the preferred order", |of| of.size_bytes)
+            .summed()
+            .alias("size"),
+        bytes(AT_MOST, "CACHE SIZE≤", "Like size_bytes, marked as an upper bound", |of| of.size_bytes).people_only(),
+        bytes("held_bytes", "HELD", "What its slabs really hold: some may be smaller than preferred", |of| {
+            of.held_bytes
+        })
+        .summed()
+        .alias("held"),
+        count("small_slabs", "SMALL", "Slabs smaller than the cache prefers", |of| of.small_slabs),
+        Field::percent("use_percent", "USE≤", "Objects in use, at most, in percent of all", |row: &Row| {
+            row.counts.as_ref().map(|of| of.cache.use_percent())
+        })
+        .alias("use"),
+        Field::bool("reclaimable", "RECLAIMABLE", "Whether its slabs can be reclaimed", |row: &Row| {
+            row.details.reclaimable
+        }),
+        Field::count_change("objects_change", "Δ OBJECTS", "Change in objects since the round before", |row: &Row| {
+            row.change.map(|change| change.objects)
+        })
+        .only_if(rounds),
+        Field::bytes_change(
+            "size_change_bytes",
+            "Δ SIZE",
+            "Change in the cache's size since the round before",
+            |row: &Row| row.change.map(|change| change.size_bytes),
+        )
+        .summed()
+        .only_if(rounds)
+        .alias("size_change"),
+        detail("partial_slabs", "PARTIAL", "Slabs with free objects in the nodes' lists", |row| {
+            row.details.partial_slabs
+        })
+        .alias("partial"),
+        detail("cpu_slabs", "CPU SLABS", "Slabs that CPUs have taken for themselves", |row| row.details.cpu_slabs),
+        detail("cpu_partial_slabs", "CPU PARTIAL", "Of the CPU slabs, those in the per-CPU partial lists", |row| {
+            row.details.cpu_partial_slabs
+        })
+        .alias("cpu_partial"),
+        Field::label("nodes", "NODES", "Slabs by NUMA node", Kind::Nodes, |row: &Row| {
+            row.details.nodes.as_deref().map_or(Cell::Unknown, Cell::Nodes)
+        })
+        .on_request(),
+        tunable("limit", "LIMIT", "SLAB: most objects that a CPU keeps", |of| of.cache.tunables.limit),
+        tunable("batchcount", "BATCH", "SLAB: objects that a CPU takes or gives back at once", |of| {
+            of.cache.tunables.batch_count
+        }),
+        tunable("sharedfactor", "FACTOR", "SLAB: batches that the shared list holds", |of| {
+            of.cache.tunables.shared_factor
+        }),
+        tunable("shared", "SHARED", "SLAB: free objects in the shared list", |of| of.cache.shared_available),
+        Field::label("names", "NAME", "All of its names", Kind::List, |row: &Row| {
+            Cell::Names(&row.name, row.aliases.as_deref().unwrap_or_default())
+        })
+        .always()
+        .people_only(),
     ]
 }
 
-/// What is known in its cell; else a dash.
-fn known<'r, T>(value: Option<T>, cell: impl FnOnce(T) -> Cell<'r>) -> Cell<'r> {
-    value.map_or(Cell::Unknown, cell)
+/// Writes the sums, above the table.
+pub(crate) fn write_head(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    let totals = report.shown_totals.as_ref().or(report.totals.as_ref());
+    let Some(totals) = totals.filter(|totals| totals.caches > 0) else { return Ok(()) };
+    if let (Some(shown), Some(all)) = (&report.shown_totals, &report.totals) {
+        let text = format!("shown: {} of {}", grouped_string(shown.caches), some(all.caches, "cache"));
+        writeln!(out, "{}", layout.palette.paint(Emphasis::Accent, &text))?;
+    }
+    write_totals(out, totals, report, layout)?;
+    writeln!(out)
 }
 
-/// Writes the report for people; `own_columns` says that they were chosen by name, and the table is all that is wanted;
-/// `none` is said where there is no cache to show.
-pub fn write(
-    out: &mut dyn Write,
-    report: &Report,
-    columns: &[&Column<Row>],
-    own_columns: bool,
-    none: &str,
-    layout: &Layout,
-) -> io::Result<()> {
-    if own_columns {
-        return table::write(out, columns, &report.caches, None, layout);
-    }
-    let totals = report.shown_totals.as_ref().or(report.totals.as_ref());
-    if let Some(totals) = totals.filter(|totals| totals.caches > 0) {
-        if let (Some(shown), Some(all)) = (&report.shown_totals, &report.totals) {
-            let text = format!("shown: {} of {}", grouped_string(shown.caches), some(all.caches, "cache"));
-            writeln!(out, "{}", layout.palette.paint(Emphasis::Accent, &text))?;
-        }
-        write_totals(out, totals, report, layout)?;
-        writeln!(out)?;
-    }
-    match report.caches.is_empty() {
-        false => table::write(out, columns, &report.caches, None, layout)?,
-        true => writeln!(out, "{none}")?,
-    }
+/// Writes what the slabs hold beside meminfo, below the table.
+pub(crate) fn write_foot(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     report.reconcile.as_ref().map_or(Ok(()), |reconcile| write_reconcile(out, report, reconcile, layout))
 }
 
@@ -226,8 +237,8 @@ pub(super) fn some(number: u64, what: &str) -> String {
 /// slabtop's sums, about three things.
 fn write_totals(out: &mut dyn Write, totals: &Totals, report: &Report, layout: &Layout) -> io::Result<()> {
     let size = |bytes| layout.scale.sized(bytes);
-    let rows = report.caches.iter();
-    let held = rows.filter_map(|row| Some(row.counts.as_ref()?.held_bytes)).fold(0, u64::saturating_add);
+    let held =
+        report.caches.iter().filter_map(|row| Some(row.counts.as_ref()?.held_bytes)).fold(0, u64::saturating_add);
     let [objects, active] = [totals.objects, totals.active_objects].map(grouped_string);
     let percent = percent(totals.active_objects, totals.objects);
     let [active_size, all_size] = [totals.active_size_bytes, totals.size_bytes].map(size);
@@ -326,10 +337,12 @@ mod tests {
 
     fn shown(rows: &[Row], width: usize, rounds: bool) -> Vec<String> {
         let scale = Scale { unit: Unit::Human, page_size: PageSize::new(4096).unwrap() };
-        let layout = Layout { scale, width: Some(width), headings: true, palette: Palette::default() };
-        let columns = fitting(rows, rounds, &layout);
+        let layout = Layout { scale, width: Some(width), height: None, headings: true, palette: Palette::default() };
+        let fields = fields(rounds);
+        let names = fitting(rows, rounds, &layout);
+        let shown: Vec<_> = names.iter().filter_map(|name| fields.iter().find(|field| field.name == *name)).collect();
         let mut out = Vec::new();
-        table::write(&mut out, &columns.iter().collect::<Vec<_>>(), rows, None, &layout).unwrap();
+        table::write(&mut out, &columns(&shown), rows, None, &layout).unwrap();
         String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
     }
 

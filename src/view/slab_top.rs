@@ -14,8 +14,8 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-pub use columns::Sort;
-pub use state::{Filter, Pane, State};
+pub(crate) use columns::Sort;
+pub(crate) use state::{Filter, Pane, State};
 
 use self::columns::{Fitting, GAP, fitting};
 use self::line::{Piece, fit, joined, style};
@@ -28,7 +28,7 @@ use crate::analysis::slab::history::{History, MINUTE, Series, Tracked};
 use crate::name::escaped;
 
 /// The least terminal that anything can be shown on: columns and lines.
-pub const LEAST: (u16, u16) = (32, 5);
+pub(crate) const LEAST: (u16, u16) = (32, 5);
 
 /// From this height on there is a line for the sums.
 const TALL: u16 = 16;
@@ -48,7 +48,7 @@ const MARKS: [&str; 2] = ["▸ ", "  "];
 
 /// Where everything is.
 #[derive(Clone, Copy, Debug)]
-pub struct Regions {
+pub(crate) struct Regions {
     headline: Rect,
     sums: Rect,
     trouble: Rect,
@@ -61,7 +61,7 @@ pub struct Regions {
 
 impl Regions {
     /// The places on the screen of this state.
-    pub fn of(state: &State) -> Self {
+    pub(crate) fn of(state: &State) -> Self {
         let (width, height) = state.size();
         let mut y = 0;
         let mut next = |lines: u16| {
@@ -88,7 +88,7 @@ impl Regions {
 }
 
 /// Draws the screen.
-pub fn draw(frame: &mut Frame<'_>, state: &State, palette: Palette) {
+pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, palette: Palette) {
     let (width, height) = state.size();
     if width < LEAST.0 || height < LEAST.1 {
         let (columns, lines) = LEAST;

@@ -8,9 +8,10 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
+use super::cell::{Cell, Growth, NONE};
+use super::field::{Column, Field};
 use super::fit::fitted;
-pub use super::fit::{clipped, elided, wrapped};
-use super::record::{Cell, Column, Growth, NONE};
+pub(crate) use super::fit::{clipped, wrapped};
 use super::size::{Scale, text};
 use super::style::{Emphasis, Palette};
 
@@ -21,6 +22,8 @@ pub struct Layout {
     pub scale: Scale,
     /// The width of the terminal; `None` where there is none, and lines may be as long as they are.
     pub width: Option<usize>,
+    /// The height of the terminal; `None` where there is none, and nothing is cut.
+    pub height: Option<usize>,
     /// Whether to print the header row.
     pub headings: bool,
     /// Colour.
@@ -41,7 +44,7 @@ const MOST_PADDED: usize = 200;
 const LEAST_LAST: usize = 12;
 
 /// Writes rows under their headings; `total` names the totals row, if there is to be one.
-pub fn write<R: Sync>(
+pub(crate) fn write<R: Sync>(
     out: &mut dyn Write,
     columns: &[&Column<R>],
     rows: &[R],
@@ -81,25 +84,24 @@ fn write_grid<R: Sync>(
 }
 
 /// How wide columns want to be, headings and all.
-pub(super) fn widths<R>(columns: &[Column<R>], rows: &[R], layout: &Layout) -> Vec<usize> {
-    let columns: Vec<&Column<R>> = columns.iter().collect();
-    let headings = headings(&columns, rows, layout);
+pub(super) fn widths<R>(columns: &[&Column<R>], rows: &[R], layout: &Layout) -> Vec<usize> {
+    let headings = headings(columns, rows, layout);
     let of = |(summary, heading): (Summary<'_>, String)| match layout.headings {
         true => summary.width.max(heading.width()),
         false => summary.width,
     };
-    summaries(&columns, rows, layout).into_iter().zip(headings).map(of).collect()
+    summaries(columns, rows, layout).into_iter().zip(headings).map(of).collect()
 }
 
 /// A table whose rows come a part at a time: columns are as wide as the rows so far took, and headings come once.
 #[derive(Debug, Default)]
-pub struct Stream {
+pub(crate) struct Stream {
     widths: Vec<usize>,
 }
 
 impl Stream {
     /// Writes the next rows.
-    pub fn write<R: Sync>(
+    pub(crate) fn write<R: Sync>(
         &mut self,
         out: &mut dyn Write,
         columns: &[&Column<R>],
@@ -152,7 +154,7 @@ fn headings<R>(columns: &[&Column<R>], rows: &[R], layout: &Layout) -> Vec<Strin
     // Frames are counted in pages whatever the unit: only of sizes it must be said.
     let is_size = |column: &Column<R>| {
         let cells = rows.iter().map(|row| (column.cell)(row));
-        cells.into_iter().any(|cell| matches!(cell, Cell::Bytes(_) | Cell::SizeChange(_)))
+        cells.into_iter().any(|cell| matches!(cell, Cell::Bytes(_) | Cell::PagesAsSize(_) | Cell::SizeChange(_)))
     };
     let unit = |column: &Column<R>| match layout.scale.unit {
         _ if !column.total => "",
@@ -369,17 +371,27 @@ fn write_comfortably<R>(
     Ok(())
 }
 
-/// The names of columns with their help, a line each.
-pub fn write_help<R>(out: &mut dyn Write, columns: &[Column<R>]) -> io::Result<()> {
-    let widest = columns.iter().map(|column| column.name.width()).max().unwrap_or(0);
-    for Column { name, help, .. } in columns {
-        writeln!(out, "  {name:widest$}  {help}")?;
+/// Says how many more rows there are than a terminal has room for.
+pub(crate) fn write_more(out: &mut dyn Write, more: usize, layout: &Layout) -> io::Result<()> {
+    if more == 0 {
+        return Ok(());
+    }
+    let line = format!("{} more (--all)", super::size::grouped_string(more as u64));
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
+}
+
+/// The names of fields, each with other words for it, and their help, a line each.
+pub(crate) fn write_help<R>(out: &mut dyn Write, fields: &[Field<R>]) -> io::Result<()> {
+    let widest = fields.iter().map(|field| field.name.width()).max().unwrap_or(0);
+    for Field { name, help, aliases, .. } in fields {
+        let also = if aliases.is_empty() { String::new() } else { format!(" (or: {})", aliases.join(", ")) };
+        writeln!(out, "  {name:widest$}  {help}{also}")?;
     }
     Ok(())
 }
 
 /// A cell as text of its own.
-pub fn cell_text(cell: &Cell<'_>, scale: &Scale) -> String {
+pub(crate) fn cell_text(cell: &Cell<'_>, scale: &Scale) -> String {
     text(|out| cell.write(scale, out))
 }
 
@@ -394,12 +406,12 @@ mod tests {
 
     fn lines(rows: &[Row], width: Option<usize>) -> Vec<String> {
         let columns = [
-            Column::text("kind", "KIND", "", |_: &Row| Cell::Text("é")),
-            Column::summed("present", "PRESENT", "", |row: &Row| Cell::Pages(row.0)),
-            Column::text("mapping", "MAPPING", "", |row: &Row| Cell::Text(row.1)),
+            Column::text("KIND", |_: &Row| Cell::Text("é")),
+            Column::summed("PRESENT", |row: &Row| Cell::Pages(row.0)),
+            Column::text("MAPPING", |row: &Row| Cell::Text(row.1)),
         ];
         let scale = Scale { unit: Unit::Human, page_size: PageSize::new(4096).unwrap() };
-        let layout = Layout { scale, width, headings: true, palette: Palette::default() };
+        let layout = Layout { scale, width, height: None, headings: true, palette: Palette::default() };
         let mut out = Vec::new();
         write(&mut out, &columns.iter().collect::<Vec<_>>(), rows, Some("total"), &layout).unwrap();
         String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
@@ -423,11 +435,11 @@ mod tests {
     fn a_long_cell_stands_out_and_the_others_are_not_padded_to_it() {
         let long = "x".repeat(70_000);
         let (long, short) = (Name::new(long.as_bytes()), Name::new(b"short"));
-        let names = Column::text("names", "NAMES", "", |name: &Name| Cell::Name(name));
-        let sum = Column::summed("n", "N", "", |name: &Name| Cell::Number(name.bytes().len() as u64));
+        let names = Column::text("NAMES", |name: &Name| Cell::Name(name));
+        let sum = Column::summed("N", |name: &Name| Cell::Number(name.bytes().len() as u64));
         let scale = Scale { unit: Unit::Human, page_size: PageSize::new(4096).unwrap() };
         for width in [None, Some(80)] {
-            let layout = Layout { scale, width, headings: true, palette: Palette::default() };
+            let layout = Layout { scale, width, height: None, headings: true, palette: Palette::default() };
             let mut out = Vec::new();
             write(&mut out, &[&names, &sum], &[long.clone(), short.clone()], None, &layout).unwrap();
             let text = String::from_utf8(out).unwrap();
@@ -440,15 +452,19 @@ mod tests {
     #[test]
     fn pages_are_said_of_sizes_only() {
         let columns = [
-            Column::summed("size", "SIZE", "", |row: &Row| Cell::Bytes(row.0)),
-            Column::summed("change", "Δ", "", |_: &Row| Cell::SizeChange(4096)),
-            Column::summed("frames", "FRAMES", "", |row: &Row| Cell::Pages(row.0)),
+            Column::summed("SIZE", |row: &Row| Cell::Bytes(row.0)),
+            Column::summed("Δ", |_: &Row| Cell::SizeChange(4096)),
+            Column::summed("FRAMES", |row: &Row| Cell::Pages(row.0)),
         ];
         let columns: Vec<_> = columns.iter().collect();
         let of = |unit, rows: &[Row]| {
             let scale = Scale { unit, page_size: PageSize::new(4096).unwrap() };
-            headings(&columns, rows, &Layout { scale, width: None, headings: true, palette: Palette::default() })
-                .join(" ")
+            headings(
+                &columns,
+                rows,
+                &Layout { scale, width: None, height: None, headings: true, palette: Palette::default() },
+            )
+            .join(" ")
         };
         assert_eq!(of(Unit::Pages, &[Row(8192, "")]), "SIZE pages Δ pages FRAMES");
         assert_eq!(of(Unit::Kib, &[Row(8192, "")]), "SIZE KiB Δ KiB FRAMES KiB");

@@ -8,17 +8,17 @@ use std::time::Duration;
 use chrono::{DateTime, Local, SecondsFormat, TimeDelta, TimeZone, Utc};
 
 /// Now, UTC, in the form of RFC 3339 with seconds.
-pub fn now() -> String {
+pub(crate) fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// The time of day now, local, as `22:41:07`.
-pub fn clock() -> String {
+pub(crate) fn clock() -> String {
     Local::now().format("%H:%M:%S").to_string()
 }
 
 /// A time by its two largest units: `1 h 2 min`; `0.25 s`.
-pub fn in_words(time: Duration) -> String {
+pub(crate) fn in_words(time: Duration) -> String {
     let seconds = time.as_secs();
     let two = |large: u64, large_name, small: u64, small_name| match small {
         0 => format!("{large} {large_name}"),
@@ -35,7 +35,7 @@ pub fn in_words(time: Duration) -> String {
 
 /// The zone that points in time are shown in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Zone {
+pub(crate) enum Zone {
     /// Where the reader is.
     Local,
     /// UTC: for recorded trees, which are of another place perhaps.
@@ -44,7 +44,7 @@ pub enum Zone {
 
 /// When a process started: the time of day within the last day, else the date. `boot_time` is in seconds since 1970,
 /// `ticks` since then.
-pub fn started(boot_time: i64, ticks: u64, clock_ticks: u64, zone: Zone) -> Option<String> {
+pub(crate) fn started(boot_time: i64, ticks: u64, clock_ticks: u64, zone: Zone) -> Option<String> {
     let seconds = boot_time.checked_add(i64::try_from(ticks / clock_ticks.max(1)).ok()?)?;
     let start = DateTime::from_timestamp(seconds, 0)?;
     let recent = Utc::now().signed_duration_since(start) < TimeDelta::hours(24);

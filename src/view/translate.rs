@@ -1,9 +1,10 @@
 //! How `pmem translate` looks: the walk as a line, what is at its end in words, and the page tables as a short table.
 
+use crate::view::field::Field;
 use std::io::{self, Write};
 
+use super::cell::Cell;
 use super::page;
-use super::record::{Cell, Column};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{Layout, clipped, wrapped};
@@ -15,27 +16,28 @@ use crate::model::pagemap::Entry;
 use crate::unit::VirtAddr;
 
 /// The columns that are shown unless others are asked for.
-pub const DEFAULT: &[&str] = &["address", "state", "pfn", "physical", "class", "mapcount", "mapping"];
+pub(crate) const DEFAULT: &[&str] = &["address", "state", "pfn", "physical", "class", "mapcount", "mapping"];
 
 /// All columns.
-pub fn columns() -> Vec<Column<Translation>> {
+pub(crate) fn columns() -> Vec<Field<Translation>> {
     type Row = Translation;
-    let frame = |name: &str, heading: &str, help: &str, cell: for<'f> fn(&'f Frame) -> Cell<'f>| {
-        Column::text(name, heading, help, move |row: &Row| row.frame.as_ref().map_or(Cell::Unknown, cell))
-    };
+    let frame =
+        |name: &'static str, heading: &'static str, help: &'static str, cell: for<'f> fn(&'f Frame) -> Cell<'f>| {
+            Field::old_text(name, heading, help, move |row: &Row| row.frame.as_ref().map_or(Cell::Unknown, cell))
+        };
     vec![
-        Column::number("pid", "PID", "process", |row: &Row| Cell::Id(row.pid.into())),
-        Column::text("address", "ADDRESS", "virtual address", |row: &Row| {
+        Field::old_number("pid", "PID", "process", |row: &Row| Cell::Id(row.pid.into())),
+        Field::old_text("address", "ADDRESS", "virtual address", |row: &Row| {
             row.address.map_or(Cell::Unknown, |address| Cell::Address(address.0))
         }),
-        Column::text("state", "STATE", "what is there: present, zero, none, swapped, guard, …", |row: &Row| {
+        Field::old_text("state", "STATE", "what is there: present, zero, none, swapped, guard, …", |row: &Row| {
             row.state.map_or(Cell::Unknown, |state| Cell::Text(state.name()))
         }),
-        Column::text("entry", "ENTRY", "the kernel's word for the page-table entry (pagemap)", |row: &Row| {
+        Field::old_text("entry", "ENTRY", "the kernel's word for the page-table entry (pagemap)", |row: &Row| {
             row.entry.map_or(Cell::Unknown, |entry| Cell::Address(entry.0))
         }),
-        Column::number("pfn", "PFN", "page frame number", |row: &Row| row.pfn.map_or(Cell::Unknown, Cell::Pfn)),
-        Column::text("physical", "PHYSICAL", "physical address of the byte", |row: &Row| {
+        Field::old_number("pfn", "PFN", "page frame number", |row: &Row| row.pfn.map_or(Cell::Unknown, Cell::Pfn)),
+        Field::old_text("physical", "PHYSICAL", "physical address of the byte", |row: &Row| {
             row.physical_address.map_or(Cell::Unknown, |address| Cell::Address(address.0))
         }),
         frame("class", "CLASS", "what the frame is used for", |f| {
@@ -48,12 +50,12 @@ pub fn columns() -> Vec<Column<Translation>> {
         frame("zone", "ZONE", "the frame's zone", |f| f.zone.as_deref().map_or(Cell::Unknown, Cell::Text)),
         frame("node", "NODE", "the frame's NUMA node", |f| f.node.map_or(Cell::Unknown, |node| Cell::Id(node.into()))),
         frame("cgroup", "CGROUP", "the memory cgroup the frame is charged to", |f| {
-            f.cgroup.as_ref().map_or(Cell::Text(super::record::NONE), Cell::Cgroup)
+            f.cgroup.as_ref().map_or(Cell::Text(super::cell::NONE), Cell::Cgroup)
         }),
-        Column::number("page", "PAGE", "size of the page that maps it", |row: &Row| {
+        Field::old_number("page", "PAGE", "size of the page that maps it", |row: &Row| {
             row.mapped_bytes.map_or(Cell::Unknown, Cell::Bytes)
         }),
-        Column::text("mapping", "MAPPING", "name of its mapping, as in maps", |row: &Row| match &row.vma {
+        Field::old_text("mapping", "MAPPING", "name of its mapping, as in maps", |row: &Row| match &row.vma {
             None => Cell::Unknown,
             Some(place) if place.vma.name.is_empty() => Cell::Unnamed("[anon]"),
             Some(place) => Cell::Name(&place.vma.name),
@@ -62,7 +64,7 @@ pub fn columns() -> Vec<Column<Translation>> {
 }
 
 /// Writes the report in words.
-pub fn write(out: &mut dyn Write, report: &Translation, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, report: &Translation, layout: &Layout) -> io::Result<()> {
     let who = format!("{} ({})", report.comm.escaped(), report.pid);
     writeln!(out, "{}", layout.palette.paint(Emphasis::Accent, &who))?;
     if let Some(why) = report.no_address_space {
@@ -198,7 +200,7 @@ fn write_tables(out: &mut dyn Write, tables: &Tables, layout: &Layout) -> io::Re
     writeln!(out, "{head}")?;
     let all = tables.levels.iter().map(|level| level.tables).chain([tables.needed, tables.vm_pte.unwrap_or(0)]);
     let width = all.map(|number| grouped_string(number).len()).max().unwrap_or(1);
-    let mut line = |name: &str, number: u64, words: &str| {
+    let mut line = |name: &'static str, number: u64, words: &str| {
         let text = format!("  {name:<6}  {:>width$}  {words}", grouped_string(number));
         writeln!(out, "{}", text.trim_end())
     };

@@ -1,8 +1,9 @@
 //! How `pmem vmalloc` looks: the answer in words, then who asked for the areas, the kernel's counters, and its other mappings.
 
+use crate::view::field::{Column, Field};
 use std::io::{self, Write};
 
-use super::record::{Cell, Column};
+use super::cell::Cell;
 use super::size::{Unit, grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
@@ -10,17 +11,17 @@ use crate::analysis::vmalloc::{AreaRow, Check, Direct, Group, Mappings, Report};
 use crate::model::vmallocinfo::Kind;
 
 /// What both tables have: a column of a group, of a row that has one.
-fn of_group<R: 'static>(group: fn(&R) -> &Group, nodes: &[u32]) -> Vec<Column<R>> {
+fn of_group<R: 'static>(group: fn(&R) -> &Group, nodes: &[u32]) -> Vec<Field<R>> {
     let mut columns = vec![
-        Column::text("kind", "KIND", "what the areas are", move |row: &R| Cell::Text(group(row).kind.name())),
-        Column::summed("size", "ADDRESSES", "the addresses they take, guard pages included", move |row: &R| {
+        Field::old_text("kind", "KIND", "what the areas are", move |row: &R| Cell::Text(group(row).kind.name())),
+        Field::old_summed("size", "ADDRESSES", "the addresses they take, guard pages included", move |row: &R| {
             Cell::Bytes(group(row).size_bytes)
         }),
-        Column::summed("pages", "PAGES", "the pages they own; ioremap and most of vmap own none", move |row: &R| {
+        Field::old_summed("pages", "PAGES", "the pages they own; ioremap and most of vmap own none", move |row: &R| {
             Cell::Pages(group(row).pages)
         }),
-        Column::summed("memory", "MEMORY", "the same as a size", move |row: &R| Cell::Bytes(group(row).bytes)),
-        Column::summed(
+        Field::old_summed("memory", "MEMORY", "the same as a size", move |row: &R| Cell::Bytes(group(row).bytes)),
+        Field::old_summed(
             "may_be_huge",
             "HUGE?",
             "of the pages, those of areas that have the size of huge pages",
@@ -29,13 +30,18 @@ fn of_group<R: 'static>(group: fn(&R) -> &Group, nodes: &[u32]) -> Vec<Column<R>
     ];
     for &node in nodes {
         let (name, heading) = (format!("node{node}"), format!("NODE {node}"));
-        columns.push(Column::summed(&name, &heading, &format!("pages on node {node}"), move |row: &R| {
-            let nodes = &group(row).nodes;
-            let place = nodes.binary_search_by_key(&node, |on| on.node);
-            Cell::Pages(place.map_or(0, |place| nodes[place].pages))
-        }));
+        columns.push(Field::old_summed(
+            name.clone(),
+            heading.clone(),
+            format!("pages on node {node}"),
+            move |row: &R| {
+                let nodes = &group(row).nodes;
+                let place = nodes.binary_search_by_key(&node, |on| on.node);
+                Cell::Pages(place.map_or(0, |place| nodes[place].pages))
+            },
+        ));
     }
-    columns.push(Column::text(
+    columns.push(Field::old_text(
         "caller",
         "CALLER",
         "the function that asked for them, and its module",
@@ -57,27 +63,27 @@ fn nodes(report: &Report) -> Vec<u32> {
 }
 
 /// The columns of callers.
-pub fn columns(report: &Report) -> Vec<Column<Group>> {
+pub(crate) fn columns(report: &Report) -> Vec<Field<Group>> {
     let mut columns = of_group(|group: &Group| group, &nodes(report));
-    columns.insert(1, Column::number("areas", "AREAS", "how many", |group: &Group| Cell::Number(group.areas)));
+    columns.insert(1, Field::old_number("areas", "AREAS", "how many", |group: &Group| Cell::Number(group.areas)));
     columns
 }
 
 /// The columns of areas.
-pub fn area_columns(report: &Report) -> Vec<Column<AreaRow>> {
+pub(crate) fn area_columns(report: &Report) -> Vec<Field<AreaRow>> {
     let word = |yes: bool| Cell::Text(if yes { "yes" } else { "no" });
     let mut columns = vec![
-        Column::number("start", "START", "where it begins, where the kernel tells", |row: &AreaRow| {
+        Field::old_number("start", "START", "where it begins, where the kernel tells", |row: &AreaRow| {
             row.start.map_or(Cell::Unknown, |start| Cell::Address(start.0))
         }),
-        Column::number("end", "END", "where it ends, the guard page included", |row: &AreaRow| {
+        Field::old_number("end", "END", "where it ends, the guard page included", |row: &AreaRow| {
             row.end.map_or(Cell::Unknown, |end| Cell::Address(end.0))
         }),
-        Column::number("physical", "PHYSICAL", "the physical address that is mapped", |row: &AreaRow| {
+        Field::old_number("physical", "PHYSICAL", "the physical address that is mapped", |row: &AreaRow| {
             row.physical_address.map_or(Cell::Unknown, |physical| Cell::Address(physical.0))
         }),
-        Column::text("user", "USER", "a process may map it, too", move |row: &AreaRow| word(row.user)),
-        Column::text("vpages", "VPAGES", "the list of its pages is in an area of its own", move |row: &AreaRow| {
+        Field::old_text("user", "USER", "a process may map it, too", move |row: &AreaRow| word(row.user)),
+        Field::old_text("vpages", "VPAGES", "the list of its pages is in an area of its own", move |row: &AreaRow| {
             word(row.vpages)
         }),
     ];
@@ -86,7 +92,7 @@ pub fn area_columns(report: &Report) -> Vec<Column<AreaRow>> {
 }
 
 /// The columns of callers that are shown unless others are asked for: such that 80 columns suffice.
-pub fn default_columns(report: &Report, unit: Unit) -> Vec<&'static str> {
+pub(crate) fn default_columns(report: &Report, unit: Unit) -> Vec<&'static str> {
     let mut names = vec!["kind", "areas", "size"];
     names.extend(memory_columns(unit));
     let huge = report.callers.iter().flatten().any(|group| group.may_be_huge_pages > 0);
@@ -105,7 +111,7 @@ fn memory_columns(unit: Unit) -> &'static [&'static str] {
 }
 
 /// The columns of areas that are shown unless others are asked for.
-pub fn default_area_columns(report: &Report, unit: Unit) -> Vec<&'static str> {
+pub(crate) fn default_area_columns(report: &Report, unit: Unit) -> Vec<&'static str> {
     let mut names = Vec::new();
     names.extend((report.addresses_known == Some(true)).then_some("start"));
     names.extend(["kind", "size", if matches!(unit, Unit::Human | Unit::Pages) { "pages" } else { "memory" }]);
@@ -117,7 +123,7 @@ pub fn default_area_columns(report: &Report, unit: Unit) -> Vec<&'static str> {
 }
 
 /// The whole report; `columns` are those of the callers.
-pub fn write(
+pub(crate) fn write(
     out: &mut dyn Write,
     report: &Report,
     callers: &[Group],
@@ -166,13 +172,11 @@ fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Re
     writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, "Beside the kernel's own counters"))?;
     let known = |bytes: Option<u64>| bytes.map_or(Cell::Unknown, Cell::Bytes);
     let columns = [
-        Column::text("name", "COUNTER", "", |check: &Check| Cell::Text(check.name)),
-        Column::number("ours", "AREAS SAY", "", |check: &Check| Cell::Bytes(check.ours_bytes)),
-        Column::number("kernel", "MEMINFO", "", move |check: &Check| known(check.kernel_bytes)),
-        Column::number("difference", "OURS LESS ITS", "", |check: &Check| {
-            check.difference_bytes.map_or(Cell::Unknown, Cell::SizeChange)
-        }),
-        Column::number("moved", "MOVED MEANWHILE", "", move |check: &Check| known(check.moved_bytes)),
+        Column::text("COUNTER", |check: &Check| Cell::Text(check.name)),
+        Column::number("AREAS SAY", |check: &Check| Cell::Bytes(check.ours_bytes)),
+        Column::number("MEMINFO", move |check: &Check| known(check.kernel_bytes)),
+        Column::number("OURS LESS ITS", |check: &Check| check.difference_bytes.map_or(Cell::Unknown, Cell::SizeChange)),
+        Column::number("MOVED MEANWHILE", move |check: &Check| known(check.moved_bytes)),
     ];
     table::write(out, &columns.iter().collect::<Vec<_>>(), &report.checks, None, layout)?;
     for check in &report.checks {
@@ -227,9 +231,9 @@ fn write_mappings(out: &mut dyn Write, mappings: &Mappings, layout: &Layout) -> 
         Mapping { name: "fixmap", bytes: None, means: "addresses fixed when it was built; no kernel tells".to_owned() },
     ];
     let columns = [
-        Column::text("mapping", "MAPPING", "", |row: &Mapping| Cell::Text(row.name)),
-        Column::number("addresses", "ADDRESSES", "", |row: &Mapping| row.bytes.map_or(Cell::Unknown, Cell::Bytes)),
-        Column::text("means", "", "", |row: &Mapping| Cell::Text(&row.means)),
+        Column::text("MAPPING", |row: &Mapping| Cell::Text(row.name)),
+        Column::number("ADDRESSES", |row: &Mapping| row.bytes.map_or(Cell::Unknown, Cell::Bytes)),
+        Column::text("", |row: &Mapping| Cell::Text(&row.means)),
     ];
     table::write(out, &columns.iter().collect::<Vec<_>>(), &rows, None, layout)
 }

@@ -1,12 +1,13 @@
 //! How `pmem where` looks: the answer in a line, the ledger as a table, and what to know of both below it.
 
-pub mod diff;
+pub(crate) mod diff;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use super::cell::Cell;
+use super::field::{self, Column, Field, Kind};
 use super::phys::bar;
-use super::record::{Cell, Column};
 use super::size::{Unit, human_string};
 use super::style::{Emphasis, Palette};
 use super::table::{self, Layout, wrapped};
@@ -14,54 +15,78 @@ use crate::analysis::r#where::frames::{OFFLINE, RESERVED, WITHOUT_FLAG};
 use crate::analysis::r#where::ledger::{Bound, Part, UNACCOUNTED};
 use crate::analysis::r#where::{Report, Row, Trend};
 
-/// The columns for programs.
-pub const DEFAULT: &[&str] = &["name", "size", "source"];
-
-/// What is shown besides where rounds are.
-pub const OF_ROUNDS: &[&str] = &["name", "size", "change", "since_start", "per_minute", "source"];
-
-/// All of them.
-pub fn columns() -> Vec<Column<Row>> {
-    let sizes =
-        |name: &str, heading: &str, help: &str, cell: fn(&Row) -> Cell<'_>| Column::summed(name, heading, help, cell);
-    let text = |text: Option<&'static str>| text.map_or(Cell::Unknown, Cell::Text);
-    vec![
-        Column::text("name", "NAME", "The line, as programs call it", |row: &Row| Cell::Text(row.line.name)),
-        Column::text("line", "LINE", "The line, as people call it", |row: &Row| Cell::Text(row.line.title)),
-        sizes("size", "SIZE", "Its size; lines add up to MemTotal", |row| size(row.line.bytes)),
-        sizes("frames", "FRAMES", "What frames say of its group, where a flag names it: once a group", |row| {
-            size(row.frames_bytes)
-        }),
-        Column::text("group", "GROUP", "The lines that frames see as one", move |row: &Row| text(row.frames_group)),
-        sizes("change", "CHANGE", "Since the round before", |row| trend(row, |t| Some(t.change_bytes))),
-        sizes("since_start", "SINCE START", "Since the first round", |row| trend(row, |t| Some(t.since_start_bytes))),
-        sizes("per_minute", "PER MINUTE", "The same a minute, as soon as one has passed", |row| {
-            trend(row, |t| t.per_minute_bytes)
-        }),
-        Column::text("source", "COUNTED BY", "The counters it is made of", |row: &Row| Cell::Text(row.line.source)),
-        Column::text("note", "NOTE", "What to know of the number", move |row: &Row| text(row.line.note)),
-    ]
-}
-
-fn trend(row: &Row, of: fn(&Trend) -> Option<i64>) -> Cell<'static> {
-    row.trend.as_ref().and_then(of).map_or(Cell::Unknown, Cell::SizeChange)
-}
-
-fn size(bytes: Option<i64>) -> Cell<'static> {
-    match bytes {
-        None => Cell::Unknown,
-        Some(bytes) if bytes < 0 => Cell::SizeChange(bytes),
-        Some(bytes) => Cell::Bytes(bytes.unsigned_abs()),
+/// The columns of the plain table, where columns are chosen by name; those of rounds with `rounds`.
+pub(crate) fn default_columns(rounds: bool) -> &'static [&'static str] {
+    match rounds {
+        false => &["name", "bytes", "source"],
+        true => &["name", "bytes", "change_bytes", "since_start_bytes", "per_minute_bytes", "source"],
     }
 }
 
-/// Writes the report for people; the lines are those of `rows`, which may be in another order. `rounds` says that there are
-/// more, so that how lines move is shown.
-pub fn write(out: &mut dyn Write, report: &Report, rows: &[Row], rounds: bool, layout: &Layout) -> io::Result<()> {
+/// What a line says; with `rounds` how it moves, with `frames` what page frames say.
+pub(crate) fn fields(rounds: bool, frames: bool) -> Vec<Field<Row>> {
+    let trend = |name, heading, help, of: fn(&Trend) -> Option<i64>| {
+        let get = move |row: &Row| row.trend.as_ref().and_then(of);
+        Field::bytes_change(name, heading, help, get).summed().only_if(rounds)
+    };
+    let text = |text: Option<&'static str>| text.map_or(Cell::Unknown, Cell::Text);
+    vec![
+        Field::text("name", "NAME", "Name of the line", |row: &Row| row.line.name),
+        Field::text("title", "LINE", "Name of the line as people see it", |row: &Row| row.line.title)
+            .alias("line")
+            .people_only(),
+        Field::signed_bytes("bytes", "SIZE", "Size; the lines add up to MemTotal", |row: &Row| row.line.bytes)
+            .summed()
+            .alias("size"),
+        Field::percent_exact("share_percent", "SHARE", "Share of MemTotal", |row: &Row| row.share_percent),
+        Field::text("source", "COUNTED BY", "The counters it is made of", |row: &Row| row.line.source),
+        Field::label("note", "NOTE", "What to know of the number", Kind::Text, move |row: &Row| text(row.line.note)),
+        Field::nested("parts", "Parts of the line, for information: they may overlap", |row: &Row| &row.line.parts)
+            .always(),
+        Field::label(
+            "frames_group",
+            "GROUP",
+            "The lines that page frames cannot tell apart",
+            Kind::Text,
+            move |row: &Row| text(row.frames_group),
+        )
+        .only_if(frames)
+        .alias("group"),
+        Field::signed_bytes(
+            "frames_bytes",
+            "FRAMES",
+            "What page frames say of the group, once a group",
+            |row: &Row| row.frames_bytes,
+        )
+        .summed()
+        .only_if(frames)
+        .alias("frames"),
+        trend("change_bytes", "CHANGE", "Change since the round before", |t| Some(t.change_bytes)).alias("change"),
+        trend("since_start_bytes", "SINCE START", "Change since the first round", |t| Some(t.since_start_bytes))
+            .alias("since_start"),
+        trend("per_minute_bytes", "PER MINUTE", "Change per minute, after the first minute", |t| t.per_minute_bytes)
+            .alias("per_minute"),
+    ]
+}
+
+/// A size that can be negative.
+fn size(bytes: Option<i64>) -> Cell<'static> {
+    bytes.map_or(Cell::Unknown, field::signed_size)
+}
+
+/// Writes the report for people. `rounds` says that there are several, so that how lines move is shown; `verbose`, that the
+/// explanations are wanted that are the same on every machine.
+pub(crate) fn write(
+    out: &mut dyn Write,
+    report: &Report,
+    rounds: bool,
+    verbose: bool,
+    layout: &Layout,
+) -> io::Result<()> {
     write_head(out, report, layout)?;
-    write_lines(out, report, rows, rounds, layout)?;
+    write_lines(out, report, &report.lines, rounds, layout)?;
     if !rounds {
-        write_foot(out, report, layout)?;
+        write_foot(out, report, verbose, layout)?;
     }
     Ok(())
 }
@@ -139,12 +164,12 @@ fn write_lines(out: &mut dyn Write, report: &Report, rows: &[Row], rounds: bool,
         lines.extend(outside(report));
     }
     let mut columns = vec![
-        Column::text("line", "LINE", "", |row: &Shown| Cell::Text(&row.title)),
-        Column::summed("size", "SIZE", "", |row: &Shown| size(row.bytes)),
+        Column::text("LINE", |row: &Shown| Cell::Text(&row.title)),
+        Column::summed("SIZE", |row: &Shown| size(row.bytes)),
     ];
     if rounds {
-        let trend = |heading: &str, of: fn(&Trend) -> Option<i64>| {
-            Column::summed("", heading, "", move |row: &Shown| {
+        let trend = |heading: &'static str, of: fn(&Trend) -> Option<i64>| {
+            Column::summed(heading, move |row: &Shown| {
                 row.trend.as_ref().and_then(of).map_or(Cell::Text(""), Cell::SizeChange)
             })
         };
@@ -158,16 +183,16 @@ fn write_lines(out: &mut dyn Write, report: &Report, rows: &[Row], rounds: bool,
             columns.push(trend("PER MINUTE", |trend| trend.per_minute_bytes));
         }
     } else if longest > 0 {
-        columns.push(Column::text("bar", "", "", |row: &Shown| Cell::Text(&row.bar)));
+        columns.push(Column::text("", |row: &Shown| Cell::Text(&row.bar)));
     }
     if report.frames.is_some() {
-        columns.push(Column::summed("frames", "FRAMES", "", |row: &Shown| match &row.frames {
+        columns.push(Column::summed("FRAMES", |row: &Shown| match &row.frames {
             Ok(bytes) => size(*bytes),
             Err(text) => Cell::Text(text),
         }));
     }
     if !rounds {
-        columns.push(Column::text("source", "COUNTED BY", "", |row: &Shown| Cell::Text(&row.beside)));
+        columns.push(Column::text("COUNTED BY", |row: &Shown| Cell::Text(&row.beside)));
     }
     let plain = Layout { palette: Palette { coloured: false }, ..*layout };
     let mut text = Vec::new();
@@ -267,7 +292,7 @@ fn outside(report: &Report) -> impl Iterator<Item = Shown> {
 }
 
 /// How the numbers were computed, and why they differ.
-fn write_foot(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+fn write_foot(out: &mut dyn Write, report: &Report, _verbose: bool, layout: &Layout) -> io::Result<()> {
     writeln!(out)?;
     let mut paragraph = |text: &str| write!(out, "{}", wrapped(text, width(layout), 2));
     paragraph(&available(report))?;

@@ -191,18 +191,21 @@ pages on the lists of processors, or the kernel's own
 #[test]
 fn rows_are_zones() {
     let tree = known();
-    let csv =
-        buddy(tree.path(), &["--format", "csv", "-o", "node,zone,free,blocks8,unusable9,unmovable"]).with_status(0);
+    let csv = buddy(tree.path(), &["--format", "csv", "-o", "node,zone,free,free_blocks.8,unusable_index.9,unmovable"])
+        .with_status(0);
     let lines: Vec<&str> = csv.text().lines().collect();
-    assert_eq!(lines[0], "time,node,zone,free,blocks8,unusable9,unmovable");
-    assert!(lines[1].ends_with(",0,Normal,2279,6,78,2") && lines[2].ends_with(",1,Normal,0,0,,0"), "{lines:?}");
+    assert_eq!(lines[0], "node,zone,free_pages,free_blocks.8,unusable_index.9,huge_blocks.unmovable");
+    assert!(
+        lines[1].starts_with("0,Normal,2279,6,0.77") && lines[1].ends_with(",2") && lines[2] == "1,Normal,0,0,,0",
+        "{lines:?}"
+    );
     assert_eq!(lines.len(), 3);
     let jsonl = buddy(tree.path(), &["--format", "jsonl", "-s", "free"]).with_status(0);
     let rows: Vec<Value> = jsonl.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.iter().map(|row| row["free_pages"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 2279]);
     let table = buddy(tree.path(), &["-o", "zone,unmovable", "--no-headings"]).with_status(0);
     assert!(table.text().starts_with("Normal  2\nNormal  ·\n"), "{}", table.text());
-    buddy(tree.path(), &["-o", "blocks11"]).with_status(2);
+    buddy(tree.path(), &["-o", "free_blocks.11"]).with_status(2);
     buddy(tree.path(), &["--blockers", "--no-blockers"]).with_status(2);
 }
 

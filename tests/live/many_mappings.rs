@@ -78,7 +78,7 @@ fn all_of_60_000_mappings_are_there_and_right_in_every_other_format() {
 
     let csv = run(&["frames", "--format", "csv", "-o", "address,end,present,zero,mapping", &scene.target()]);
     let mut csv = csv::Reader::from_reader(&csv.stdout[..]);
-    assert_eq!(csv.headers().unwrap(), vec!["pid", "comm", "address", "end", "present", "zero", "mapping"]);
+    assert_eq!(csv.headers().unwrap(), vec!["pid", "comm", "start", "end", "present_pages", "zero_pages", "name"]);
     let records: Vec<csv::StringRecord> = csv.records().map(Result::unwrap).collect();
     let hex = |text: &str| u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap();
     let count = |text: &str| text.parse().unwrap_or(0);

@@ -54,7 +54,7 @@ const SCAN_BESIDE: usize = 1024;
 const MANY_ROWS: usize = 4096;
 const ROOM_FOR_ROWS: usize = 65_536;
 
-/// LruDrain of regions that wait for the reader of `maps`, at most: 6 MiB.
+/// Batches of regions that wait for the reader of `maps`, at most: 6 MiB.
 const WAITING: usize = 512;
 
 /// How often a process may replace its program, in the middle of being looked at, before pmem gives up.

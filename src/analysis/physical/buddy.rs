@@ -21,7 +21,7 @@ use crate::unit::{PageSize, difference};
 const LARGEST: u64 = 64 << 20;
 
 /// The report.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Buddy {
     /// The order of a huge page: it has 2^this base pages.
     pub huge_page_order: u32,
@@ -30,6 +30,7 @@ pub struct Buddy {
     /// What meminfo's MemFree has more than the free blocks: nothing, but where memory is initialised late.
     pub not_in_blocks_bytes: Option<u64>,
     /// The zones that have memory.
+    #[serde(skip)]
     pub zones: Vec<ZoneReport>,
     /// Free blocks and page blocks by migrate type; `None` where they cannot be read.
     pub migrate_types: Option<Vec<MigrateType>>,
@@ -38,7 +39,7 @@ pub struct Buddy {
 }
 
 /// One zone of one node.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct ZoneReport {
     /// The node.
     pub node: u32,
@@ -51,7 +52,6 @@ pub struct ZoneReport {
     /// The same in bytes.
     pub free_bytes: u64,
     /// How many more these are than in the round before.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub free_change_pages: Option<i64>,
     /// By order, the share of the free memory that is in blocks too small for a request of this order, from 0 to 1; `None`
     /// where nothing is free. (unusable_free_index, mm/vmstat.c)
@@ -73,7 +73,7 @@ pub struct ZoneReport {
 }
 
 /// The watermarks of a zone, in base pages; they include the boost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
     /// The counter of free pages that they are held against.
     pub free_pages: u64,
@@ -92,8 +92,7 @@ pub struct Watermarks {
 }
 
 /// Where the free pages of a zone stand. A watermark is kept while more pages than that are free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// More than `high`: kswapd leaves the zone alone.
     AboveHigh,
@@ -105,8 +104,20 @@ pub enum Standing {
     AtMin,
 }
 
+impl Standing {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AboveHigh => "above_high",
+            Self::AboveLow => "above_low",
+            Self::AboveMin => "above_min",
+            Self::AtMin => "at_min",
+        }
+    }
+}
+
 /// The free blocks and the page blocks of one migrate type in one zone.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct MigrateType {
     /// The node.
     pub node: u32,
@@ -239,13 +250,14 @@ impl Machine {
         }
     }
 
-    /// What a reader must know of this report.
-    pub fn notes(&self, counted: Option<&Result<Counted>>) -> Vec<Note> {
+    /// What a reader must know of this report; with `of_types` also of free memory by migrate type.
+    pub fn notes(&self, counted: Option<&Result<Counted>>, of_types: bool) -> Vec<Note> {
         let mut notes = Vec::new();
         if let Some(Err(error)) = counted {
             notes.push(missing("blockers-unknown", "what blocks huge pages is not known", error, true));
         }
         match &self.types {
+            _ if !of_types => {}
             // What would help was said.
             Err(error) => {
                 let help = notes.is_empty();

@@ -38,6 +38,11 @@ impl<'r> Reader<'r> {
         self.names_of = None;
     }
 
+    /// What is to be read of `/sys/kernel/slab` from now on.
+    pub fn want(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+    }
+
     /// Reads slabinfo, and of `/sys/kernel/slab` what is wanted.
     ///
     /// Who may not read slabinfo gets the names and the reason in [`Reading::trouble`].

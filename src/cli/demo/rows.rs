@@ -5,18 +5,19 @@ use serde::Serialize;
 
 use crate::cli::options::{Format, GlobalOptions};
 use crate::cli::output::Output;
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Report;
+use crate::cli::run::old::{Choice, write_csv};
 use crate::cli::status::UsageError;
 use crate::demo::Demo;
 use crate::demo::quantity::Unit;
 use crate::demo::report::{DemoReport, Expected, Observed, StepReport, Verdict};
 use crate::demo::script::Rule;
 use crate::kernel::root::Root;
+use crate::view::cell::Cell;
 use crate::view::demo::{self as view, ListRow};
-use crate::view::record::{Cell, Column};
+use crate::view::field::Field;
 use crate::view::table::{self, Layout};
-use crate::view::{csv, json, time};
+use crate::view::{json, time};
 
 /// What a source said after a step, beside what was expected.
 #[derive(Debug, Serialize)]
@@ -37,12 +38,12 @@ pub(super) struct Row {
     verdict: Verdict,
 }
 
-fn columns() -> Vec<Column<Row>> {
-    fn text(name: &str, help: &str, field: fn(&Row) -> &str) -> Column<Row> {
-        Column::text(name, &name.to_uppercase(), help, move |row: &Row| Cell::Text(field(row)))
+fn columns() -> Vec<Field<Row>> {
+    fn text(name: &'static str, help: &'static str, field: fn(&Row) -> &str) -> Field<Row> {
+        Field::old_text(name, name.to_uppercase(), help, move |row: &Row| Cell::Text(field(row)))
     }
-    fn number(name: &str, help: &str, field: fn(&Row) -> Option<i64>) -> Column<Row> {
-        Column::number(name, &name.to_uppercase(), help, move |row: &Row| {
+    fn number(name: &'static str, help: &'static str, field: fn(&Row) -> Option<i64>) -> Field<Row> {
+        Field::old_number(name, name.to_uppercase(), help, move |row: &Row| {
             field(row).map_or(Cell::Unknown, Cell::CountChange)
         })
     }
@@ -104,7 +105,7 @@ pub(super) fn write(
         let time = time::now();
         rows.iter().try_for_each(|row| json::line(output, &Line { time: &time, row }))?;
     } else {
-        csv::Writer::new(output, !global.no_headings).rows(&[], &[], &choice.shown(), &rows)?;
+        write_csv(output, !global.no_headings, &[], &choice.shown(), &rows)?;
     }
     if !global.quiet {
         let reasons = reports.iter().filter_map(|report| Some((report.demo, report.reason.as_ref()?)));
@@ -167,6 +168,7 @@ pub(super) fn write_list(
         choice: &choice,
         notes: Vec::new(),
     };
-    report.write(output, global, root, |out, data, _| table::write(out, &choice.shown(), data.demos, None, layout))?;
+    report
+        .write(output, global, root, |out, data, _| table::write(out, &choice.columns(), data.demos, None, layout))?;
     Ok(None)
 }

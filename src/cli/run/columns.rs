@@ -1,60 +1,47 @@
-//! Which columns of one table are shown, and in which order: what `--columns` and `--sort` say.
+//! Which fields are shown, and in which order: what `--columns` and `--sort` say.
 
 use anyhow::Result;
 
-use crate::cli::columns::named;
-use crate::cli::options::GlobalOptions;
 use crate::cli::status::UsageError;
-use crate::view::record::{Column, sort};
-use crate::view::table::write_help;
+use crate::view::field::{self, Field, Kind};
 
-/// The columns of a table, those of them that are shown, and what it is sorted by.
+/// The fields of a command, and what the command line chose of them.
 pub(in crate::cli) struct Choice<R> {
-    columns: Vec<Column<R>>,
-    shown: Vec<usize>,
+    fields: Vec<Field<R>>,
+    /// The places of those that `--columns` names.
+    named: Option<Named>,
     sort: Option<(usize, bool)>,
-    /// What `--columns help` prints.
-    pub(in crate::cli) help: Option<Vec<u8>>,
+}
+
+/// What `--columns` names.
+struct Named {
+    places: Vec<usize>,
+    /// Whether they come in addition to those that are shown anyway.
+    added: bool,
+}
+
+/// The words of the command line that choose fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::cli) struct Words<'a> {
+    /// Of `--columns`.
+    pub(in crate::cli) columns: Option<&'a str>,
+    /// Of `--sort`.
+    pub(in crate::cli) sort: Option<&'a str>,
 }
 
 impl<R> Choice<R> {
-    /// Chooses among `columns`; without `--columns` those called `default` are shown.
+    /// Chooses among `fields`. `keys` are short words of `--sort`: the first of a pair stands for the second, a field with `-`
+    /// before it where the key alone is descending; `-` before a key reverses its order.
     ///
     /// # Errors
-    /// [`UsageError::Invalid`] for a column that there is not.
-    pub(in crate::cli) fn new(global: &GlobalOptions, columns: Vec<Column<R>>, default: &[&str]) -> Result<Self> {
-        Self::with_keys(global, columns, default, &[])
-    }
-
-    /// The same, where `--sort` takes short keys too: the first of a pair stands for the second, a column with `-` before
-    /// it where the key alone is descending. `-` before a key reverses its order.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub(in crate::cli) fn with_keys(
-        global: &GlobalOptions,
-        columns: Vec<Column<R>>,
-        default: &[&str],
-        keys: &[(&str, &str)],
-    ) -> Result<Self> {
-        let list = global.columns.as_deref();
-        let mut chosen = Self { columns, shown: Vec::new(), sort: None, help: None };
-        if list == Some("help") {
-            let mut help = Vec::new();
-            write_help(&mut help, &chosen.columns)?;
-            chosen.help = Some(help);
-            return Ok(chosen);
-        }
-        if list.is_some_and(|list| list.trim_start_matches('+').is_empty()) {
-            let text = "--columns: no column is named; '--columns help' lists them";
-            return Err(UsageError::Invalid(text.to_owned()).into());
-        }
+    /// [`UsageError::Invalid`] for a field that does not exist.
+    pub(in crate::cli) fn new(words: Words<'_>, fields: Vec<Field<R>>, keys: &[(&str, &str)]) -> Result<Self> {
         let place = |name: &str| {
             let unknown = || UsageError::Invalid(format!("{name}: no such column; '--columns help' lists them"));
-            chosen.columns.iter().position(|column| column.name == name).ok_or_else(unknown)
+            fields.iter().position(|field| field.is_called(name)).ok_or_else(unknown)
         };
-        let shown = named(list, default).iter().map(|name| place(name)).collect::<Result<_, _>>()?;
-        let sort = match global.sort.as_deref() {
+        let named = words.columns.map(|list| named(list, &place)).transpose()?;
+        let sort = match words.sort {
             None => None,
             Some(key) => {
                 let bare = key.trim_start_matches('-');
@@ -63,26 +50,153 @@ impl<R> Choice<R> {
                 Some((place(name.trim_start_matches('-'))?, descending))
             }
         };
-        chosen.shown = shown;
-        chosen.sort = sort;
-        Ok(chosen)
+        Ok(Self { fields, named, sort })
     }
 
-    /// The columns that are shown, in the order they were asked for.
-    pub(in crate::cli) fn shown(&self) -> Vec<&Column<R>> {
-        self.shown.iter().map(|&place| &self.columns[place]).collect()
+    /// The fields for people: those that are named, else those called `default`. What is added stands before the last, which
+    /// takes what is left of a line.
+    pub(in crate::cli) fn for_people(&self, default: &[&str]) -> Vec<&Field<R>> {
+        let default = || default.iter().filter_map(|name| self.fields.iter().position(|field| field.is_called(name)));
+        let mut places: Vec<usize> = match &self.named {
+            None => default().collect(),
+            Some(Named { places, added: false }) => places.clone(),
+            Some(Named { places, added: true }) => {
+                let mut all: Vec<usize> = default().collect();
+                let last = all.pop();
+                all.extend(places.iter().filter(|&&place| Some(place) != last));
+                all.extend(last);
+                all
+            }
+        };
+        let mut seen = Vec::new();
+        places.retain(|place| {
+            !seen.contains(place) && {
+                seen.push(*place);
+                true
+            }
+        });
+        places.into_iter().map(|place| &self.fields[place]).collect()
     }
 
-    /// Whether a column is shown or sorted by.
-    pub(in crate::cli) fn needs(&self, name: &str) -> bool {
-        let places = self.shown.iter().copied().chain(self.sort.map(|(place, _)| place));
-        places.into_iter().any(|place| self.columns[place].name == name)
+    /// The fields of records: those of lines, without what only JSON has room for.
+    pub(in crate::cli) fn for_records(&self) -> Vec<&Field<R>> {
+        let mut fields = self.for_lines();
+        fields.retain(|field| field.kind != Kind::Nested);
+        fields
+    }
+
+    /// The fields of JSON lines: those that are named, else all that are there without being asked for.
+    pub(in crate::cli) fn for_lines(&self) -> Vec<&Field<R>> {
+        match &self.named {
+            Some(Named { places, added: false }) => places.iter().map(|&place| &self.fields[place]).collect(),
+            _ => self.for_documents(),
+        }
+    }
+
+    /// The fields of a document: all that are there without being asked for, and those that are named.
+    pub(in crate::cli) fn for_documents(&self) -> Vec<&Field<R>> {
+        let is_named = |place: &usize| self.named.as_ref().is_some_and(|named| named.places.contains(place));
+        let fields = self.fields.iter().enumerate();
+        let kept = fields.filter(|(place, field)| !field.people_only && (!field.on_request || is_named(place)));
+        kept.map(|(_, field)| field).collect()
+    }
+
+    /// All fields.
+    pub(in crate::cli) fn fields(&self) -> &[Field<R>] {
+        &self.fields
+    }
+
+    /// Whether columns are chosen by name.
+    pub(in crate::cli) fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+
+    /// Whether a field is named, or sorted by.
+    pub(in crate::cli) fn names(&self, name: &str) -> bool {
+        let named = self.named.iter().flat_map(|named| named.places.iter().copied());
+        let mut places = named.chain(self.sort.map(|(place, _)| place));
+        places.any(|place| self.fields[place].is_called(name))
+    }
+
+    /// Whether rows are sorted.
+    pub(in crate::cli) fn is_sorted(&self) -> bool {
+        self.sort.is_some()
     }
 
     /// Sorts rows as `--sort` says; leaves them as they are where it says nothing.
     pub(in crate::cli) fn sort(&self, rows: &mut [R]) {
         if let Some((place, descending)) = self.sort {
-            sort(rows, &self.columns[place], descending);
+            field::sort(rows, &self.fields[place], descending);
         }
+    }
+}
+
+/// The names of the fields that the command line chooses.
+pub(in crate::cli) fn asked_names(words: Words<'_>) -> Vec<&str> {
+    let list = words.columns.unwrap_or_default();
+    let named = list.split(',').map(|name| if list.starts_with('+') { name.trim_start_matches('+') } else { name });
+    let sorted = words.sort.iter().map(|key| key.strip_prefix('-').unwrap_or(key));
+    named.filter(|name| !name.is_empty()).chain(sorted).collect()
+}
+
+/// The places of a list of names.
+fn named(list: &str, place: &impl Fn(&str) -> Result<usize, UsageError>) -> Result<Named, UsageError> {
+    let (names, added) = match list.strip_prefix('+') {
+        None => (list, false),
+        Some(names) => (names, true),
+    };
+    if names.is_empty() {
+        return Err(UsageError::Invalid("--columns: no column is named; '--columns help' lists them".to_owned()));
+    }
+    let name = |name| place(if added { str::strip_prefix(name, '+').unwrap_or(name) } else { name });
+    Ok(Named { places: names.split(',').map(name).collect::<Result<_, _>>()?, added })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::cell::Cell;
+
+    fn fields() -> Vec<Field<u64>> {
+        vec![
+            Field::bytes("size_bytes", "SIZE", "", |row: &u64| *row).alias("size"),
+            Field::count("objects", "OBJECTS", "", |row: &u64| *row),
+            Field::count("partial", "PARTIAL", "", |row: &u64| *row).on_request(),
+            Field::label("name", "NAME", "", Kind::Text, |_: &u64| Cell::Text("x")),
+        ]
+    }
+
+    fn chosen(columns: Option<&str>) -> Result<[String; 3], String> {
+        let words = Words { columns, sort: None };
+        let choice = Choice::new(words, fields(), &[]).map_err(|error| error.to_string())?;
+        let names = |fields: Vec<&Field<u64>>| fields.iter().map(|field| &*field.name).collect::<Vec<_>>().join(",");
+        Ok([names(choice.for_people(&["objects", "name"])), names(choice.for_lines()), names(choice.for_documents())])
+    }
+
+    #[test]
+    fn columns_are_named_or_added() {
+        let all = "size_bytes,objects,name";
+        assert_eq!(chosen(None).unwrap(), ["objects,name", all, all]);
+        assert_eq!(chosen(Some("name,size")).unwrap(), ["name,size_bytes", "name,size_bytes", all]);
+        let more = "size_bytes,objects,partial,name";
+        assert_eq!(chosen(Some("+partial,+size")).unwrap(), ["objects,partial,size_bytes,name", more, more]);
+        // The last one stays the last, and each comes once.
+        assert_eq!(chosen(Some("+name,objects,size")).unwrap()[0], "objects,size_bytes,name");
+        for (wrong, text) in [("", "no column is named"), ("+", "no column is named"), ("x", "x: no such column")] {
+            assert!(chosen(Some(wrong)).unwrap_err().contains(text), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn keys_have_an_order_of_their_own() {
+        let sorted = |sort| {
+            let mut rows = [2, 3, 1];
+            let choice =
+                Choice::new(Words { columns: None, sort: Some(sort) }, fields(), &[("o", "-objects")]).unwrap();
+            choice.sort(&mut rows);
+            rows
+        };
+        assert_eq!([sorted("size"), sorted("-size")], [[1, 2, 3], [3, 2, 1]]);
+        assert_eq!([sorted("o"), sorted("-o")], [[3, 2, 1], [1, 2, 3]]);
     }
 }

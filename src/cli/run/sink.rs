@@ -1,64 +1,213 @@
-//! The forms of a report that programs read, said once for the commands that have rows and a document around them.
+//! Where reports go, in the format that was asked for: the only place that asks for it.
 
-use std::io::Write;
+use std::cell::Cell as Flag;
+use std::io::{self, Write};
 
 use anyhow::Result;
 use serde::Serialize;
 
+use super::context::Context;
 use crate::analysis::note::Note;
-use crate::cli::options::{Format, GlobalOptions};
+use crate::cli::options::Format;
 use crate::cli::output::Output;
-use crate::cli::run::columns::Choice;
-use crate::kernel::root::Root;
+use crate::cli::status::say;
+use crate::view::cell::Cell;
+use crate::view::field::Rows;
 use crate::view::{csv, json, time};
 
-/// A report: its document for JSON, its rows for the forms that have a line for each.
-pub(in crate::cli) struct Report<'a, D, R> {
-    /// The schema of its document: `pmem.NAME/1`.
-    pub(in crate::cli) schema: &'static str,
-    /// What the document has as `data`.
-    pub(in crate::cli) data: D,
-    /// The rows of JSONL and CSV.
-    pub(in crate::cli) rows: &'a [R],
-    /// The columns of CSV.
-    pub(in crate::cli) choice: &'a Choice<R>,
-    /// What a reader must know.
-    pub(in crate::cli) notes: Vec<Note>,
+/// The output of one run.
+pub(in crate::cli) struct Sink<'o, 'c> {
+    cx: &'c Context<'c>,
+    output: &'o mut Output,
+    /// Whether there are rounds: CSV has a column that tells them apart, tables a line above each.
+    is_repeated: bool,
+    /// How many rounds were written.
+    written: u32,
+    /// Whether CSV has its header.
+    has_header: bool,
 }
 
-impl<D: Serialize, R: Serialize> Report<'_, D, R> {
-    /// Writes the report in the form that was asked for; `table` writes the one for people, notes and all.
-    pub(in crate::cli) fn write(
-        self,
-        output: &mut Output,
-        global: &GlobalOptions,
-        root: &Root,
-        table: impl FnOnce(&mut dyn Write, &D, &[Note]) -> std::io::Result<()>,
-    ) -> Result<()> {
-        #[derive(Serialize)]
-        struct Line<'r, R> {
-            time: &'r str,
-            #[serde(flatten)]
-            row: &'r R,
+/// One report, for programs.
+pub(super) struct Document<'d> {
+    /// Its name and version.
+    pub(super) schema: &'static str,
+    /// What its `data` has besides rows.
+    pub(super) data: &'d dyn erased_serde::Serialize,
+    /// What the data calls the rows.
+    pub(super) list: &'static str,
+    /// The names of the fields.
+    pub(super) names: Vec<&'d str>,
+    /// The rows.
+    pub(super) rows: &'d dyn Rows,
+    /// What a reader must know.
+    pub(super) notes: &'d [Note],
+}
+
+impl<'o, 'c> Sink<'o, 'c> {
+    /// The output of a run.
+    pub(in crate::cli) fn new(cx: &'c Context<'c>, output: &'o mut Output, is_repeated: bool) -> Self {
+        Self { cx, output, is_repeated, written: 0, has_header: false }
+    }
+
+    /// Whether nothing was written yet.
+    pub(super) fn is_first(&self) -> bool {
+        self.written == 0
+    }
+
+    /// Ends a round.
+    pub(super) fn end_round(&mut self) -> Result<()> {
+        self.written = self.written.saturating_add(1);
+        Ok(self.output.flush()?)
+    }
+
+    /// Begins a round for people; the writer.
+    pub(super) fn people(&mut self) -> io::Result<&mut dyn Write> {
+        if self.is_repeated {
+            writeln!(self.output, "{}{}", if self.is_first() { "" } else { "\n" }, time::clock())?;
         }
-        let Self { schema, data, rows, choice, notes } = self;
+        Ok(self.output)
+    }
+
+    /// Writes a report for programs. Notes that the format has no place for go to standard error, in the first round.
+    pub(super) fn programs(&mut self, document: &Document<'_>) -> Result<()> {
         let time = time::now();
-        match global.format() {
-            Format::Table => table(output, &data, &notes)?,
+        match self.cx.format() {
+            Format::Table => {}
             Format::Json => {
-                let (host, source) = (root.host(), root.source());
-                json::pretty(output, &json::Document { schema, time: &time, host, source, data, notes: &notes })?;
+                let data = Data {
+                    data: document.data,
+                    list: List { key: document.list, names: &document.names, rows: document.rows },
+                };
+                self.document(document.schema, &time, &data, &document.notes)?;
             }
             Format::Jsonl => {
-                for row in rows {
-                    json::line(output, &Line { time: &time, row })?;
-                }
+                self.lines(&[("time", Cell::Text(&time))], &document.names, document.rows)?;
             }
-            Format::Csv => csv::Writer::new(output, !global.no_headings).rows(&[], &[], &choice.shown(), rows)?,
+            Format::Csv => {
+                let before: &[_] = if self.is_repeated { &[("time", Cell::Text(&time))] } else { &[] };
+                self.records(before, &document.names, document.rows)?;
+            }
         }
-        if !matches!(global.format(), Format::Table | Format::Json) && !global.quiet {
-            notes.iter().filter(|note| !note.in_json_only).for_each(|note| crate::cli::status::say(&note.text));
+        if !self.cx.is_document() && self.is_first() {
+            self.say(document.notes);
         }
         Ok(())
+    }
+
+    /// Says notes on standard error.
+    pub(super) fn say(&self, notes: &[Note]) {
+        let shown = notes.iter().filter(|note| !note.in_json_only && !self.cx.is_quiet());
+        shown.for_each(|note| match note.pid {
+            Some(pid) => say(&format!("{pid}: {}", note.text)),
+            None => say(&note.text),
+        });
+    }
+
+    /// Writes a document around its data.
+    pub(super) fn document(
+        &mut self,
+        schema: &'static str,
+        time: &str,
+        data: &dyn erased_serde::Serialize,
+        notes: &dyn erased_serde::Serialize,
+    ) -> Result<()> {
+        let (host, source) = (self.cx.root.host(), self.cx.root.source());
+        Ok(json::pretty(self.output, &json::Document { schema, time, host, source, data, notes })?)
+    }
+
+    /// Writes a document whose data is read while it is written. Nothing is written before `began` is set, and nothing at all
+    /// where it fails before that.
+    pub(super) fn held_document(
+        &mut self,
+        schema: &'static str,
+        data: &dyn erased_serde::Serialize,
+        notes: &dyn erased_serde::Serialize,
+        began: &Flag<bool>,
+    ) -> Result<()> {
+        let (host, source, time) = (self.cx.root.host(), self.cx.root.source(), time::now());
+        let mut held = Held { text: Vec::new(), began, out: self.output };
+        json::pretty(&mut held, &json::Document { schema, time: &time, host, source, data, notes })?;
+        began.set(true);
+        Ok(held.flush()?)
+    }
+
+    /// Writes rows of a part, each with the cells of `before` in front.
+    pub(super) fn part(
+        &mut self,
+        before: &[(&'static str, Cell<'_>)],
+        names: &[&str],
+        rows: &dyn Rows,
+    ) -> io::Result<()> {
+        let time = time::now();
+        let with_time: Vec<_> = std::iter::once(("time", Cell::Text(&time))).chain(before.iter().copied()).collect();
+        match self.cx.format() {
+            Format::Jsonl => self.lines(&with_time, names, rows),
+            Format::Csv => self.records(if self.is_repeated { &with_time } else { before }, names, rows),
+            Format::Table | Format::Json => Ok(()),
+        }
+    }
+
+    /// Writes a JSON object a line, each with the cells of `before` in front.
+    fn lines(&mut self, before: &[(&'static str, Cell<'_>)], names: &[&str], rows: &dyn Rows) -> io::Result<()> {
+        let (plan, output) = (json::Plan::of(names.iter().copied()), &mut *self.output);
+        rows.each(&mut |cells| json::line(output, &json::Line { before, record: json::Record { plan: &plan, cells } }))
+    }
+
+    /// Writes CSV records, each with the cells of `before` in front; the header before the first.
+    fn records(&mut self, before: &[(&'static str, Cell<'_>)], names: &[&str], rows: &dyn Rows) -> io::Result<()> {
+        let has_header = self.cx.has_headings() && !std::mem::replace(&mut self.has_header, true);
+        let mut writer = csv::Writer::new(self.output);
+        if has_header {
+            writer.header(before.iter().map(|(name, _)| *name).chain(names.iter().copied()))?;
+        }
+        rows.each(&mut |cells| writer.record(before.iter().map(|(_, cell)| cell).chain(cells)))?;
+        writer.flush()
+    }
+}
+
+/// The data of a document: a report, and its rows as one of its members.
+#[derive(Serialize)]
+struct Data<'d> {
+    #[serde(flatten)]
+    data: &'d dyn erased_serde::Serialize,
+    #[serde(flatten)]
+    list: List<'d>,
+}
+
+/// Rows under their key.
+struct List<'d> {
+    key: &'static str,
+    names: &'d [&'d str],
+    rows: &'d dyn Rows,
+}
+
+impl Serialize for List<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plan = json::Plan::of(self.names.iter().copied());
+        serializer.collect_map([(self.key, json::Records { plan: &plan, rows: self.rows })])
+    }
+}
+
+/// A writer that keeps what is written until a flag is set.
+struct Held<'h> {
+    text: Vec<u8>,
+    began: &'h Flag<bool>,
+    out: &'h mut dyn Write,
+}
+
+impl Write for Held<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.began.get() {
+            self.text.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
+        if !self.text.is_empty() {
+            self.out.write_all(&std::mem::take(&mut self.text))?;
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.began.get() { self.out.write_all(&std::mem::take(&mut self.text)) } else { Ok(()) }
     }
 }

@@ -15,8 +15,8 @@ use crate::analysis::slab::{Details, Reader, Reading, Row, Wanted};
 use crate::cli::options::{Format, GlobalOptions, seconds};
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report;
+use crate::cli::run::old::Choice;
+use crate::cli::run::old::Report;
 use crate::cli::slab::Which;
 use crate::cli::status::{self, Status, UsageError, say};
 use crate::error::Error;
@@ -269,7 +269,7 @@ fn show(
             }
             if !diff.caches.is_empty() {
                 writeln!(out)?;
-                table::write(out, &choice.shown(), &diff.caches, None, &layout)?;
+                table::write(out, &choice.columns(), &diff.caches, None, &layout)?;
             }
             write_notes(out, notes, &layout)
         },

@@ -9,8 +9,8 @@ use clap::Args as ClapArgs;
 use crate::analysis::r#where::diff::{Report, Side};
 use crate::cli::options::{Format, GlobalOptions, size};
 use crate::cli::output::Output;
-use crate::cli::run::columns::Choice;
-use crate::cli::run::sink::Report as Document;
+use crate::cli::run::old::Choice;
+use crate::cli::run::old::Report as Document;
 use crate::cli::status::{Status, UsageError, say};
 use crate::error::Error;
 use crate::kernel::root::Root;
@@ -63,7 +63,7 @@ pub(in crate::cli) fn run(args: &Args, global: &GlobalOptions, output: &mut Outp
     choice.sort(&mut rows);
     let document = Document { schema: "pmem.where-diff/1", data: &report, rows: &rows, choice: &choice, notes };
     document.write(output, global, &root, |out, report, notes| {
-        view::write(out, report, &choice.shown(), &rows, least, &layout)?;
+        view::write(out, report, &choice.columns(), &rows, least, &layout)?;
         write_notes(out, notes, &layout)
     })?;
     troubles.iter().for_each(|trouble| say(trouble));

@@ -1,5 +1,6 @@
 //! Demos that do not run: the list of them, what one is about, and what became of several.
 
+use crate::view::field::Field;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use super::{as_expected, paragraph, title, width};
 use crate::demo::report::{DemoReport, Verdict};
 use crate::demo::{DEMOS, Demo};
 use crate::name::escaped;
-use crate::view::record::{Cell, Column};
+use crate::view::cell::Cell;
 use crate::view::style::Emphasis;
 use crate::view::table::{Layout, wrapped};
 
 /// A demo in the list.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct ListRow {
+pub(crate) struct ListRow {
     /// Its name.
     pub name: &'static str,
     /// The question that it answers.
@@ -35,7 +36,7 @@ pub struct ListRow {
 
 impl ListRow {
     /// The row of a demo; with `explain` all that is to be said of it.
-    pub fn of(demo: &Demo, explain: bool) -> Self {
+    pub(crate) fn of(demo: &Demo, explain: bool) -> Self {
         let &Demo { name, question, about, learnt, .. } = demo;
         let (explain, functions) = if explain { (demo.explain, demo.functions) } else { ("", &[][..]) };
         Self { name, question, about, learnt, explain, functions }
@@ -43,16 +44,16 @@ impl ListRow {
 }
 
 /// The columns of the list.
-pub fn columns() -> Vec<Column<ListRow>> {
+pub(crate) fn columns() -> Vec<Field<ListRow>> {
     vec![
-        Column::text("name", "NAME", "the name to run it by", |row: &ListRow| Cell::Text(row.name)),
-        Column::text("question", "QUESTION", "what it answers", |row: &ListRow| Cell::Text(row.question)),
-        Column::text("about", "ABOUT", "what is to be seen", |row: &ListRow| Cell::Text(row.about)),
+        Field::old_text("name", "NAME", "the name to run it by", |row: &ListRow| Cell::Text(row.name)),
+        Field::old_text("question", "QUESTION", "what it answers", |row: &ListRow| Cell::Text(row.question)),
+        Field::old_text("about", "ABOUT", "what is to be seen", |row: &ListRow| Cell::Text(row.about)),
     ]
 }
 
 /// What a demo is about, and what in the kernel does it. (Its steps are known when it is tried what this machine has.)
-pub fn explain(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Result<()> {
+pub(crate) fn explain(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Result<()> {
     title(out, demo, layout)?;
     paragraph(out, demo.about, 0, layout)?;
     writeln!(out)?;
@@ -73,7 +74,7 @@ pub(super) fn background(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> i
 
 /// What became of one demo among several.
 #[derive(Debug)]
-pub struct Summary<'a> {
+pub(crate) struct Summary<'a> {
     /// What was found.
     pub report: &'a DemoReport,
     /// How many steps it has here.
@@ -87,14 +88,14 @@ fn name_width() -> usize {
 }
 
 /// What stands above the summary.
-pub fn summary_headings(out: &mut dyn Write, layout: &Layout) -> io::Result<()> {
+pub(crate) fn summary_headings(out: &mut dyn Write, layout: &Layout) -> io::Result<()> {
     let name = name_width();
     let line = format!("{:<name$}  {:<7}  {:>6}  {:>5}", "DEMO", "VERDICT", "TIME s", "STEPS");
     writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &line))
 }
 
 /// A line of the summary: the verdict, and the steps as expected, or why there are none.
-pub fn summary(out: &mut dyn Write, summary: &Summary<'_>, layout: &Layout) -> io::Result<()> {
+pub(crate) fn summary(out: &mut dyn Write, summary: &Summary<'_>, layout: &Layout) -> io::Result<()> {
     let Summary { report, planned, time } = summary;
     let (verdict, emphasis) = match report.verdict {
         Verdict::Ok => ("ok", Emphasis::Accent),

@@ -27,7 +27,7 @@ const SOURCES: usize = 28;
 
 /// How the steps of a demo are laid out.
 #[derive(Debug)]
-pub struct Steps<'a> {
+pub(crate) struct Steps<'a> {
     demo: &'a Demo,
     layout: &'a Layout,
     /// The width of each of its columns.
@@ -40,7 +40,7 @@ pub struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     /// The layout of these steps, which is made before any of them is done.
-    pub fn new(demo: &'a Demo, steps: &[Step], layout: &'a Layout) -> Self {
+    pub(crate) fn new(demo: &'a Demo, steps: &[Step], layout: &'a Layout) -> Self {
         let expected = |column: &Quantity| {
             let all = steps.iter().flat_map(|step| &step.expect).filter(|expected| expected.quantity == *column);
             all.map(|e| bounds(layout, column.unit, e.rule, e.min, e.max).width()).max().unwrap_or(0)
@@ -63,13 +63,13 @@ impl<'a> Steps<'a> {
     }
 
     /// Whether its lines are no longer than those of the terminal, so that it is known how many there are.
-    pub fn fits(&self) -> bool {
+    pub(crate) fn fits(&self) -> bool {
         let longest = self.left + self.widths.iter().sum::<usize>() + MARK;
         self.layout.width.is_some_and(|width| longest <= width)
     }
 
     /// What stands above the columns: what they count, and where a demo looks at several things, of which.
-    pub fn headings(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn headings(&self, out: &mut dyn Write) -> io::Result<()> {
         if !self.layout.headings || self.demo.columns.is_empty() {
             return Ok(());
         }
@@ -107,7 +107,7 @@ impl<'a> Steps<'a> {
     }
 
     /// A step that is done: what was seen, what was expected, and the bar; of one that is off, what is wrong.
-    pub fn step(&mut self, out: &mut dyn Write, number: usize, step: &StepReport, why: &str) -> io::Result<()> {
+    pub(crate) fn step(&mut self, out: &mut dyn Write, number: usize, step: &StepReport, why: &str) -> io::Result<()> {
         let palette = self.layout.palette;
         let mark = match step.verdict {
             Verdict::Ok => palette.paint(Emphasis::Accent, "✓"),
@@ -140,7 +140,7 @@ impl<'a> Steps<'a> {
     }
 
     /// A step that is being done: what is seen of it so far. Gives the lines it took.
-    pub fn so_far(&mut self, out: &mut dyn Write, number: usize, step: &StepReport) -> io::Result<usize> {
+    pub(crate) fn so_far(&mut self, out: &mut dyn Write, number: usize, step: &StepReport) -> io::Result<usize> {
         let mut lines = self.seen(number, step);
         let bar = Bar::new(&step.pages, width(self.layout) - NUMBER);
         if !bar.is_empty() {
@@ -151,7 +151,7 @@ impl<'a> Steps<'a> {
     }
 
     /// A repetition of a step, as a line of the table.
-    pub fn repetition(&self, out: &mut dyn Write, done: usize, step: &StepReport) -> io::Result<()> {
+    pub(crate) fn repetition(&self, out: &mut dyn Write, done: usize, step: &StepReport) -> io::Result<()> {
         let left = format!("{:NUMBER$}{done:>1$}", "", self.left - NUMBER);
         writeln!(out, "{}", self.row(&left, self.values(step), None))
     }
@@ -209,7 +209,7 @@ impl<'a> Steps<'a> {
     }
 
     /// What the kernel did, for `--explain`.
-    pub fn background(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn background(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out)?;
         background(out, self.demo, self.layout)
     }
@@ -340,7 +340,7 @@ mod tests {
 
     fn layout() -> Layout {
         let scale = Scale { unit: Shown::Human, page_size: PageSize::new(4096).unwrap() };
-        Layout { scale, width: None, headings: true, palette: Palette::default() }
+        Layout { scale, width: None, height: None, headings: true, palette: Palette::default() }
     }
 
     /// What is shown of a demo whose only step is this, of which that was seen.

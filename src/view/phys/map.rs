@@ -23,13 +23,13 @@ const RULER: usize = 14;
 const ROWS: u64 = 32;
 
 /// How many cells a row has on a terminal of this width: a power of two, so that rows begin at round addresses.
-pub fn cells_in(width: Option<usize>) -> u64 {
+pub(crate) fn cells_in(width: Option<usize>) -> u64 {
     let room = width.map_or(CELLS, |width| width.saturating_sub(RULER) as u64);
     1 << room.max(8).ilog2()
 }
 
 /// The frames of a cell, so that `frames` fit: a power of two.
-pub fn block_frames(frames: u64, cells: u64) -> u64 {
+pub(crate) fn block_frames(frames: u64, cells: u64) -> u64 {
     frames.div_ceil(cells * ROWS).max(1).next_power_of_two()
 }
 
@@ -54,7 +54,7 @@ fn look(class: Class) -> (char, u8, &'static str) {
 }
 
 /// Writes the picture for a terminal: capitals where three quarters of a cell are of its class.
-pub fn write(out: &mut dyn Write, map: &Map, cells: u64, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, map: &Map, cells: u64, layout: &Layout) -> io::Result<()> {
     let page_size = layout.scale.page_size;
     for (row, blocks) in map.blocks.chunks(cells as usize).enumerate() {
         let address = page_size.address_of(Pfn(row as u64 * cells * map.block_frames));
@@ -89,7 +89,7 @@ fn painted(class: Class, text: &str, layout: &Layout) -> String {
 }
 
 /// Writes what the characters stand for, with the size of each class and of a cell.
-pub fn write_legend(out: &mut dyn Write, report: &Report, map: &Map, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_legend(out: &mut dyn Write, report: &Report, map: &Map, layout: &Layout) -> io::Result<()> {
     let cell = human_string(layout.scale.page_size.bytes_of(map.block_frames));
     writeln!(out, "\neach cell is {cell}, by what most of it is; a capital: three quarters of it")?;
     let entry = |row: &ClassRow| {
@@ -111,7 +111,7 @@ pub fn write_legend(out: &mut dyn Write, report: &Report, map: &Map, layout: &La
 }
 
 /// The picture as SVG.
-pub fn svg(report: &Report, map: &Map, page_size: PageSize) -> String {
+pub(crate) fn svg(report: &Report, map: &Map, page_size: PageSize) -> String {
     const CELL: u64 = 12;
     const LEFT: u64 = 110;
     let rows = (map.blocks.len() as u64).div_ceil(CELLS);

@@ -1,5 +1,6 @@
 //! How `pmem slab diff` looks: what changed in words, and a row a cache.
 
+use crate::view::field::Field;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -8,16 +9,16 @@ use unicode_width::UnicodeWidthStr;
 use crate::analysis::slab::diff::{Change, Diff, Difference, LargeKmalloc, Meminfo};
 use crate::analysis::slab::history::MINUTE;
 use crate::unit::difference;
-use crate::view::record::{Cell, Column};
+use crate::view::cell::Cell;
 use crate::view::size::{Scale, Unit, human_string};
 use crate::view::table::{Layout, cell_text, wrapped};
 use crate::view::time::in_words;
 
 /// The columns of the table for people.
-pub const DEFAULT: &[&str] = &["change", "rate", "active", "after", "reclaimable", "state", "names"];
+pub(crate) const DEFAULT: &[&str] = &["change", "rate", "active", "after", "reclaimable", "state", "names"];
 
 /// The columns for programs.
-pub const FOR_PROGRAMS: &[&str] = &[
+pub(crate) const FOR_PROGRAMS: &[&str] = &[
     "name",
     "aliases",
     "reclaimable",
@@ -35,25 +36,25 @@ pub const FOR_PROGRAMS: &[&str] = &[
 ];
 
 /// All columns.
-pub fn columns() -> Vec<Column<Change>> {
+pub(crate) fn columns() -> Vec<Field<Change>> {
     let size = |name, heading, help, of: fn(&Change) -> u64| {
-        Column::summed(name, heading, help, move |row: &Change| Cell::Bytes(of(row)))
+        Field::old_summed(name, heading, help, move |row: &Change| Cell::Bytes(of(row)))
     };
     let count = |name, heading, help, of: fn(&Change) -> u64| {
-        Column::number(name, heading, help, move |row: &Change| Cell::Number(of(row)))
+        Field::old_number(name, heading, help, move |row: &Change| Cell::Number(of(row)))
     };
     let change = |name, heading, help, of: fn(&Difference) -> i64| {
-        Column::number(name, heading, help, move |row: &Change| Cell::CountChange(of(&row.change)))
+        Field::old_number(name, heading, help, move |row: &Change| Cell::CountChange(of(&row.change)))
     };
     vec![
-        Column::summed("change", "CHANGE", "Change of what its slabs hold", |row: &Change| {
+        Field::old_summed("change", "CHANGE", "Change of what its slabs hold", |row: &Change| {
             Cell::SizeChange(row.change.bytes)
         }),
-        Column::summed("rate", "AN HOUR", "How much that would be in an hour", |row: &Change| {
+        Field::old_summed("rate", "AN HOUR", "How much that would be in an hour", |row: &Change| {
             row.rate.bytes_per_hour.map_or(Cell::Unknown, Cell::SizeChange)
         }),
         change("active", "ACTIVE", "Change of the objects in use, at most", |change| change.active_objects),
-        Column::number(
+        Field::old_number(
             "active_rate",
             "ACTIVE/H",
             "How many objects in use that would be in an hour",
@@ -67,14 +68,14 @@ pub fn columns() -> Vec<Column<Change>> {
             row.amount.before.active_objects
         }),
         count("active_after", "ACTIVE NOW", "Objects in use after, at most", |row| row.amount.after.active_objects),
-        Column::text("reclaimable", "RECL", "Whether its slabs can be reclaimed", |row: &Change| {
+        Field::old_text("reclaimable", "RECL", "Whether its slabs can be reclaimed", |row: &Change| {
             match row.reclaimable {
                 Some(true) => Cell::Text("yes"),
                 Some(false) => Cell::Text("no"),
                 None => Cell::Unknown,
             }
         }),
-        Column::text("state", "", "Whether it is new or gone", |row: &Change| {
+        Field::old_text("state", "", "Whether it is new or gone", |row: &Change| {
             Cell::Text(if row.new {
                 "new"
             } else if row.gone {
@@ -83,23 +84,22 @@ pub fn columns() -> Vec<Column<Change>> {
                 ""
             })
         }),
-        Column::text("name", "NAME", "The one name that slabinfo has for it", |row: &Change| Cell::Name(&row.name)),
-        Column::text(
-            "aliases",
-            "ALIASES",
-            "The names of the caches that were merged into it",
-            |row: &Change| match row.aliases.as_deref() {
+        Field::old_text("name", "NAME", "The one name that slabinfo has for it", |row: &Change| Cell::Name(&row.name)),
+        Field::old_text("aliases", "ALIASES", "The names of the caches that were merged into it", |row: &Change| {
+            match row.aliases.as_deref() {
                 None => Cell::Unknown,
                 Some([]) => Cell::Text(""),
                 Some([first, others @ ..]) => Cell::Names(first, others),
-            },
-        ),
-        Column::text("names", "NAMES", "All of its names", |row: &Change| Cell::Names(&row.name, row.further_names())),
+            }
+        }),
+        Field::old_text("names", "NAMES", "All of its names", |row: &Change| {
+            Cell::Names(&row.name, row.further_names())
+        }),
     ]
 }
 
 /// The columns for people, of these caches: those that there is room for beside the names, which are cut last.
-pub fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
+pub(crate) fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
     // The first to go come first.
     const LESS_NEEDED: [&str; 3] = ["after", "rate", "reclaimable"];
     let rows = &diff.caches;
@@ -111,11 +111,11 @@ pub fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
     });
     let Some(width) = layout.width else { return shown };
     let columns = columns();
-    let cell_width = |column: &Column<Change>, row| cell_text(&(column.cell)(row), &layout.scale).width();
+    let cell_width = |field: &Field<Change>, row| cell_text(&(field.column.cell)(row), &layout.scale).width();
     let widest = |name: &&str| {
         let Some(column) = columns.iter().find(|column| column.name == **name) else { return 0 };
         let cells = rows.iter().map(|row| cell_width(column, row)).max().unwrap_or(0);
-        cells.max(column.heading.width() + layout.scale.unit.heading().width()) + GAP
+        cells.max(column.column.heading.width() + layout.scale.unit.heading().width()) + GAP
     };
     let room = |shown: &[&str]| width.saturating_sub(shown.iter().filter(|name| **name != "names").map(widest).sum());
     let needed: Vec<&str> = shown.iter().copied().filter(|name| !LESS_NEEDED.contains(name)).collect();
@@ -136,7 +136,7 @@ pub fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
 const GAP: usize = 2;
 
 /// Writes what changed in words.
-pub fn write_head(out: &mut dyn Write, diff: &Diff, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write_head(out: &mut dyn Write, diff: &Diff, layout: &Layout) -> io::Result<()> {
     let words = Words { diff, scale: Scale { unit: Unit::Human, ..layout.scale } };
     let mut sentences = vec![words.slab()];
     sentences.extend(words.beyond_caches());

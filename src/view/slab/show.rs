@@ -13,7 +13,7 @@ use crate::view::table::Layout;
 const COUNTED_PARTIAL: u64 = 10_000;
 
 /// Writes a story.
-pub fn write(out: &mut dyn Write, story: &Story, layout: &Layout) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, story: &Story, layout: &Layout) -> io::Result<()> {
     let names: Vec<_> = story.row.names().map(Name::escaped).collect();
     writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &names.join(" = ")))?;
     let mut line = |about: &str, text: &str| -> io::Result<()> {

@@ -7,12 +7,12 @@ use unicode_width::UnicodeWidthStr;
 use super::{State, within};
 use crate::analysis::slab::Counts;
 use crate::analysis::slab::history::Tracked;
-use crate::view::record::Cell;
+use crate::view::cell::Cell;
 use crate::view::size::{Scale, Unit, grouped_string, text};
 
 /// One column.
 #[derive(Debug)]
-pub struct Column {
+pub(crate) struct Column {
     /// The key that sorts by it: slabtop's letters, and `d`.
     pub key: char,
     /// What `--sort` calls it.
@@ -81,7 +81,7 @@ pub(super) fn change(cache: &Tracked) -> Option<i64> {
 
 impl Column {
     /// What stands in a row.
-    pub fn text(&self, cache: &Tracked, scale: &Scale) -> String {
+    pub(crate) fn text(&self, cache: &Tracked, scale: &Scale) -> String {
         let cell = (self.cell)(cache);
         match cell {
             Cell::Number(percent @ 1..) if self.key == 'u' => format!("{percent}%"),
@@ -107,7 +107,7 @@ pub(super) fn heading(column: &Column, state: &State) -> String {
 
 /// What the table is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sort {
+pub(crate) struct Sort {
     column: usize,
     ascending: bool,
 }
@@ -125,13 +125,13 @@ impl Sort {
     }
 
     /// By the letter of a column.
-    pub fn by_key(key: char) -> Option<Self> {
+    pub(crate) fn by_key(key: char) -> Option<Self> {
         COLUMNS.iter().position(|column| column.key == key).map(Self::by)
     }
 
     /// By what `--sort` says: a letter as slabtop takes it, or a column's name, descending with `-` before it. With `-`
     /// before it a letter means the other way round.
-    pub fn by_option(option: &str) -> Option<Self> {
+    pub(crate) fn by_option(option: &str) -> Option<Self> {
         let name = option.trim_start_matches('-');
         let letter = || Some(name.chars().next()?).filter(|first| first.len_utf8() == name.len());
         if let Some(sort) = letter().and_then(Self::by_key) {
@@ -142,28 +142,28 @@ impl Sort {
     }
 
     /// The other way round.
-    pub fn reversed(self) -> Self {
+    pub(crate) fn reversed(self) -> Self {
         Self { ascending: !self.ascending, ..self }
     }
 
     /// By the next column to the right, or by the one to the left.
-    pub fn moved(self, right: bool) -> Self {
+    pub(crate) fn moved(self, right: bool) -> Self {
         let step = if right { 1 } else { COLUMNS.len() - 1 };
         Self::by((self.column + step) % COLUMNS.len())
     }
 
     /// The column.
-    pub fn column(&self) -> &'static Column {
+    pub(crate) fn column(&self) -> &'static Column {
         const { &COLUMNS }.get(self.column).unwrap_or(const { &COLUMNS[NAME] })
     }
 
     /// The sign for the direction.
-    pub fn sign(&self) -> char {
+    pub(crate) fn sign(&self) -> char {
         if self.ascending { '▴' } else { '▾' }
     }
 
     /// The order of two caches.
-    pub fn compare(&self, a: &Tracked, b: &Tracked) -> Ordering {
+    pub(crate) fn compare(&self, a: &Tracked, b: &Tracked) -> Ordering {
         let cell = self.column().cell;
         let order = cell(a).compare(&cell(b));
         if self.ascending { order } else { order.reverse() }

@@ -11,7 +11,7 @@ use crate::view::size::Scale;
 
 /// Which caches are shown by their names.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub(crate) struct Filter {
     text: String,
     regex: Option<Regex>,
     is_plain: bool,
@@ -19,7 +19,7 @@ pub struct Filter {
 
 impl Filter {
     /// A filter for names that match `text`: a regular expression, or while it is none, plain text.
-    pub fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let regex = Regex::new(text);
         let is_plain = regex.is_err();
         let plain = |_| Regex::new(&regex_lite::escape(text));
@@ -27,12 +27,12 @@ impl Filter {
     }
 
     /// As it was typed.
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// Whether it is taken for plain text.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.is_plain
     }
 
@@ -43,7 +43,7 @@ impl Filter {
 
 /// What lies over the table, or below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pane {
+pub(crate) enum Pane {
     /// Nothing: the table has the screen.
     #[default]
     None,
@@ -55,7 +55,7 @@ pub enum Pane {
 
 /// The state of the screen.
 #[derive(Clone, Debug)]
-pub struct State {
+pub(crate) struct State {
     history: History,
     /// What is shown while the screen is frozen.
     frozen: Option<Box<History>>,
@@ -93,7 +93,7 @@ pub struct State {
 
 impl State {
     /// A screen without readings.
-    pub fn new(interval: Duration, scale: Scale, size: (u16, u16)) -> Self {
+    pub(crate) fn new(interval: Duration, scale: Scale, size: (u16, u16)) -> Self {
         Self {
             history: History::new(interval),
             frozen: None,
@@ -116,40 +116,40 @@ impl State {
     }
 
     /// The readings that are shown.
-    pub fn shown(&self) -> &History {
+    pub(crate) fn shown(&self) -> &History {
         self.frozen.as_deref().unwrap_or(&self.history)
     }
 
     /// Adds a reading: see [`History::add`].
-    pub fn add(&mut self, reading: Reading, at: Duration, clock: String) {
+    pub(crate) fn add(&mut self, reading: Reading, at: Duration, clock: String) {
         self.history.add(reading, at, clock);
         self.settle();
     }
 
     /// Nothing could be read.
-    pub fn failed(&mut self, why: String) {
+    pub(crate) fn failed(&mut self, why: String) {
         self.history.failed(why);
         self.settle();
     }
 
     /// The time between two readings.
-    pub fn interval(&self) -> Duration {
+    pub(crate) fn interval(&self) -> Duration {
         self.interval
     }
 
     /// Sets the time between two readings.
-    pub fn set_interval(&mut self, interval: Duration) {
+    pub(crate) fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;
         self.history.expect_every(interval);
     }
 
     /// The columns and lines of the terminal.
-    pub fn size(&self) -> (u16, u16) {
+    pub(crate) fn size(&self) -> (u16, u16) {
         self.size
     }
 
     /// The terminal has so many columns and lines.
-    pub fn resize(&mut self, size: (u16, u16)) {
+    pub(crate) fn resize(&mut self, size: (u16, u16)) {
         if self.size != size {
             self.size = size;
             self.settle();
@@ -157,12 +157,12 @@ impl State {
     }
 
     /// Whether the screen stands still.
-    pub fn is_frozen(&self) -> bool {
+    pub(crate) fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }
 
     /// Stops the screen, or lets it go on. Readings go on meanwhile, so that nothing is missing afterwards.
-    pub fn freeze_or_go_on(&mut self) {
+    pub(crate) fn freeze_or_go_on(&mut self) {
         self.frozen = match self.frozen {
             None => Some(Box::new(self.history.clone())),
             Some(_) => None,
@@ -170,35 +170,35 @@ impl State {
     }
 
     /// The rows from the first that is in sight, each with whether it is the selected one.
-    pub fn rows_in_sight(&self) -> impl Iterator<Item = (&Tracked, bool)> {
+    pub(crate) fn rows_in_sight(&self) -> impl Iterator<Item = (&Tracked, bool)> {
         let rows = self.order.iter().enumerate().skip(self.first);
         rows.filter_map(|(place, &at)| Some((self.shown().caches.get(at)?, place == self.place)))
     }
 
     /// How many rows there are.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.order.len()
     }
 
     /// The selected cache.
-    pub fn selected(&self) -> Option<&Tracked> {
+    pub(crate) fn selected(&self) -> Option<&Tracked> {
         self.shown().caches.get(*self.order.get(self.place)?)
     }
 
     /// Selects the row so many places away.
-    pub fn move_by(&mut self, rows: isize) {
+    pub(crate) fn move_by(&mut self, rows: isize) {
         self.select(self.place.saturating_add_signed(rows));
     }
 
     /// Selects the row of this place, or the last.
-    pub fn select(&mut self, place: usize) {
+    pub(crate) fn select(&mut self, place: usize) {
         self.place = place.min(self.order.len().saturating_sub(1));
         self.selected = self.selected().map(|cache| cache.id);
     }
 
     /// Brings everything in line with what changed: which rows there are and in which order, where the selected cache is
     /// among them, and which part of them is in sight.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let History { caches, .. } = self.shown();
         let mut order: Vec<usize> = (0..caches.len()).filter(|&at| self.keeps(&caches[at])).collect();
         order.sort_by(|&a, &b| self.sort.compare(&caches[a], &caches[b]));

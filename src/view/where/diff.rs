@@ -1,21 +1,22 @@
 //! How `pmem where diff` looks.
 
+use crate::view::field::{Column, Field};
 use std::io::{self, Write};
 
 use crate::analysis::comparison::Origin;
 use crate::analysis::r#where::diff::{Report, Row};
-use crate::view::record::{Cell, Column};
+use crate::view::cell::Cell;
 use crate::view::style::Emphasis;
 use crate::view::table::{self, Layout};
 
 /// The columns for programs.
-pub const DEFAULT: &[&str] = &["name", "before", "after", "change", "per_hour"];
+pub(crate) const DEFAULT: &[&str] = &["name", "before", "after", "change", "per_hour"];
 
 /// The columns for people.
-pub const FOR_PEOPLE: &[&str] = &["line", "before", "after", "change", "per_hour"];
+pub(crate) const FOR_PEOPLE: &[&str] = &["line", "before", "after", "change", "per_hour"];
 
 /// All of them.
-pub fn columns() -> Vec<Column<Row>> {
+pub(crate) fn columns() -> Vec<Field<Row>> {
     let size = |bytes: Option<i64>| match bytes {
         None => Cell::Unknown,
         Some(bytes) if bytes < 0 => Cell::SizeChange(bytes),
@@ -23,17 +24,17 @@ pub fn columns() -> Vec<Column<Row>> {
     };
     let change = |bytes: Option<i64>| bytes.map_or(Cell::Unknown, Cell::SizeChange);
     vec![
-        Column::text("name", "NAME", "The line, as programs call it", |row: &Row| Cell::Text(row.name)),
-        Column::text("line", "LINE", "The line, as people call it", |row: &Row| Cell::Text(row.title)),
-        Column::summed("before", "BEFORE", "Its size in the first", move |row: &Row| size(row.before_bytes)),
-        Column::summed("after", "AFTER", "Its size in the second", move |row: &Row| size(row.after_bytes)),
-        Column::summed("change", "CHANGE", "The second less the first", move |row: &Row| change(row.change_bytes)),
-        Column::summed("per_hour", "PER HOUR", "The same an hour", move |row: &Row| change(row.bytes_per_hour)),
+        Field::old_text("name", "NAME", "The line, as programs call it", |row: &Row| Cell::Text(row.name)),
+        Field::old_text("line", "LINE", "The line, as people call it", |row: &Row| Cell::Text(row.title)),
+        Field::old_summed("before", "BEFORE", "Its size in the first", move |row: &Row| size(row.before_bytes)),
+        Field::old_summed("after", "AFTER", "Its size in the second", move |row: &Row| size(row.after_bytes)),
+        Field::old_summed("change", "CHANGE", "The second less the first", move |row: &Row| change(row.change_bytes)),
+        Field::old_summed("per_hour", "PER HOUR", "The same an hour", move |row: &Row| change(row.bytes_per_hour)),
     ]
 }
 
 /// Writes the report for people; `rows` are the lines that have changed, by `least` bytes at least.
-pub fn write(
+pub(crate) fn write(
     out: &mut dyn Write,
     report: &Report,
     columns: &[&Column<Row>],

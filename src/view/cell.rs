@@ -1,4 +1,4 @@
-//! The columns of a report, said once for every format: name, heading, help, and what stands in a row.
+//! What stands in one place of a row: shown to people, written as CSV, and as JSON.
 
 use std::cmp::Ordering;
 
@@ -10,11 +10,11 @@ use crate::name::Name;
 use crate::unit::Pfn;
 
 /// What a table shows for none: a zero that was counted.
-pub const NONE: &str = "·";
+pub(crate) const NONE: &str = "·";
 
 /// What stands in one place of a table.
 #[derive(Clone, Copy, Debug)]
-pub enum Cell<'r> {
+pub(crate) enum Cell<'r> {
     /// Text of pmem's own or of the kernel's: safe to show.
     Text(&'r str),
     /// A name that somebody chose.
@@ -27,8 +27,12 @@ pub enum Cell<'r> {
     Number(u64),
     /// A number that names something (a PID, an inode): written so that it can be pasted.
     Id(u64),
+    /// An offset in a file; hexadecimal for people, as in `maps`.
+    Offset(u64),
     /// A number of base pages.
     Pages(u64),
+    /// A number of base pages, which people see as a size.
+    PagesAsSize(u64),
     /// A change in a number of base pages.
     Change(i64),
     /// A change in a count.
@@ -53,17 +57,48 @@ pub enum Cell<'r> {
     Cgroup(&'r Cgroup),
     /// Names of one thing: ` = ` between them.
     Names(&'r Name, &'r [Name]),
+    /// Names, perhaps none.
+    List(&'r [Name]),
     /// So many of a hundred.
     Percent(u64),
     /// Counts by NUMA node.
     Nodes(&'r [(u32, u64)]),
+    /// A word of pmem's own: as people see it, and its name for programs.
+    Word {
+        /// For people.
+        shown: &'static str,
+        /// For programs.
+        name: &'static str,
+    },
+    /// Yes or no.
+    Bool(bool),
+    /// A share, from 0 to 1; shown in percent.
+    Ratio(f64),
+    /// A number, shown with one decimal.
+    Decimal(f64),
+    /// What only JSON has room for.
+    Nested(Nested<'r>),
+    /// There can be none here: `·`.
+    Absent,
+    /// The same, shown as nothing.
+    None,
     /// Not known: `-`.
     Unknown,
 }
 
+/// A value with an inner structure.
+#[derive(Clone, Copy)]
+pub(crate) struct Nested<'r>(pub &'r (dyn erased_serde::Serialize + Sync));
+
+impl std::fmt::Debug for Nested<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Nested")
+    }
+}
+
 /// How the width of a cell depends on what it shows: what a long table needs to know to write few of its cells twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Growth {
+pub(crate) enum Growth {
     /// The larger this number, the wider.
     WithNumber(u64),
     /// Not by how large this is, but by nothing else: a size, whose unit depends on it, or flags.
@@ -74,16 +109,17 @@ pub enum Growth {
 
 impl Cell<'_> {
     /// How its width depends on what it shows.
-    pub fn growth(&self) -> Growth {
+    pub(crate) fn growth(&self) -> Growth {
         match self {
             Cell::Address(n)
             | Cell::Number(n)
             | Cell::Id(n)
             | Cell::Pages(n)
+            | Cell::Offset(n)
             | Cell::Percent(n)
             | Cell::Pfn(Pfn(n)) => Growth::WithNumber(*n),
-            Cell::Bytes(n) | Cell::FrameFlags(FrameFlags(n)) => Growth::By(*n),
-            Cell::Text(text) | Cell::Unnamed(text) => Growth::AtMost(text.len()),
+            Cell::Bytes(n) | Cell::PagesAsSize(n) | Cell::FrameFlags(FrameFlags(n)) => Growth::By(*n),
+            Cell::Text(text) | Cell::Unnamed(text) | Cell::Word { shown: text, .. } => Growth::AtMost(text.len()),
             // Each byte may be escaped to four, a character to eight.
             Cell::Name(name) => Growth::AtMost(name.bytes().len().saturating_mul(8)),
             Cell::Change(_)
@@ -93,18 +129,22 @@ impl Cell<'_> {
             | Cell::Flags(_)
             | Cell::Cgroup(_)
             | Cell::Names(..)
+            | Cell::List(_)
+            | Cell::Decimal(_)
             | Cell::Nodes(_) => Growth::AtMost(usize::MAX),
             Cell::FrameLetters(_) | Cell::Class(_) => Growth::AtMost(64),
-            Cell::Unknown => Growth::AtMost(1),
+            Cell::Bool(_) | Cell::Ratio(_) => Growth::AtMost(4),
+            Cell::Unknown | Cell::Absent | Cell::None | Cell::Nested(_) => Growth::AtMost(NONE.len()),
         }
     }
 
     /// Whether it is a number that was counted and is none.
-    pub fn is_zero(&self) -> bool {
+    pub(crate) fn is_zero(&self) -> bool {
         matches!(
             self,
             Cell::Number(0)
                 | Cell::Pages(0)
+                | Cell::PagesAsSize(0)
                 | Cell::Change(0)
                 | Cell::CountChange(0)
                 | Cell::Bytes(0)
@@ -113,17 +153,25 @@ impl Cell<'_> {
         )
     }
 
+    /// Whether it says nothing: not known, or there can be none.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self, Cell::Unknown | Cell::Absent | Cell::None)
+    }
+
     /// Appends the cell as a person reads it: `·` for none, `-` for not known.
-    pub fn write(&self, scale: &Scale, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, scale: &Scale, out: &mut Vec<u8>) {
         match self {
-            Cell::Text(text) | Cell::Unnamed(text) => out.extend_from_slice(text.as_bytes()),
+            Cell::Text(text) | Cell::Unnamed(text) | Cell::Word { shown: text, .. } => {
+                out.extend_from_slice(text.as_bytes());
+            }
             Cell::Name(name) => out.extend(name.escaped().as_bytes()),
             // At least eight digits, as `maps` does.
-            Cell::Address(address) => hex(*address, 8, out),
+            Cell::Address(address) | Cell::Offset(address) => hex(*address, 8, out),
             cell if cell.is_zero() => out.extend_from_slice(NONE.as_bytes()),
             Cell::Number(number) => super::size::grouped(*number, out),
             Cell::Id(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Cell::Pages(pages) => scale.pages(*pages, out),
+            Cell::PagesAsSize(pages) => scale.size(scale.page_size.bytes_of(*pages), out),
             Cell::Change(pages) => scale.change(*pages, out),
             Cell::CountChange(count) => {
                 out.extend_from_slice(if *count < 0 { "−" } else { "+" }.as_bytes());
@@ -149,22 +197,30 @@ impl Cell<'_> {
                 }
             }
             Cell::Cgroup(cgroup) => out.extend(cgroup.shown().as_bytes()),
-            Cell::Names(first, others) => out.extend(joined(first, others).as_bytes()),
+            Cell::Names(first, others) => out.extend(joined(std::iter::once(*first).chain(*others)).as_bytes()),
+            Cell::List(names) => out.extend(joined(*names).as_bytes()),
             Cell::Percent(percent) => out.extend(format!("{percent}%").as_bytes()),
             Cell::Nodes(counts) => out.extend(by_node(counts).as_bytes()),
-            Cell::Unknown => out.push(b'-'),
+            Cell::Bool(yes) => out.extend_from_slice(if *yes { b"yes" } else { b"no" }),
+            Cell::Ratio(share) => out.extend_from_slice(share_in_percent(*share).as_bytes()),
+            Cell::Decimal(number) => out.extend_from_slice(format!("{number:.1}").as_bytes()),
+            Cell::None => {}
+            Cell::Absent => out.extend_from_slice(NONE.as_bytes()),
+            Cell::Unknown | Cell::Nested(_) => out.push(b'-'),
         }
     }
 
     /// The cell as a program reads it: plain numbers in base units, empty for not known.
-    pub fn raw(&self) -> String {
+    pub(crate) fn raw(&self) -> String {
         match self {
-            Cell::Text(text) => (*text).to_owned(),
+            Cell::Text(text) | Cell::Word { name: text, .. } => (*text).to_owned(),
             Cell::Name(name) => name.escaped().into_owned(),
             Cell::Address(address) => format!("{address:#x}"),
             Cell::Number(number)
             | Cell::Id(number)
+            | Cell::Offset(number)
             | Cell::Pages(number)
+            | Cell::PagesAsSize(number)
             | Cell::Bytes(number)
             | Cell::Percent(number) => number.to_string(),
             Cell::Change(change) | Cell::CountChange(change) | Cell::SizeChange(change) => change.to_string(),
@@ -176,18 +232,24 @@ impl Cell<'_> {
             Cell::Class(class) => class.name().to_owned(),
             Cell::Cgroup(Cgroup::Path(path)) => path.escaped().into_owned(),
             Cell::Cgroup(Cgroup::Gone(inode)) => inode.to_string(),
-            Cell::Names(first, others) => joined(first, others),
+            Cell::Names(first, others) => joined(std::iter::once(*first).chain(*others)),
+            Cell::List(names) => joined(*names),
             Cell::Nodes(counts) => by_node(counts),
-            Cell::Unknown | Cell::Unnamed(_) => String::new(),
+            Cell::Bool(yes) => yes.to_string(),
+            Cell::Ratio(number) | Cell::Decimal(number) => number.to_string(),
+            Cell::Unknown | Cell::Absent | Cell::None | Cell::Nested(_) | Cell::Unnamed(_) => String::new(),
         }
     }
 
     /// The order of two cells of one column; what is not known comes first.
-    pub fn compare(&self, other: &Self) -> Ordering {
+    pub(crate) fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
-            (Cell::Text(a), Cell::Text(b)) | (Cell::Flags(a), Cell::Flags(b)) => a.cmp(b),
+            (Cell::Text(a), Cell::Text(b))
+            | (Cell::Flags(a), Cell::Flags(b))
+            | (Cell::Word { name: a, .. }, Cell::Word { name: b, .. }) => a.cmp(b),
             (Cell::Name(a), Cell::Name(b)) => a.cmp(b),
             (Cell::Names(a, more), Cell::Names(b, others)) => (a, more).cmp(&(b, others)),
+            (Cell::List(a), Cell::List(b)) => a.cmp(b),
             (Cell::Nodes(a), Cell::Nodes(b)) => a.cmp(b),
             (Cell::Unnamed(_), Cell::Name(_)) => Ordering::Less,
             (Cell::Name(_), Cell::Unnamed(_)) => Ordering::Greater,
@@ -195,17 +257,23 @@ impl Cell<'_> {
             (Cell::Cgroup(a), Cell::Cgroup(b)) => a.cmp(b),
             (Cell::FrameFlags(a), Cell::FrameFlags(b)) | (Cell::FrameLetters(a), Cell::FrameLetters(b)) => a.cmp(b),
             (Cell::Class(a), Cell::Class(b)) => a.cmp(b),
+            (Cell::Bool(a), Cell::Bool(b)) => a.cmp(b),
+            (Cell::Ratio(a), Cell::Ratio(b)) | (Cell::Decimal(a), Cell::Decimal(b)) => a.total_cmp(b),
+            (Cell::Unknown | Cell::Absent, Cell::Bool(_) | Cell::Ratio(_) | Cell::Decimal(_)) => Ordering::Less,
+            (Cell::Bool(_) | Cell::Ratio(_) | Cell::Decimal(_), Cell::Unknown | Cell::Absent) => Ordering::Greater,
             (a, b) => a.number().cmp(&b.number()),
         }
     }
 
     /// The number it shows; `None` for text and for what is not known.
-    pub fn number(&self) -> Option<i128> {
+    pub(crate) fn number(&self) -> Option<i128> {
         match self {
             Cell::Address(n)
             | Cell::Number(n)
             | Cell::Id(n)
+            | Cell::Offset(n)
             | Cell::Pages(n)
+            | Cell::PagesAsSize(n)
             | Cell::Bytes(n)
             | Cell::Percent(n)
             | Cell::Pfn(Pfn(n)) => Some(i128::from(*n)),
@@ -215,9 +283,10 @@ impl Cell<'_> {
     }
 
     /// The sum of two cells of one column, for a totals row.
-    pub fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         match (self, other) {
             (Cell::Pages(a), Cell::Pages(b)) => Cell::Pages(a.saturating_add(b)),
+            (Cell::PagesAsSize(a), Cell::PagesAsSize(b)) => Cell::PagesAsSize(a.saturating_add(b)),
             (Cell::Bytes(a), Cell::Bytes(b)) => Cell::Bytes(a.saturating_add(b)),
             (Cell::Change(a), Cell::Change(b)) => Cell::Change(a.saturating_add(b)),
             // A sum over what is known.
@@ -229,9 +298,18 @@ impl Cell<'_> {
 }
 
 /// Names of one thing as one text.
-fn joined(first: &Name, others: &[Name]) -> String {
-    let all: Vec<_> = std::iter::once(first).chain(others).map(Name::escaped).collect();
-    all.join(" = ")
+fn joined<'n>(names: impl IntoIterator<Item = &'n Name>) -> String {
+    names.into_iter().map(Name::escaped).collect::<Vec<_>>().join(" = ")
+}
+
+/// A share in whole percent that says neither none nor all where it is not.
+fn share_in_percent(share: f64) -> String {
+    match (share * 100.0).round() as u64 {
+        _ if share <= 0.0 => NONE.to_owned(),
+        0 => "<1".to_owned(),
+        100 if share < 1.0 => ">99".to_owned(),
+        percent => percent.to_string(),
+    }
 }
 
 /// Counts by node as the kernel writes them.
@@ -241,8 +319,11 @@ fn by_node(counts: &[(u32, u64)]) -> String {
 
 /// Codes of VmFlags in words.
 fn words(codes: &str) -> String {
-    crate::analysis::frames::flag_names(codes).collect::<Vec<_>>().join(" ")
+    vm_flag_names(codes).collect::<Vec<_>>().join(" ")
 }
+
+/// The codes of VmFlags in words, one by one.
+pub(super) use crate::analysis::frames::flag_names as vm_flag_names;
 
 /// Appends a number in hexadecimal with at least so many digits (16 at most).
 fn hex(number: u64, least: usize, out: &mut Vec<u8>) {
@@ -252,56 +333,6 @@ fn hex(number: u64, least: usize, out: &mut Vec<u8>) {
     }
     let wanted = ((64 - number.leading_zeros()).div_ceil(4) as usize).max(least);
     out.extend_from_slice(&digits[16 - wanted..]);
-}
-
-/// A column of a table whose rows are `R`.
-pub struct Column<R> {
-    /// What `--columns` and `--sort` call it, and the header of CSV.
-    pub name: String,
-    /// What stands above it.
-    pub heading: String,
-    /// One line of help.
-    pub help: String,
-    /// Whether it belongs to the right.
-    pub right: bool,
-    /// Whether a totals row adds it up.
-    pub total: bool,
-    /// What stands in a row.
-    pub cell: CellOf<R>,
-}
-
-/// What stands in a row of a column.
-pub type CellOf<R> = Box<dyn for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync>;
-
-/// A function that can be one: any number of threads may lay out parts of a long table.
-pub trait CellFn<R>: for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync + 'static {}
-
-impl<R, F: for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync + 'static> CellFn<R> for F {}
-
-impl<R> Column<R> {
-    /// A column that belongs to the left and has no total.
-    pub fn text(name: &str, heading: &str, help: &str, cell: impl CellFn<R>) -> Self {
-        let (name, heading, help) = (name.to_owned(), heading.to_owned(), help.to_owned());
-        Self { name, heading, help, right: false, total: false, cell: Box::new(cell) }
-    }
-
-    /// A column of numbers with a total.
-    pub fn summed(name: &str, heading: &str, help: &str, cell: impl CellFn<R>) -> Self {
-        Self { right: true, total: true, ..Self::text(name, heading, help, cell) }
-    }
-
-    /// A column of numbers that make no sum.
-    pub fn number(name: &str, heading: &str, help: &str, cell: impl CellFn<R>) -> Self {
-        Self { right: true, ..Self::text(name, heading, help, cell) }
-    }
-}
-
-/// Sorts rows by a column; equal ones keep their order.
-pub fn sort<R>(rows: &mut [R], column: &Column<R>, descending: bool) {
-    rows.sort_by(|a, b| {
-        let order = (column.cell)(a).compare(&(column.cell)(b));
-        if descending { order.reverse() } else { order }
-    });
 }
 
 #[cfg(test)]

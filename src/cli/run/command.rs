@@ -1,0 +1,247 @@
+//! A command as a value that the driver runs.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::columns::Choice;
+use super::context::Context;
+use super::rounds::{Flow, Rounds};
+use super::sink::{Document, Sink};
+use super::trouble::{Trouble, Troubles};
+use crate::analysis::note::Note;
+use crate::cli::output::Output;
+use crate::cli::status::{Status, say};
+use crate::view::field::{self, Column, Field, Table};
+use crate::view::notes;
+use crate::view::table::{self, Layout};
+
+/// A command that has rows: what it reads, what its rows are, and how it looks to people. Everything else is the driver's.
+pub(in crate::cli) trait Command {
+    /// The name and version of its JSON document: `pmem.NAME/1`.
+    const SCHEMA: &'static str;
+    /// What the document calls the rows.
+    const ROWS: &'static str;
+    /// A row.
+    type Row: Sync + 'static;
+    /// A report: the rows, and what the document has besides them. Its `Serialize` leaves the rows out.
+    type Report: Serialize;
+
+    /// What a row says.
+    fn fields(&self) -> Vec<Field<Self::Row>>;
+
+    /// Short words of `--sort`, each with the field it stands for: see [`Choice::new`].
+    fn keys(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    /// Reads, once for each round. What a command compares a round with, it keeps itself.
+    ///
+    /// # Errors
+    /// Why nothing can be shown.
+    fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<Self::Report>>;
+
+    /// The rows of a report.
+    fn rows(report: &Self::Report) -> &[Self::Row];
+
+    /// The rows of a report, to be sorted.
+    fn rows_mut(report: &mut Self::Report) -> &mut [Self::Row];
+
+    /// Writes a round for people.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Whether a table may be cut to the height of a terminal. It says then how many rows there are more, and that `--all`
+    /// shows them.
+    fn may_be_cut(&self) -> bool {
+        false
+    }
+}
+
+/// What the command line asks for, as far as it matters for what is read.
+pub(in crate::cli) struct Asked<'a> {
+    has: &'a dyn Fn(&str) -> bool,
+    /// Whether columns are chosen by name: then a table is all that people want to see.
+    pub(in crate::cli) only_columns: bool,
+    /// Whether the document is wanted, which has everything.
+    pub(in crate::cli) document: bool,
+    /// The round, from 0 on; `None` where there is only one.
+    pub(in crate::cli) round: Option<u32>,
+}
+
+impl Asked<'_> {
+    /// Whether a field is written or sorted by. For people that is those that are named: what a table shows anyway is the
+    /// command's own choice.
+    pub(in crate::cli) fn has(&self, name: &str) -> bool {
+        (self.has)(name)
+    }
+}
+
+/// What was read in a round.
+pub(in crate::cli) struct Reading<D> {
+    /// The report; `None` where there is nothing to show yet.
+    pub(in crate::cli) report: Option<D>,
+    /// What a reader must know.
+    pub(in crate::cli) notes: Vec<Note>,
+    /// What happened since the round before, for standard error.
+    pub(in crate::cli) said: Option<String>,
+    /// What the report lacks.
+    pub(in crate::cli) troubles: Vec<Trouble>,
+    /// The exit status, where it is worse than what lacks.
+    pub(in crate::cli) status: Status,
+    /// Whether there are to be no more rounds.
+    pub(in crate::cli) is_last: bool,
+}
+
+impl<D> Reading<D> {
+    /// A report that lacks nothing.
+    pub(in crate::cli) fn of(report: D, notes: Vec<Note>) -> Self {
+        Self { report: Some(report), notes, said: None, troubles: Vec::new(), status: Status::Complete, is_last: false }
+    }
+}
+
+/// A report on its way to people.
+pub(in crate::cli) struct Shown<'s, C: Command + ?Sized> {
+    /// The report.
+    pub(in crate::cli) report: &'s C::Report,
+    /// Its rows: all of them, or as many as a terminal has room for.
+    pub(in crate::cli) rows: &'s [C::Row],
+    /// How many rows there are more.
+    pub(in crate::cli) more: usize,
+    /// What to know.
+    pub(in crate::cli) notes: &'s [Note],
+    /// The round, from 0 on; `None` where there is only one.
+    pub(in crate::cli) round: Option<u32>,
+    /// How tables are laid out.
+    pub(in crate::cli) layout: &'s Layout,
+    /// Whether rows are in an order that was asked for.
+    pub(in crate::cli) is_sorted: bool,
+    /// Whether more explanations are wanted.
+    pub(in crate::cli) is_verbose: bool,
+    choice: &'s Choice<C::Row>,
+}
+
+impl<C: Command + ?Sized> Shown<'_, C> {
+    /// Whether columns were chosen by name: then a table is all that is wanted.
+    pub(in crate::cli) fn only_columns(&self) -> bool {
+        self.choice.is_named()
+    }
+
+    /// Whether a column was chosen by this name, or rows are sorted by it.
+    pub(in crate::cli) fn names(&self, name: &str) -> bool {
+        self.choice.names(name)
+    }
+
+    /// The columns that were chosen, else those called `default`.
+    pub(in crate::cli) fn columns(&self, default: &[&str]) -> Vec<&Column<C::Row>> {
+        field::columns(&self.choice.for_people(default))
+    }
+
+    /// Writes the rows as a table of these columns, and how many more there are.
+    pub(in crate::cli) fn table(
+        &self,
+        out: &mut dyn Write,
+        columns: &[&Column<C::Row>],
+        total: Option<&str>,
+    ) -> io::Result<()> {
+        table::write(out, columns, self.rows, total, self.layout)?;
+        self.write_more(out)
+    }
+
+    /// Says how many more rows there are, where a table was cut.
+    pub(in crate::cli) fn write_more(&self, out: &mut dyn Write) -> io::Result<()> {
+        table::write_more(out, self.more, self.layout)
+    }
+
+    /// Writes the notes, in the first round.
+    pub(in crate::cli) fn notes(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self.round.unwrap_or(0) {
+            0 => notes::write(out, self.notes, self.layout),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Runs a command: as many rounds as were asked for, each in the format that was asked for.
+///
+/// # Errors
+/// Those of the command, and of the output.
+pub(in crate::cli) fn run<C: Command>(
+    command: &mut C,
+    rounds: Rounds,
+    cx: &Context<'_>,
+    output: &mut Output,
+) -> Result<Status> {
+    let fields = command.fields();
+    if cx.asks_for_columns() {
+        table::write_help(output, &fields)?;
+        return Ok(Status::Complete);
+    }
+    let choice = Choice::new(cx.words(), fields, command.keys())?;
+    let mut troubles = Troubles::new(cx.is_quiet());
+    let mut sink = Sink::new(cx, output, rounds.is_repeated());
+    rounds.each(|number| {
+        let round = rounds.is_repeated().then_some(number);
+        let has = |name: &str| {
+            let is_written = || cx.for_programs(&choice).iter().any(|field| field.is_called(name));
+            choice.names(name) || (!cx.is_for_people() && is_written())
+        };
+        let asked = Asked { has: &has, only_columns: choice.is_named(), document: cx.is_document(), round };
+        let Reading { report, notes, said, troubles: lacks, status, is_last } = command.read(cx, &asked)?;
+        if let Some(text) = said.filter(|_| !cx.is_quiet()) {
+            say(&text);
+        }
+        if let Some(mut report) = report {
+            choice.sort(C::rows_mut(&mut report));
+            let rows = C::rows(&report);
+            if cx.is_for_people() {
+                let shown = Shown {
+                    report: &report,
+                    rows,
+                    more: 0,
+                    notes: &notes,
+                    round,
+                    layout: &cx.layout,
+                    is_sorted: choice.is_sorted(),
+                    is_verbose: cx.is_verbose(),
+                    choice: &choice,
+                };
+                let height = cx.layout.height.filter(|_| command.may_be_cut());
+                people(command, shown, height, sink.people()?)?;
+            } else {
+                let fields = cx.for_programs(&choice);
+                sink.programs(&Document {
+                    schema: C::SCHEMA,
+                    data: &report,
+                    list: C::ROWS,
+                    names: fields.iter().map(|field| &*field.name).collect(),
+                    rows: &Table { fields: &fields, rows },
+                    notes: &notes,
+                })?;
+            }
+            sink.end_round()?;
+        }
+        lacks.iter().for_each(|trouble| troubles.add(trouble));
+        troubles.status = troubles.status.max(status);
+        Ok(if is_last { Flow::Last } else { Flow::GoOn })
+    })?;
+    Ok(troubles.status)
+}
+
+/// Writes a report for people. Where it is higher than the terminal, and may be cut, it has fewer rows.
+fn people<C: Command>(command: &C, shown: Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+    let Some(height) = height else { return command.people(&shown, out) };
+    let mut text = Vec::new();
+    command.people(&shown, &mut text)?;
+    let lines = memchr::memchr_iter(b'\n', &text).count();
+    // The shell's prompt takes a line, what is said of the others one more.
+    let too_many = (lines + 2).saturating_sub(height);
+    if lines < height || too_many >= shown.rows.len() {
+        return out.write_all(&text);
+    }
+    let kept = shown.rows.len() - too_many;
+    command.people(&Shown { rows: &shown.rows[..kept], more: too_many, ..shown }, out)
+}

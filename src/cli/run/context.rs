@@ -1,0 +1,105 @@
+//! What a command runs with: the root it reads, and the options that all commands share.
+
+use std::io::IsTerminal;
+
+use anyhow::Result;
+
+use super::columns::{Choice, Words};
+use crate::cli::options::{Format, GlobalOptions};
+use crate::cli::output::Output;
+use crate::cli::progress::Progress;
+use crate::kernel::root::Root;
+use crate::view::field::Field;
+use crate::view::table::Layout;
+
+/// The root and the options of one run.
+pub(in crate::cli) struct Context<'g> {
+    global: &'g GlobalOptions,
+    /// Where everything is read from.
+    pub(in crate::cli) root: Root,
+    /// How tables are laid out.
+    pub(in crate::cli) layout: Layout,
+}
+
+impl<'g> Context<'g> {
+    /// Opens the root that the options name.
+    pub(in crate::cli) fn open(global: &'g GlobalOptions, output: &Output) -> Result<Self> {
+        Ok(Self::with(Root::open(&global.root)?, global, output))
+    }
+
+    /// Like [`open`](Self::open), for commands that read nothing of the machine: also where no procfs is mounted.
+    pub(in crate::cli) fn open_unread(global: &'g GlobalOptions, output: &Output) -> Result<Self> {
+        Ok(Self::with(Root::open_unread(&global.root)?, global, output))
+    }
+
+    /// The same options for another root.
+    pub(in crate::cli) fn with(root: Root, global: &'g GlobalOptions, output: &Output) -> Self {
+        let layout = output.layout(global, &root);
+        Self { global, root, layout }
+    }
+
+    /// Whether the output is for people: a table, text, or a screen.
+    pub(in crate::cli) fn is_for_people(&self) -> bool {
+        self.format() == Format::Table
+    }
+
+    /// Whether the output is one document that holds everything.
+    pub(in crate::cli) fn is_document(&self) -> bool {
+        self.format() == Format::Json
+    }
+
+    /// The format of the output.
+    pub(super) fn format(&self) -> Format {
+        self.global.format()
+    }
+
+    /// The fields of a row for programs, in the format that was asked for.
+    pub(in crate::cli) fn for_programs<'c, R>(&self, choice: &'c Choice<R>) -> Vec<&'c Field<R>> {
+        match self.format() {
+            Format::Json => choice.for_documents(),
+            Format::Csv => choice.for_records(),
+            Format::Jsonl | Format::Table => choice.for_lines(),
+        }
+    }
+
+    /// Whether a screen can be drawn: the output is for a person in front of a terminal that can be drawn on.
+    pub(super) fn has_screen(&self) -> bool {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        self.is_for_people() && self.global.out.is_none() && !dumb && std::io::stdout().is_terminal()
+    }
+
+    /// The words that choose columns and their order.
+    pub(in crate::cli) fn words(&self) -> Words<'_> {
+        Words { columns: self.global.columns.as_deref(), sort: self.global.sort.as_deref() }
+    }
+
+    /// Whether `--columns` asks for the list of columns.
+    pub(in crate::cli) fn asks_for_columns(&self) -> bool {
+        self.global.columns.as_deref() == Some("help")
+    }
+
+    /// Whether header rows are written.
+    pub(super) fn has_headings(&self) -> bool {
+        !self.global.no_headings
+    }
+
+    /// Whether less is to be said on standard error.
+    pub(in crate::cli) fn is_quiet(&self) -> bool {
+        self.global.quiet
+    }
+
+    /// Whether more is to be said.
+    pub(in crate::cli) fn is_verbose(&self) -> bool {
+        self.global.verbose
+    }
+
+    /// The progress of work that begins now.
+    pub(in crate::cli) fn progress(&self) -> Progress {
+        Progress::new(self.global.quiet)
+    }
+
+    /// Whether a file may be replaced.
+    pub(in crate::cli) fn may_replace(&self) -> bool {
+        self.global.force
+    }
+}
