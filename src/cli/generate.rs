@@ -2,6 +2,8 @@
 //!
 //! For packagers, and no part of [`Cli`], so that neither help nor completions offer it.
 
+mod man;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -43,10 +45,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<Status> {
             return Ok(if error.use_stderr() { Status::Usage } else { Status::Complete });
         }
     };
-    let command = Cli::command();
     let place = || args.directory.display().to_string();
     match args.what {
-        What::Man => clap_mangen::generate_to(command, &args.directory).with_context(place)?,
+        What::Man => man::write(Cli::command(), &args.directory).with_context(place)?,
         What::Completions => {
             for (_, file, script) in SCRIPTS {
                 std::fs::write(args.directory.join(file), script).with_context(place)?;

@@ -12,7 +12,7 @@ use crate::cli::target::Target;
 use crate::demo::DEMOS;
 use crate::kernel::process::pids;
 use crate::kernel::root::{Root, SMALL};
-use crate::kernel::slab::{SlabSysfs, slabinfo};
+use crate::kernel::slab::{CacheNames, SlabSysfs, slabinfo};
 use crate::model::flag_filter::FlagFilter;
 use crate::model::flag_table::FLAGS;
 use crate::model::stat::Stat;
@@ -74,7 +74,7 @@ pub(super) fn caches(context: &Context, typed: &str) -> Vec<CompletionCandidate>
     let Ok(root) = Root::open(&context.root) else { return Vec::new() };
     // Anybody may list the one, only root reads the other.
     let groups = SlabSysfs::open(&root).and_then(|sysfs| sysfs.names());
-    let mut names: Vec<Name> = groups.iter().flat_map(|names| names.groups()).flatten().collect();
+    let mut names: Vec<Name> = groups.iter().flat_map(CacheNames::groups).flatten().collect();
     if names.is_empty() {
         names.extend(slabinfo(&root).into_iter().flat_map(|info| info.caches).map(|cache| cache.name));
     }
