@@ -203,13 +203,13 @@ fn no_candidate_is_more_than_a_word() {
     ];
     let start = |name: &[u8]| Sleeper::start(OsStr::from_bytes(name), directory.path());
     let _hostile: Vec<Sleeper> = names.iter().map(|name| start(name)).collect();
-    let others = [start(b"-sleeper"), start(b"4321"), start(b"plain-sleeper2")];
+    let others = [start(b"-sleeper"), start(b"4321"), start(b"other-sleeper")];
     let found = pmem(["complete", "--", "pmem", "frames", ""]).with_status(0);
     let words: Vec<&str> = found.text().lines().map(|line| line.split('\t').next().unwrap()).collect();
     for word in &words {
         assert!(word.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c)), "{word}");
     }
-    for wanted in ["self", "plain-sleeper2", "comm:-sleeper", "comm:4321"] {
+    for wanted in ["self", "other-sleeper", "comm:-sleeper", "comm:4321"] {
         assert!(words.contains(&wanted), "{wanted} is not among {words:?}");
     }
     assert!(!words.contains(&"-sleeper") && !words.contains(&"4321"));

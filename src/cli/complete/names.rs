@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
 
 use clap_complete::engine::CompletionCandidate;
 
@@ -18,17 +17,18 @@ use crate::model::flag_table::FLAGS;
 use crate::model::stat::Stat;
 use crate::name::Name;
 
-/// How long is looked for processes. The user waits; of more processes than this is enough for, some are not offered.
-const PATIENCE: Duration = Duration::from_millis(30);
+/// How many processes are looked at: the last ones by PID, since the first of a large machine are threads of the kernel. The
+/// user waits, and these take some 30 ms.
+const MOST_PROCESSES: usize = 2000;
 
 /// Processes with memory: by PID where a digit was typed, else by name, each name once.
 pub(super) fn processes(context: &Context, typed: &str) -> Vec<CompletionCandidate> {
     let Ok(root) = Root::open(&context.root) else { return Vec::new() };
     let by_pid = typed.starts_with(|first: char| first.is_ascii_digit());
-    let pids = pids(&root).unwrap_or_default().into_iter().map(|pid| (pid, pid.to_string()));
-    let pids = pids.filter(|(_, text)| !by_pid || text.starts_with(typed));
-    let end = Instant::now() + PATIENCE;
-    let found = pids.take_while(|_| Instant::now() < end).filter_map(|(pid, _)| Some((pid, comm(&root, pid)?)));
+    let mut pids = pids(&root).unwrap_or_default();
+    pids.retain(|pid| !by_pid || pid.to_string().starts_with(typed));
+    pids.drain(..pids.len().saturating_sub(MOST_PROCESSES));
+    let found = pids.into_iter().filter_map(|pid| Some((pid, comm(&root, pid)?)));
     if by_pid {
         return found.map(|(pid, comm)| candidate(pid.to_string(), &comm.escaped())).collect();
     }
