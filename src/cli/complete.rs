@@ -113,7 +113,7 @@ fn answer(words: Vec<OsString>) -> String {
     }
     // What was typed is the user's own.
     let adds = |value: &str| value.strip_prefix(typed.as_str()).is_some_and(|rest| rest.chars().all(is_plain));
-    found.retain(|(value, _)| adds(value));
+    found.retain(|(value, _)| !value.is_empty() && adds(value));
     // Options are many, and whoever wants one types its dash.
     let is_option = |value: &str| typed.is_empty() && value.starts_with('-');
     if found.iter().any(|(value, _)| !is_option(value)) {

@@ -207,6 +207,7 @@ fn no_candidate_is_more_than_a_word() {
     let found = pmem(["complete", "--", "pmem", "frames", ""]).with_status(0);
     let words: Vec<&str> = found.text().lines().map(|line| line.split('\t').next().unwrap()).collect();
     for word in &words {
+        assert!(!word.is_empty(), "a line for file names");
         assert!(word.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c)), "{word}");
     }
     for wanted in ["self", "other-sleeper", "comm:-sleeper", "comm:4321"] {

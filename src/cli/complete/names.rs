@@ -34,7 +34,9 @@ pub(super) fn processes(context: &Context, typed: &str) -> Vec<CompletionCandida
     }
     let mut names: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     for (pid, comm) in found {
-        names.entry(as_target(&comm, typed.starts_with(MARK)).unwrap_or_default()).or_default().push(pid);
+        if let Some(name) = as_target(&comm, typed.starts_with(MARK)) {
+            names.entry(name).or_default().push(pid);
+        }
     }
     let myself = (!root.is_recorded()).then(|| candidate("self".to_owned(), "pmem itself"));
     let named = names.into_iter().map(|(name, pids)| match pids[..] {
