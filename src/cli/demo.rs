@@ -45,7 +45,13 @@ use crate::view::{json, time};
                                    a process with 64 pages, for other tools to look at
   pmem demo lazy-alloc --spoil leave-out:2
                                    a demo that fails, since its second step is not done
-  pmem demo all --json | jq '.data.demos[] | [.demo, .verdict]'")]
+  pmem demo all --json | jq '.data.demos[] | [.demo, .verdict]'
+
+Exit status:
+  0   every number was as expected
+  1   a number was not, or a demo failed
+  2   the command line is wrong
+  3   none of the demos can be shown on this machine")]
 pub struct Args {
     /// Which demos: names, or 'all'
     #[arg(value_name = "NAME")]

@@ -36,7 +36,8 @@ use crate::view::size::grouped_string;
   pmem file --runs data.db         which parts of a file are cached, and which are dirty
   sudo pmem file -rx / --min-pages 256
                                    what fills the page cache: files with 1 MiB and more, largest first
-  pmem file -r -s -mapped /usr/lib of each library, how many pages are mapped by anybody
+  pmem file -r -s -mapped /usr/lib
+                                   of each library, how many pages are mapped by anybody
   pmem file --json *.log | jq .data.totals.cached_pages")]
 pub struct Args {
     /// Files, or with -r directories

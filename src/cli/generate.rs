@@ -2,14 +2,16 @@
 //!
 //! For packagers, and no part of [`Cli`], so that neither help nor completions offer it.
 
+mod man;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum};
-use clap_complete::Shell;
 
 use super::Cli;
+use super::complete::SCRIPTS;
 use super::status::Status;
 
 /// The word that stands for this in place of a subcommand.
@@ -43,13 +45,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<Status> {
             return Ok(if error.use_stderr() { Status::Usage } else { Status::Complete });
         }
     };
-    let mut command = Cli::command();
     let place = || args.directory.display().to_string();
     match args.what {
-        What::Man => clap_mangen::generate_to(command, &args.directory).with_context(place)?,
+        What::Man => man::write(Cli::command(), &args.directory).with_context(place)?,
         What::Completions => {
-            for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-                clap_complete::generate_to(shell, &mut command, "pmem", &args.directory).with_context(place)?;
+            for (_, file, script) in SCRIPTS {
+                std::fs::write(args.directory.join(file), script).with_context(place)?;
             }
         }
     }

@@ -3,9 +3,11 @@
 mod address;
 pub mod buddy;
 pub mod capture;
+mod complete;
 pub mod decode;
 pub mod demo;
 pub mod doctor;
+mod fields;
 pub mod file;
 mod frame;
 pub mod frames;
@@ -88,6 +90,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if arguments.get(1).is_some_and(|word| word == generate::NAME) {
         return generate::run(arguments.into_iter().skip(1)).unwrap_or_else(|error| status::report(&error, false));
+    }
+    if arguments.get(1).is_some_and(|word| word == complete::NAME) {
+        return complete::run(arguments.into_iter().skip(2)).unwrap_or_else(|error| status::report(&error, false));
     }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,

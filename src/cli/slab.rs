@@ -36,7 +36,7 @@ use crate::view::slab as view;
   sudo pmem slab --filter 'inode|dentry' --min 1M -s o
                                    those of files and directories by their objects, as slabtop's key o sorts
   sudo pmem slab --growing -d 60   every minute, which have grown
-  sudo pmem slab --json | jq '.data.caches[] | select(.reclaimable == false) | [.name, .size_bytes]'
+  sudo pmem slab --json | jq '.data.caches[] | select(.reclaimable == false).name'
                                    those that cannot be reclaimed
 
 -s takes slabtop's letters too, each in slabtop's order: a b c l n o p s u v; -s -o reverses that of o.")]

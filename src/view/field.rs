@@ -149,6 +149,19 @@ pub(crate) struct Field<R> {
     pub(crate) column: Column<R>,
 }
 
+/// What a field is, without how to get it: see [`Field`].
+pub(crate) struct Described {
+    pub(crate) name: Text,
+    pub(crate) aliases: Vec<Text>,
+    pub(crate) help: Text,
+    pub(crate) unit: Unit,
+    pub(crate) role: Role,
+    pub(crate) kind: Kind,
+    pub(crate) nullable: bool,
+    pub(crate) on_request: bool,
+    pub(crate) people_only: bool,
+}
+
 /// A function that makes cells of rows, of whatever lifetime.
 fn cell_of<R, F: CellFn<R>>(cell: F) -> F {
     cell
@@ -432,6 +445,12 @@ impl<R> Field<R> {
 
     fn known(self, nullable: bool) -> Self {
         Self { nullable, ..self }
+    }
+
+    /// What it is, without how to get it.
+    pub(crate) fn described(self) -> Described {
+        let Self { name, aliases, help, unit, role, kind, nullable, on_request, people_only, .. } = self;
+        Described { name, aliases, help, unit, role, kind, nullable, on_request, people_only }
     }
 
     /// Whether this is its name, or another word for it.

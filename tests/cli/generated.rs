@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::run::pmem;
+use crate::support::skipped;
 
 fn files(directory: &Path) -> BTreeMap<String, String> {
     let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
@@ -27,6 +29,61 @@ fn assert_up_to_date(what: &str) {
 #[test]
 fn the_man_pages_are_up_to_date() {
     assert_up_to_date("man");
+}
+
+#[test]
+fn the_man_pages_are_laid_out_as_man_pages_are() {
+    let pages = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("man"));
+    let order = [
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "OPTIONS",
+        "GLOBAL OPTIONS",
+        "COMMANDS",
+        "EXIT STATUS",
+        "NOTES",
+        "EXAMPLES",
+        "SEE ALSO",
+    ];
+    for (name, page) in &pages {
+        let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
+        let headings: Vec<&str> = headings.iter().map(|heading| heading.trim_matches('"')).collect();
+        let expected: Vec<&str> = order.into_iter().filter(|heading| headings.contains(heading)).collect();
+        assert_eq!(headings, expected, "{name}");
+        assert!(headings.contains(&"EXIT STATUS") && headings.contains(&"SEE ALSO"), "{name}: {headings:?}");
+        assert!(headings.contains(&"EXAMPLES") || name == "pmem.1", "{name}: {headings:?}");
+        for other in
+            page.lines().filter_map(|line| line.strip_prefix("\\fB")?.split_once("\\fR(1)").map(|(name, _)| name))
+        {
+            let file = format!("{}.1", other.replace("\\-", "-"));
+            assert!(pages.contains_key(&file) && file != *name, "{name}: SEE ALSO {other}");
+        }
+        // What is not filled must fit as it is.
+        for block in page.split(".nf\n").skip(1) {
+            for line in block.split(".fi\n").next().unwrap().lines() {
+                let text = ["\\fB", "\\fR", "\\*(Aq", "\\"].into_iter().zip(["", "", "'", ""]);
+                let text = text.fold(line.to_owned(), |text, (from, to)| text.replace(from, to));
+                assert!(text.len() <= 73, "{name}: {text}");
+            }
+        }
+    }
+    // Its own, where a command has one.
+    assert!(pages["pmem-slab-diff.1"].contains("no cache changed"));
+    assert!(pages["pmem-frames.1"].contains("all that was asked for is in the output"));
+}
+
+#[test]
+fn mandoc_finds_nothing_wrong_with_the_man_pages() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
+    let pages = files(&directory).into_keys().map(|name| directory.join(name));
+    let Ok(found) = Command::new("mandoc").args(["-Tlint", "-Wwarning"]).args(pages).output() else {
+        return skipped("man pages by mandoc", "it is not installed");
+    };
+    let said = String::from_utf8(found.stdout).unwrap();
+    // There is none before a release.
+    let wrong: Vec<&str> = said.lines().filter(|line| !line.contains("missing date")).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Commands over recorded trees, and what is the same on every machine.
 
 mod buddy;
+mod completions;
 mod decode;
 mod demo;
 mod doctor;

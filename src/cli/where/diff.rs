@@ -29,7 +29,16 @@ use crate::view::{time, r#where::diff as view};
   pmem where diff monday           what has changed since a capture
   pmem where diff monday tuesday   and between two
   pmem where diff monday --min 10M
-                                   only what changed by 10 MiB or more")]
+                                   only what changed by 10 MiB or more
+
+Exit status:
+  0   nothing changed (by --min at least)
+  1   something did; or it failed, or a file was not whole: then standard error
+      says so
+  2   the command line is wrong, or BEFORE or AFTER does not exist or is no
+      directory
+  3   one of them is no tree of 'pmem capture'
+  4   not permitted")]
 pub(in crate::cli) struct Args {
     /// A tree that 'pmem capture' made
     before: PathBuf,

@@ -1,0 +1,95 @@
+//! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
+
+use crate::view::field::{Described, Field};
+use crate::view::{buddy, decode, file, frames, lru, page, pages, phys, rmap, slab, translate, r#where};
+
+/// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
+const ORDERS: usize = 11;
+
+/// The fields of a command, subcommands with a blank before their name; `None` where it has no rows. `has` says which options
+/// are given: some commands have other rows then.
+pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Described>> {
+    Some(match command {
+        "buddy" => described(buddy::fields(ORDERS, true)),
+        "decode" if has("--legend") => described(decode::legend_columns()),
+        "decode" => described(decode::word_columns()),
+        "file" => described(file::columns()),
+        "frames" if has("--summary") => described(frames::process_fields(true, true)),
+        "frames" => described(frames::mapping_fields(&[], true, true)),
+        "lru" => described(lru::columns()),
+        "page" => described(page::columns()),
+        "pages" => described(pages::fields()),
+        "phys" => described(phys::columns()),
+        "rmap" if has("--shared-with") => described(rmap::sharer_columns()),
+        "rmap" => described(rmap::columns()),
+        "slab" => described(slab::fields(true)),
+        "slab diff" => described(slab::diff::columns()),
+        "translate" => described(translate::columns()),
+        "where" => described(r#where::fields(true, true)),
+        "where diff" => described(r#where::diff::columns()),
+        _ => return None,
+    })
+}
+
+fn described<R>(fields: Vec<Field<R>>) -> Vec<Described> {
+    fields.into_iter().map(Field::described).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::view::field::{Kind, Unit};
+
+    /// Commands that have fields.
+    const COMMANDS: [&str; 5] = ["buddy", "frames", "pages", "slab", "where"];
+
+    fn each(mut check: impl FnMut(&str, &Described)) {
+        for command in COMMANDS {
+            for summary in [false, true] {
+                let has = |option: &str| summary && matches!(option, "--summary" | "--legend" | "--shared-with");
+                of(command, &has).unwrap().iter().for_each(|field| check(command, field));
+            }
+        }
+    }
+
+    #[test]
+    fn the_unit_is_in_the_name() {
+        each(|command, field| {
+            let last = field.name.rsplit('.').next().unwrap();
+            let is_good = match field.unit {
+                Unit::Bytes => last.ends_with("bytes"),
+                Unit::Pages => last.ends_with("pages"),
+                Unit::Frames => last.ends_with("frames"),
+                Unit::Percent => last.ends_with("percent"),
+                Unit::None | Unit::Count | Unit::Ratio => !last.ends_with("bytes") && !last.ends_with("percent"),
+            };
+            assert!(is_good, "{command}: {} is in {:?}", field.name, field.unit);
+        });
+    }
+
+    #[test]
+    fn a_word_names_one_field() {
+        for command in COMMANDS {
+            for summary in [false, true] {
+                let fields = of(command, &|option| summary && option == "--summary").unwrap();
+                let words = fields.iter().flat_map(|field| std::iter::once(&field.name).chain(&field.aliases));
+                let mut seen = BTreeSet::new();
+                words.for_each(|word| assert!(seen.insert(word.clone()), "{command}: {word} names two"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_says_what_it_is() {
+        each(|command, field| {
+            let named = |text: &str| format!("{command}: {}: {text}", field.name);
+            assert!(field.help.starts_with(|first: char| first.is_uppercase()), "{}", named(&field.help));
+            assert!(!field.help.ends_with('.') && field.help.len() > 2, "{}", named(&field.help));
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
+            assert!(field.name.chars().all(plain), "{}", named("a name is lower case"));
+            assert!(field.kind != Kind::Nested || !field.people_only, "{}", named("people do not see it"));
+        });
+    }
+}
