@@ -109,8 +109,8 @@ impl<'r> Recording<'r> {
     }
 
     /// Notes a process that could not be recorded.
-    pub fn gap(&mut self, pid: u32, why: &Error) {
-        self.gaps.push(Gap { path: format!("proc/{pid}"), why: why.to_string() });
+    pub fn gap(&mut self, pid: u32, why: String) {
+        self.gaps.push(Gap { path: format!("proc/{pid}"), why });
     }
 
     /// Records the machine's own files and ends the tree. With `every_frame`, the frame files are kept whole; `progress`

@@ -1,7 +1,6 @@
-//! Through which of its threads a process's address space is to be seen.
+//! Through which of its threads a process's address space is seen, in the shape that `pages` still uses.
 
-use crate::analysis::frames::NoAddressSpace;
-use crate::analysis::frames::count::no_address_space;
+use crate::analysis::processes::address_space::{self, NoAddressSpace, SeenThrough};
 use crate::error::Result;
 use crate::kernel::process::Process;
 
@@ -11,9 +10,9 @@ use crate::kernel::process::Process;
 /// # Errors
 /// Those of reading its `stat`.
 pub fn seen_through(process: &Process) -> Result<std::result::Result<Option<Process>, NoAddressSpace>> {
-    Ok(match no_address_space(&process.stat()?) {
-        None => Ok(None),
-        Some(NoAddressSpace::Zombie) => process.running_thread().map(Some).ok_or(NoAddressSpace::Zombie),
-        Some(why) => Err(why),
+    Ok(match address_space::seen_through(process, &process.stat()?) {
+        SeenThrough::Itself => Ok(None),
+        SeenThrough::Thread(thread) => Ok(Some(thread)),
+        SeenThrough::Nothing(why) => Err(why),
     })
 }
