@@ -30,6 +30,14 @@ pub enum NoAddressSpace {
 }
 
 impl NoAddressSpace {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KernelThread => "kernel-thread",
+            Self::Zombie => "zombie",
+        }
+    }
+
     /// Why there is nothing to count, in words.
     pub fn words(self) -> &'static str {
         match self {
