@@ -45,7 +45,7 @@ pub struct InterfaceRow {
     /// Whether it can be read.
     pub readable: bool,
     /// What it takes.
-    pub needs: &'static str,
+    pub needs: String,
     /// Why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -139,7 +139,12 @@ impl Seen {
             interfaces: self
                 .interfaces
                 .into_iter()
-                .map(|i| InterfaceRow { path: i.path, readable: i.readable, needs: i.needs, why: i.problem })
+                .map(|i| InterfaceRow {
+                    needs: i.file.needs(i.of_others),
+                    path: i.path,
+                    readable: i.readable,
+                    why: i.problem,
+                })
                 .collect(),
         }
     }
@@ -281,10 +286,6 @@ impl Seen {
             self.swap_areas.as_ref().map(|areas| if areas.is_empty() { "none".into() } else { areas.join("; ") });
         rows.push(SettingRow { name: "swap areas", value: swap, source: "/proc/swaps".to_owned() });
         rows
-    }
-
-    pub(super) fn readable(&self, suffix: &str) -> bool {
-        self.interfaces.iter().any(|i| i.path.ends_with(suffix) && i.readable)
     }
 }
 

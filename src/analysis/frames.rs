@@ -10,13 +10,11 @@ mod region_counter;
 pub mod select;
 pub mod statm;
 
-use std::borrow::Borrow;
-
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 
 use super::note::Note;
 use crate::analysis::frames::change::Change;
+pub use crate::analysis::processes::address_space::NoAddressSpace;
 use crate::analysis::processes::kind::Kind;
 use crate::model::smaps::{Values, vm_flag_meaning};
 use crate::model::vma::Vma;
@@ -147,34 +145,6 @@ pub struct Ledger {
     /// The most pages by which statm may be off on this kernel; `None` where it is exact, or not known to be inexact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statm_bound_pages: Option<u64>,
-}
-
-/// Why a process has no address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NoAddressSpace {
-    /// A thread of the kernel: it uses the kernel's.
-    KernelThread,
-    /// It has exited and waits to be reaped.
-    Zombie,
-}
-
-impl NoAddressSpace {
-    /// Its name for programs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::KernelThread => "kernel-thread",
-            Self::Zombie => "zombie",
-        }
-    }
-
-    /// Why there is nothing to count, in words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::KernelThread => "a thread of the kernel: it has no address space of its own",
-            Self::Zombie => "a zombie: it has exited, and its address space is gone; its parent has not reaped it",
-        }
-    }
 }
 
 /// Everything `pmem frames` says of one process.

@@ -5,6 +5,7 @@ pub mod decode;
 pub mod doctor;
 pub mod file;
 pub mod frames;
+pub mod gap;
 pub mod note;
 pub mod pages;
 pub mod physical;

@@ -2,4 +2,4 @@
 
 pub mod address_space;
 pub mod kind;
-pub mod seen_through;
+pub mod visit;

@@ -5,21 +5,19 @@ pub mod shared;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread::{available_parallelism, scope};
 
 use serde::Serialize;
 
+use crate::analysis::gap::Gaps;
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::page::FrameReader;
-use crate::analysis::processes::seen_through::seen_through;
+use crate::analysis::processes::visit;
 use crate::analysis::rmap::frame_set::FrameSet;
 use crate::error::Result;
 use crate::kernel::features::Features;
 use crate::kernel::kcmp::{in_pid_namespace, shared_address_spaces, sharing_is_told};
 use crate::kernel::populated::populated;
-use crate::kernel::process::{Process, pids};
+use crate::kernel::process::Process;
 use crate::kernel::root::Root;
 use crate::kernel::words::WINDOW;
 use crate::model::pagemap::Entry;
@@ -68,12 +66,12 @@ pub struct Mapper {
 }
 
 /// How far all processes could be asked.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Asked {
     /// Processes whose page tables were read.
     pub processes: u64,
     /// Processes that could not be read, and why.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Gaps,
     /// Processes that ended or called exec while they were read.
     pub ended: u64,
     /// Whether pmem sees the processes of one PID namespace only, and not the machine's.
@@ -83,15 +81,6 @@ pub struct Asked {
     /// Whether these are the processes of a recorded tree, which need not be all that there were.
     #[serde(skip)]
     pub of_a_tree: bool,
-}
-
-/// A process that could not be read.
-#[derive(Clone, Debug, Serialize)]
-pub struct Unreadable {
-    /// The process.
-    pub pid: u32,
-    /// What the system said.
-    pub why: String,
 }
 
 /// A page of a process whose frame was asked about.
@@ -116,9 +105,6 @@ pub struct Search<'r> {
 /// The pages of one process that are listed at most: one can map the zero page, or a page that KSM merged, any number of
 /// times.
 const MOST_LISTED: usize = 100_000;
-
-/// Threads at most.
-const MOST_THREADS: usize = 8;
 
 impl Search<'_> {
     /// Finds who maps these frames, in one pass over all processes. `progress` is told how many of how many were asked.
@@ -167,57 +153,22 @@ impl Search<'_> {
         Ok((pfns.iter().filter_map(|pfn| places.remove(pfn)).collect(), asked))
     }
 
-    /// Asks all processes with `ask`, on several threads.
+    /// Asks all processes with `ask`.
     pub(super) fn ask_all<T: Send>(
         &self,
         ask: impl Fn(u32, &Process) -> Result<T> + Sync,
-        mut progress: impl FnMut(usize, usize),
+        progress: impl FnMut(usize, usize),
     ) -> Result<(Vec<T>, Asked)> {
-        let pids = pids(self.root)?;
-        let next = AtomicUsize::new(0);
-        let asked = Mutex::new(Asked {
+        let walk = visit::all(self.root, progress, |seen| Ok(ask(seen.pid(), seen.address_space()?)?))?;
+        let asked = Asked {
+            processes: walk.tally.looked,
+            unreadable: walk.tally.gaps,
+            ended: walk.tally.ended,
             in_pid_namespace: in_pid_namespace(self.root),
             sharing_told: sharing_is_told(self.root),
             of_a_tree: self.root.is_recorded(),
-            ..Asked::default()
-        });
-        let note =
-            |note: &dyn Fn(&mut Asked)| note(&mut asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        let work = |progress: &mut dyn FnMut(usize, usize)| {
-            let mut results = Vec::new();
-            loop {
-                let place = next.fetch_add(1, Relaxed);
-                let Some(&pid) = pids.get(place) else { return results };
-                progress(place, pids.len());
-                let done = Process::open(self.root, pid).and_then(|process| match seen_through(&process)? {
-                    Ok(thread) => ask(pid, &thread.unwrap_or(process)).map(Some),
-                    Err(_) => Ok(None),
-                });
-                match done {
-                    Ok(None) => {}
-                    Ok(Some(result)) => {
-                        note(&|asked| asked.processes += 1);
-                        results.push(result);
-                    }
-                    Err(error) if error.is_gone() && !self.root.is_recorded() => note(&|asked| asked.ended += 1),
-                    Err(error) => {
-                        note(&|asked| asked.unreadable.push(Unreadable { pid, why: error.to_string() }));
-                    }
-                }
-            }
         };
-        let threads = available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
-        let results = scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(&mut |_, _| ()))).collect();
-            let mut results = work(&mut progress);
-            for other in others {
-                results.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            results
-        });
-        let mut asked = asked.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        asked.unreadable.sort_unstable_by_key(|process| process.pid);
-        Ok((results, asked))
+        Ok((walk.found, asked))
     }
 
     /// Calls `each` with every frame that a process maps, and the index of the page.
@@ -323,10 +274,8 @@ fn why(class: Option<Class>, before: Option<u64>, after: Option<u64>, found: u64
     let processes = |n: usize| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
     if found < after {
         if !asked.unreadable.is_empty() {
-            let pids: Vec<String> = asked.unreadable.iter().take(5).map(|process| process.pid.to_string()).collect();
-            let more = if asked.unreadable.len() > pids.len() { " …" } else { "" };
             let unreadable = processes(asked.unreadable.len());
-            reasons.push(format!("{unreadable} could not be read ({}{more})", pids.join(" ")));
+            reasons.push(format!("{unreadable} could not be read ({})", asked.unreadable.pids()));
         }
         if asked.in_pid_namespace {
             reasons.push("processes of other PID namespaces are out of sight".to_owned());

@@ -10,7 +10,7 @@ use crate::analysis::physical::page::{Frame, FrameReader};
 use crate::analysis::processes::address_space::Space;
 use crate::analysis::processes::kind::Kind;
 use crate::analysis::translate::tables::tables;
-use crate::analysis::translate::translation::{Place, State, Step, Translation};
+use crate::analysis::translate::translation::{Lack, Place, State, Step, Translation};
 use crate::error::{Error, Result};
 use crate::kernel::features::{Features, huge_zero_in_scans, page_table_levels};
 use crate::kernel::process::Process;
@@ -163,8 +163,7 @@ impl<'r> Translator<'r> {
                 break found;
             }
             if attempt == ATTEMPTS {
-                let text = "the entry changed while it was looked at: what is said of the frame may be of another";
-                report.notes.push(Note::general("moving", text));
+                report.lacks.push(Lack::Stillness);
                 break found;
             }
             attempt += 1;
@@ -196,9 +195,7 @@ impl<'r> Translator<'r> {
             _ => false,
         };
         if hidden {
-            let text = "frame numbers and swap slots are hidden from this user: they need CAP_SYS_ADMIN in the first user \
-                        namespace";
-            report.notes.push(Note::general("pfn-hidden", text));
+            report.lacks.push(Lack::FrameNumber);
         }
         report.notes.extend(may_be_zero.map(|text| Note::general("zero-unknown", text)));
         if let Some(frames) = self.frames.as_ref().ok().filter(|_| frame.is_some()) {

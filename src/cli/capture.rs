@@ -11,8 +11,8 @@ use super::output::Output;
 use super::progress::Progress;
 use super::status::{Status, UsageError, say};
 use super::target::{self, Target};
+use crate::analysis::processes::visit;
 use crate::kernel::capture::Recording;
-use crate::kernel::process::Process;
 use crate::kernel::root::Root;
 use crate::name::escaped;
 use crate::view::size::grouped_string;
@@ -75,8 +75,9 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     let (mut processes, mut mappings, mut entries) = (0u64, 0, 0);
     for (number, &pid) in found.pids.iter().enumerate() {
         progress.show(|| format!("{} of {} processes", number + 1, found.pids.len()));
-        let kept = Process::open(&root, pid).and_then(|p| recording.process(&p, own_pid.contains(&pid)));
-        match kept {
+        let is_own = own_pid.contains(&pid);
+        // Also what has no address space is recorded.
+        match visit::process(&root, pid, |seen| Ok(recording.process(seen.process(), is_own)?)) {
             Ok(kept) => {
                 processes += 1;
                 mappings += kept.mappings as u64;
@@ -86,11 +87,11 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
                     say(&format!("{pid}: the process did not hold still; its files may not agree with each other"));
                 }
             }
-            Err(error) if error.is_gone() && args.all => {}
-            Err(error) => {
+            Err(reason) if reason.is_gone() && args.all => {}
+            Err(reason) => {
                 progress.wipe();
-                say(&format!("{pid}: {error}"));
-                recording.gap(pid, &error);
+                say(&format!("{pid}: {reason}"));
+                recording.gap(pid, reason.to_string());
                 status = Status::Incomplete;
             }
         }

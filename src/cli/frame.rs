@@ -10,8 +10,7 @@ use anyhow::{Context, Result};
 use super::address::Address;
 use super::status::UsageError;
 use super::target::{self, Target};
-use crate::analysis::processes::address_space::Space;
-use crate::analysis::processes::seen_through::seen_through;
+use crate::analysis::processes::address_space::{SeenThrough, Space, seen_through};
 use crate::error::Error;
 use crate::kernel::page_cache;
 use crate::kernel::process::Process;
@@ -113,11 +112,11 @@ pub(super) fn resolve(root: &Root, specs: &[FrameSpec]) -> Result<Resolved> {
 /// The frame that a process has at an address, or why there is none.
 fn of_process(root: &Root, pid: u32, address: &Address) -> Result<std::result::Result<Pfn, String>> {
     let process = Process::open(root, pid)?;
-    let thread = match seen_through(&process)? {
-        Ok(thread) => thread,
-        Err(why) => return Ok(Err(format!("{pid}: {}", why.words()))),
+    let process = match seen_through(&process, &process.stat()?) {
+        SeenThrough::Itself => process,
+        SeenThrough::Thread(thread) => thread,
+        SeenThrough::Nothing(why) => return Ok(Err(format!("{pid}: {}", why.words()))),
     };
-    let process = thread.unwrap_or(process);
     let address = match address.absolute() {
         Some(address) => address,
         None => address.resolve(&Space::read(root, &process)?.vmas)?,

@@ -18,14 +18,15 @@ use super::run::context::Context;
 use super::run::parts::{self, Head, Parts};
 use super::run::rounds::{Flow, Rounds};
 use super::run::trouble::Trouble;
-use super::status::{Status, UsageError, say};
+use super::status::{Status, UsageError, error_of, say};
 use super::target::{self, Target};
-use crate::analysis::frames::count::swap_areas;
+use crate::analysis::gap::Gap;
 use crate::analysis::note::Note;
 use crate::analysis::pages::{PageReader, Run, Totals, Wanted};
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::page::FrameReader;
-use crate::analysis::processes::seen_through::seen_through;
+use crate::analysis::processes::address_space::{NoAddressSpace, swap_areas};
+use crate::analysis::processes::visit;
 use crate::error::Error;
 use crate::kernel::features::Features;
 use crate::kernel::process::Process;
@@ -33,6 +34,7 @@ use crate::kernel::root::Root;
 use crate::model::flag_filter::FlagFilter;
 use crate::model::mapcount_filter::MapcountFilter;
 use crate::model::pagemap::State;
+use crate::name::Name;
 use crate::unit::VirtAddr;
 use crate::view::cell::Cell;
 use crate::view::field::{Field, columns};
@@ -219,39 +221,57 @@ impl Pages<'_> {
         choice: &Choice<Run>,
         to: &mut parts::Receiver<'_, Run>,
     ) -> Result<()> {
-        let process = Process::open(&cx.root, pid)?;
-        let comm = process.comm()?;
-        let process = seen_through(&process)?.map(|thread| thread.unwrap_or(process));
-        if let Ok(process) = &process {
-            // One that is closed is told before anything is said of it.
-            let swap = process.read("status")?;
-            self.reader.swap_areas = swap_areas(self.reader.features, &swap, cx.root.swap_areas());
-            process.pagemap()?;
+        let mut done = Ok(());
+        let looked = visit::process(&cx.root, pid, |seen| {
+            let comm = seen.process().comm()?;
+            let space = seen.address_space();
+            if let Ok(space) = space {
+                // One that is closed is told before anything is said of it.
+                let status = space.read("status")?;
+                self.reader.swap_areas = swap_areas(self.reader.features, &status, cx.root.swap_areas());
+                space.pagemap()?;
+            }
+            // From here on something may have been written: there is no second look.
+            done = self.show(pid, &comm, space, is_first, cx, choice, to);
+            Ok(())
+        });
+        match looked {
+            Ok(()) => done,
+            Err(reason) => Err(error_of(Gap::process(pid, reason))),
         }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "who it is, what is shown of it, and where it goes")]
+    fn show(
+        &mut self,
+        pid: u32,
+        comm: &Name,
+        space: std::result::Result<&Process, NoAddressSpace>,
+        is_first: bool,
+        cx: &Context<'_>,
+        choice: &Choice<Run>,
+        to: &mut parts::Receiver<'_, Run>,
+    ) -> Result<()> {
         let notes = self.notes();
         if let Some(out) = to.people() {
             let name = format!("{} ({pid})", comm.escaped());
             let before = if is_first { "" } else { "\n" };
             writeln!(out, "{before}{}", cx.layout.palette.paint(Emphasis::Accent, &name))?;
-            if let Err(why) = &process {
-                return Ok(write_no_address_space(out, *why)?);
+            if let Err(why) = space {
+                return Ok(write_no_address_space(out, why)?);
             }
         } else {
-            if cx.is_document() {
-                to.notes(notes.iter().cloned());
-                to.notes(process.as_ref().err().map(|why| Note::of(pid, "no-address-space", why.words())));
-            } else if let Err(why) = &process {
-                say(&format!("{pid}: {}", why.words()));
-            }
+            to.notes(notes.iter().cloned());
+            to.notes(space.err().map(|why| Note::of(pid, "no-address-space", why.words())));
         }
-        self.empty &= process.is_err();
+        self.empty &= space.is_err();
         let (send, chunks) = sync_channel(WAITING);
         let done = scope(|scope| -> Result<crate::error::Result<u64>> {
-            let (reader, process) = (&self.reader, process.ok());
+            let reader = &self.reader;
             let reading = scope.spawn(move || {
                 // Who no longer listens has had enough: that is told where it is written.
                 let stop = || Error::Unsupported { what: "stopped".to_owned() };
-                process.map_or(Ok(0), |process| reader.read(&process, |runs| send.send(runs).map_err(|_| stop())))
+                space.map_or(Ok(0), |space| reader.read(space, |runs| send.send(runs).map_err(|_| stop())))
             });
             if let Some(out) = to.people() {
                 let totals = write_table(chunks, cx, choice, out)?;
@@ -259,7 +279,7 @@ impl Pages<'_> {
                 view::write_totals(out, &totals, by_letters, &cx.layout)?;
                 write_notes(out, &notes, &cx.layout)?;
             } else {
-                let before = [("pid", Cell::Id(pid.into())), ("comm", Cell::Name(&comm))];
+                let before = [("pid", Cell::Id(pid.into())), ("comm", Cell::Name(comm))];
                 let head = Head { before: &before, object: &json::Members(&before), has_rows: true };
                 to.part(&head, &mut |take| Ok(chunks.iter().try_for_each(|runs| take(&runs))?))?;
             }

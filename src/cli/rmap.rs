@@ -10,8 +10,9 @@ use super::frame::{FrameSpec, resolve};
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
 use super::progress::Progress;
-use super::status::{Status, UsageError, say};
+use super::status::{Status, UsageError, error_of, say};
 use super::target::{self, Target};
+use crate::analysis::gap::Gap;
 use crate::analysis::physical::page::FrameReader;
 use crate::analysis::rmap::shared::{Holder, Matrix, SharedWith};
 use crate::analysis::rmap::{Asked, FrameMappers, Search};
@@ -129,15 +130,14 @@ fn shared(args: &Args, global: &GlobalOptions, output: &mut Output, search: &Sea
     for &pid in &found.pids {
         match search.holder(pid) {
             Ok(holder) => holders.push(holder),
-            Err(error) if error.is_gone() => {
-                say(&format!("{pid}: it has no address space (a thread of the kernel, a zombie), or ended meanwhile"));
+            Err(reason) => {
+                let gap = Gap::process(pid, reason);
+                if gap.reason.error().is_some() && found.pids.len() == 1 {
+                    return Err(error_of(gap));
+                }
+                say(&gap.to_string());
                 status = status.max(Status::Incomplete);
             }
-            Err(error) if found.pids.len() > 1 => {
-                say(&format!("{pid}: {error}"));
-                status = status.max(Status::Incomplete);
-            }
-            Err(error) => return Err(error.into()),
         }
     }
     let (root, notes, layout) = (search.root, search.frame_reader.notes(), output.layout(global, search.root));
@@ -148,7 +148,8 @@ fn shared(args: &Args, global: &GlobalOptions, output: &mut Output, search: &Sea
             struct Data<'a> {
                 shared: &'a SharedWith,
             }
-            let mut shared = search.shared_with(holder, progress(global))?;
+            let shared = search.shared_with(holder, progress(global));
+            let mut shared = shared.map_err(|reason| error_of(Gap::process(holder.pid, reason)))?;
             if !shared.asked.unreadable.is_empty() {
                 status = status.max(Status::Incomplete);
             }

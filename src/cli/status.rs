@@ -2,6 +2,7 @@
 
 use std::process::{ExitCode, Termination};
 
+use crate::analysis::gap::{Gap, Reason, Severity};
 use crate::error::Error;
 use crate::kernel::access::what_would_help;
 use crate::name::escaped;
@@ -50,10 +51,24 @@ pub fn of(error: &anyhow::Error) -> Status {
         Some(UsageError::NoProcess(_)) => return Status::NoProcess,
         None => {}
     }
-    match error.downcast_ref::<Error>() {
-        Some(Error::Denied { .. } | Error::Hidden { .. }) => Status::Denied,
-        Some(Error::Unsupported { .. }) => Status::Unsupported,
-        _ => Status::Incomplete,
+    error.downcast_ref::<Error>().map_or(Status::Incomplete, |error| Severity::of(error).into())
+}
+
+impl From<Severity> for Status {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Incomplete => Self::Incomplete,
+            Severity::Unsupported => Self::Unsupported,
+            Severity::Denied => Self::Denied,
+        }
+    }
+}
+
+/// The error of a command that a gap leaves nothing to show.
+pub fn error_of(gap: Gap) -> anyhow::Error {
+    match gap.reason {
+        Reason::Denied(error) | Reason::Failed(error) => error.into(),
+        _ => anyhow::anyhow!("{gap}"),
     }
 }
 

@@ -2,25 +2,22 @@
 
 use std::io::Write;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Args as ClapArgs;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::address::Address;
 use super::options::{Format, GlobalOptions};
 use super::output::Output;
-use super::status::{Status, UsageError, explain, say};
+use super::status::{Status, UsageError, error_of, explain, say};
 use super::target::{self, Target};
-use crate::analysis::frames::count::is_alive;
+use crate::analysis::gap::{Gap, Severity};
 use crate::analysis::note::Note;
-use crate::analysis::processes::seen_through::seen_through;
+use crate::analysis::processes::visit::{self, Looked, Seen};
 use crate::analysis::translate::Translator;
-use crate::analysis::translate::translation::Translation;
-use crate::cli::run::old::Choice;
-use crate::cli::run::old::Report;
-use crate::error::Error;
+use crate::analysis::translate::translation::{Lack, Translation};
+use crate::cli::run::old::{Choice, Report};
 use crate::kernel::access::what_would_help;
-use crate::kernel::process::Process;
 use crate::kernel::root::Root;
 use crate::view::notes::write as write_notes;
 use crate::view::{table, translate as view};
@@ -96,53 +93,34 @@ fn one(pids: &[u32]) -> Result<u32> {
     }
 }
 
-/// How often a process may replace its program, in the middle of being looked at, before pmem gives up.
-const MOST_REPLACED: u32 = 50;
-
 /// Looks at a process that may end, or call exec, meanwhile.
 fn translate(args: &Args, root: &Root, translator: &Translator<'_>, pid: u32) -> Result<Translation> {
-    let ended = || anyhow!("{pid}: the process ended while it was being looked at");
-    let process = match Process::open(root, pid) {
-        Err(error) if error.is_gone() && !root.is_recorded() => return Err(ended()),
-        other => other?,
-    };
-    let mut replaced = 0;
-    loop {
-        let error = match look(args, translator, &process) {
-            Ok(report) => return Ok(report),
-            Err(error) => error,
-        };
-        let gone = error.downcast_ref::<Error>().is_some_and(Error::is_gone);
-        let denied = matches!(error.downcast_ref::<Error>(), Some(Error::Denied { .. }));
-        // The files of a process that has ended belong to root: that looks like a denial.
-        if !root.is_recorded() && (gone || denied) && !is_alive(&process) {
-            return Err(ended());
-        }
-        replaced += 1;
-        if !gone || root.is_recorded() || replaced > MOST_REPLACED {
-            return Err(error);
-        }
-    }
+    // An address that cannot be is an error of the command line, and none of the process.
+    let looked = visit::process(root, pid, |seen| look(args, translator, seen));
+    Ok(looked.map_err(|reason| error_of(Gap::process(pid, reason)))??)
 }
 
-fn look(args: &Args, translator: &Translator<'_>, process: &Process) -> Result<Translation> {
-    let mut report = Translation::of(process.pid(), process.comm()?);
-    let thread = match seen_through(process)? {
-        Ok(thread) => thread,
+fn look(args: &Args, translator: &Translator<'_>, seen: &Seen<'_>) -> Looked<Result<Translation, UsageError>> {
+    let mut report = Translation::of(seen.pid(), seen.process().comm()?);
+    let process = match seen.address_space() {
+        Ok(process) => process,
         Err(why) => {
             report.no_address_space = Some(why);
             report.address = args.address.as_ref().and_then(Address::absolute);
-            return Ok(report);
+            return Ok(Ok(report));
         }
     };
-    if thread.is_some() {
+    if seen.is_through_thread() {
         let text = "its first thread has ended, and others still run: this is what they see";
-        report.notes.push(Note::of(process.pid(), "first-thread-ended", text));
+        report.notes.push(Note::of(seen.pid(), "first-thread-ended", text));
     }
-    let space = translator.space(thread.as_ref().unwrap_or(process))?;
-    let address = args.address.as_ref().map(|address| address.resolve(&space.vmas)).transpose()?;
+    let space = translator.space(process)?;
+    let address = match args.address.as_ref().map(|address| address.resolve(&space.vmas)).transpose() {
+        Ok(address) => address,
+        Err(error) => return Ok(Err(error)),
+    };
     translator.translate(&space, address, args.tables, &mut report)?;
-    Ok(report)
+    Ok(Ok(report))
 }
 
 /// Says on standard error what was asked for and is not there, and gives the status.
@@ -160,29 +138,20 @@ fn tell_what_is_missing(
         }
         status = status.max(with);
     };
-    for note in &mut report.notes {
-        match note.code {
-            "pfn-hidden" => {
-                tell(&note.text, None, Status::Denied);
-                note.in_json_only = true;
-            }
-            "moving" => {
-                tell(&note.text, None, Status::Incomplete);
-                note.in_json_only = true;
-            }
-            "levels-unknown" if args.tables => {
-                tell("--tables: how many levels the page tables have is not known", None, Status::Unsupported);
-            }
-            _ => {}
-        }
+    for lack in &report.lacks {
+        let with = match lack {
+            Lack::FrameNumber => Status::Denied,
+            Lack::Stillness => Status::Incomplete,
+        };
+        tell(lack.words(), None, with);
+        // People have read it.
+        report.notes.push(Note { in_json_only: true, ..lack.note() });
+    }
+    if args.tables && report.no_address_space.is_none() && report.tables.is_none() {
+        tell("--tables: how many levels the page tables have is not known", None, Status::Unsupported);
     }
     if let Some(error) = translator.without_frames().filter(|_| report.pfn.is_some()) {
-        let with = match error {
-            Error::Denied { .. } => Status::Denied,
-            Error::Unsupported { .. } => Status::Unsupported,
-            _ => Status::Incomplete,
-        };
-        tell(&error.to_string(), what_would_help(error), with);
+        tell(&error.to_string(), what_would_help(error), Severity::of(error).into());
         report.notes.push(Note { in_json_only: true, ..Note::general("frame-unknown", error.to_string()) });
     }
     status

@@ -9,10 +9,10 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::catalogue::{self, Recorded};
 use super::cgroups::{self, Cgroups};
 use super::features::Features;
-use super::frame_files::{CGROUP, COUNT, FLAGS};
-use super::interfaces;
+use super::frame_files::CGROUP;
 use super::manifest::{self, Gap, Manifest, SCHEMA};
 use super::process::{Process, RECORDED_NAMES, RECORDED_SCAN};
 use super::root::Root;
@@ -20,7 +20,6 @@ use super::runs::{Holes, RunWriter};
 use super::scan::Region;
 use super::slab::{self, SlabSysfs};
 use super::walk::{self, Walk};
-use super::r#where;
 use super::words::{WINDOW, Words};
 use crate::error::{Error, Result};
 use crate::kernel::kcmp::{self, shared_address_spaces};
@@ -28,44 +27,6 @@ use crate::model::pagemap::Entry;
 use crate::model::smaps;
 use crate::model::vma::Vma;
 use crate::unit::PageSize;
-
-/// The files of a process that are kept as they are. Its environment is not: it holds secrets, and no answer needs it.
-const PROCESS_FILES: &[&str] =
-    &["comm", "cmdline", "stat", "status", "maps", "smaps", "smaps_rollup", "mountinfo", "cgroup", "statm"];
-
-/// Those of them that are of the address space.
-const OF_ADDRESS_SPACE: &[&str] = &["smaps", "smaps_rollup", "mountinfo"];
-
-/// The files of the machine that are kept as they are, where they can be read.
-const MACHINE_FILES: &[&str] = &[
-    "proc/buddyinfo",
-    "proc/iomem",
-    "proc/meminfo",
-    "proc/pagetypeinfo",
-    "proc/pressure/memory",
-    "proc/slabinfo",
-    "proc/stat",
-    "proc/swaps",
-    "proc/sys/fs/dentry-state",
-    "proc/sys/vm/nr_hugepages",
-    "proc/sys/vm/overcommit_memory",
-    "proc/vmallocinfo",
-    "proc/vmstat",
-    "proc/zoneinfo",
-    "sys/devices/system/cpu/possible",
-    "sys/devices/system/memory/block_size_bytes",
-    "sys/kernel/mm/ksm/pages_shared",
-    "sys/kernel/mm/ksm/run",
-    "sys/kernel/mm/lru_gen/enabled",
-    "sys/kernel/mm/transparent_hugepage/defrag",
-    "sys/kernel/mm/transparent_hugepage/enabled",
-    "sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
-    "sys/kernel/mm/transparent_hugepage/shmem_enabled",
-    "sys/kernel/mm/transparent_hugepage/use_zero_page",
-];
-
-/// The machine's word files.
-const FRAME_FILES: &[&str] = &[FLAGS, COUNT, CGROUP];
 
 /// The most that is kept of one text file, in bytes: smaps of 60,000 mappings has 44 MB.
 const LARGEST_TEXT: u64 = 1 << 30;
@@ -148,21 +109,17 @@ impl<'r> Recording<'r> {
     }
 
     /// Notes a process that could not be recorded.
-    pub fn gap(&mut self, pid: u32, why: &Error) {
-        self.gaps.push(Gap { path: format!("proc/{pid}"), why: why.to_string() });
+    pub fn gap(&mut self, pid: u32, why: String) {
+        self.gaps.push(Gap { path: format!("proc/{pid}"), why });
     }
 
     /// Records the machine's own files and ends the tree. With `every_frame`, the frame files are kept whole; `progress`
     /// is told the file and how many words were read.
     pub fn finish(mut self, every_frame: bool, time: String, mut progress: impl FnMut(&str, u64)) -> Result<Manifest> {
-        let mut names: Vec<String> = MACHINE_FILES.iter().map(|&name| name.to_owned()).collect();
-        names.extend(interfaces::huge_page_switches(self.root));
-        names.extend(interfaces::memory_block_states(self.root));
-        names.extend(r#where::files(self.root));
-        for name in &names {
-            match self.root.dir().read(name, LARGEST_TEXT) {
-                Ok(bytes) => self.write(name, &bytes)?,
-                Err(error) => self.gaps.push(Gap { path: name.clone(), why: error.to_string() }),
+        for name in catalogue::of_the_machine(Recorded::Bytes).flat_map(|file| file.paths(self.root)) {
+            match self.root.dir().read(&name, LARGEST_TEXT) {
+                Ok(bytes) => self.write(&name, &bytes)?,
+                Err(error) => self.gaps.push(Gap { path: name, why: error.to_string() }),
             }
         }
         for (pid, owner) in shared_address_spaces(self.root, self.with_memory.iter().copied()) {
@@ -174,10 +131,10 @@ impl<'r> Recording<'r> {
         self.frames[given..].iter_mut().for_each(|frame| *frame = frame.saturating_add(1));
         self.frames.sort_unstable();
         self.frames.dedup();
-        for name in FRAME_FILES {
+        for name in catalogue::of_the_machine(Recorded::Words).map(|file| file.path) {
             if let Err(error) = self.frame_file(name, every_frame, &mut progress) {
                 let _ = std::fs::remove_file(self.directory.join(name));
-                self.gaps.push(Gap { path: (*name).to_owned(), why: error.to_string() });
+                self.gaps.push(Gap { path: name.to_owned(), why: error.to_string() });
             }
         }
         self.cgroups()?;
@@ -221,9 +178,9 @@ impl<'r> Recording<'r> {
                 snapshot.files.push((RECORDED_SCAN, recorded_scan(&regions, self.root.page_size())));
             }
         }
-        // A thread of the kernel and a zombie have no address space, and nothing is missing without its files.
-        let without = vmas.is_empty();
-        for name in PROCESS_FILES.iter().filter(|name| !(without && OF_ADDRESS_SPACE.contains(name))) {
+        // A thread of the kernel and a zombie have no address space, and nothing is missing without its files. The environment
+        // is not kept of any: it holds secrets, and no answer needs it.
+        for name in catalogue::of_a_process(!vmas.is_empty()).map(|file| file.path) {
             match process.dir().read(name, LARGEST_TEXT) {
                 Ok(bytes) => snapshot.files.push((name, bytes)),
                 Err(error) => snapshot.gaps.push((name, error.to_string())),

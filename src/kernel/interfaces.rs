@@ -4,12 +4,14 @@ use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 
+use super::catalogue::{CATALOGUE, KernelFile, Of, Shown};
+use super::huge_pages;
 use super::process::{Process, own_or_first, pids};
 use super::root::{Root, SMALL, text};
 use crate::model::frame_flags::NOPAGE;
 
 /// One file of the kernel and whether it can be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Interface {
     /// Its path; those of one process of another user stand for all of them.
     pub path: String,
@@ -17,55 +19,41 @@ pub struct Interface {
     pub readable: bool,
     /// Why not, where it cannot.
     pub problem: Option<String>,
-    /// What it takes to read it.
-    pub needs: &'static str,
+    /// What the catalogue says of it.
+    pub file: &'static KernelFile,
+    /// Whether it is of a process of another user.
+    pub of_others: bool,
 }
 
-/// What opens the files of a process of another user.
-const ANOTHERS: &str = "the same user, or CAP_SYS_PTRACE (CAP_PERFMON from Linux 6.15 on)";
-const ROOT_ONLY: &str = "root, or CAP_DAC_READ_SEARCH (mode 0400)";
-const ANYONE: &str = "nothing";
-
-/// The files of pmem's own process and of the machine.
-const FILES: &[(&str, &str)] = &[
-    ("proc/self/maps", ANYONE),
-    ("proc/self/smaps", "CONFIG_PROC_PAGE_MONITOR"),
-    ("proc/self/smaps_rollup", "CONFIG_PROC_PAGE_MONITOR, Linux 4.14"),
-    ("proc/self/statm", ANYONE),
-    ("proc/self/pagemap", "CONFIG_PROC_PAGE_MONITOR"),
-    ("proc/kpageflags", ROOT_ONLY),
-    ("proc/kpagecount", ROOT_ONLY),
-    ("proc/kpagecgroup", "root, or CAP_DAC_READ_SEARCH (mode 0400); CONFIG_MEMCG"),
-    ("proc/slabinfo", ROOT_ONLY),
-    ("proc/pagetypeinfo", ROOT_ONLY),
-    ("proc/vmallocinfo", ROOT_ONLY),
-    ("proc/buddyinfo", ANYONE),
-    ("proc/zoneinfo", ANYONE),
-    ("proc/meminfo", ANYONE),
-    ("proc/vmstat", ANYONE),
-    ("proc/swaps", ANYONE),
-    ("proc/pressure/memory", "CONFIG_PSI, Linux 4.20"),
-];
-
-/// Tries every file.
+/// Tries every file that the [catalogue](super::catalogue) says `doctor` tries.
 pub fn interfaces(root: &Root) -> Vec<Interface> {
     let own = own_or_first(root);
-    let mut all: Vec<Interface> =
-        FILES.iter().map(|(path, needs)| try_file(root, &path.replace("self", &own), needs)).collect();
+    let tried = CATALOGUE.iter().filter(|file| matches!(file.shown, Shown::Tried | Shown::TriedOfOthers));
+    let mut all: Vec<Interface> = tried
+        .map(|file| match file.of {
+            Of::Machine => try_file(root, file, file.path, false),
+            Of::Process | Of::AddressSpace => try_file(root, file, &format!("proc/{own}/{}", file.path), false),
+        })
+        .collect();
     if let Some(pid) = telling_process(root) {
-        all.push(try_file(root, &format!("proc/{pid}/maps"), ANOTHERS));
-        let pagemap = "the same user, or CAP_SYS_PTRACE (CAP_PERFMON from Linux 6.15 on) and CAP_DAC_READ_SEARCH";
-        all.push(try_file(root, &format!("proc/{pid}/pagemap"), pagemap));
+        let tried = CATALOGUE.iter().filter(|file| file.shown == Shown::TriedOfOthers);
+        all.extend(tried.map(|file| try_file(root, file, &format!("proc/{pid}/{}", file.path), true)));
     }
     all
 }
 
-fn try_file(root: &Root, path: &str, needs: &'static str) -> Interface {
+fn try_file(root: &Root, file: &'static KernelFile, path: &str, of_others: bool) -> Interface {
     let read = root.dir().open(path).and_then(|mut file| {
         // A word file wants eight bytes at a time; one byte of a text file would do.
         file.read(&mut [0; 8]).map_err(|e| crate::error::Error::from_io(e, path))
     });
-    Interface { path: format!("/{path}"), readable: read.is_ok(), problem: read.err().map(|e| e.to_string()), needs }
+    Interface {
+        path: format!("/{path}"),
+        file,
+        of_others,
+        readable: read.is_ok(),
+        problem: read.err().map(|e| e.to_string()),
+    }
 }
 
 /// The process that tells most about what is closed: the first whose page map is, else the first of another user.
@@ -130,65 +118,16 @@ pub struct Setting {
 
 /// The settings, as they stand.
 pub fn settings(root: &Root) -> Vec<Setting> {
-    const FILES: [(&str, &str); 8] = [
-        ("transparent huge pages", "sys/kernel/mm/transparent_hugepage/enabled"),
-        ("… and their defragmentation", "sys/kernel/mm/transparent_hugepage/defrag"),
-        ("… for shared memory", "sys/kernel/mm/transparent_hugepage/shmem_enabled"),
-        ("… size in bytes", "sys/kernel/mm/transparent_hugepage/hpage_pmd_size"),
-        ("huge zero page", "sys/kernel/mm/transparent_hugepage/use_zero_page"),
-        ("KSM", "sys/kernel/mm/ksm/run"),
-        ("hugetlb pages", "proc/sys/vm/nr_hugepages"),
-        ("overcommit mode", "proc/sys/vm/overcommit_memory"),
-    ];
-    let mut all: Vec<Setting> =
-        FILES.iter().map(|&(name, path)| Setting { name, value: text(root.dir(), path), path }).collect();
-    all.insert(3, Setting { name: "… by size", value: by_size(root), path: HUGE_PAGES });
-    all
-}
-
-const HUGE_PAGES: &str = "sys/kernel/mm/transparent_hugepage";
-
-/// The switches of the sizes of transparent huge pages, as paths below the root.
-pub fn huge_page_switches(root: &Root) -> Vec<String> {
-    let names = root.dir().open_dir(HUGE_PAGES).and_then(|directory| directory.names()).unwrap_or_default();
-    let switch = |name: &Vec<u8>| {
-        let name = std::str::from_utf8(name).ok().filter(|name| name.starts_with("hugepages-"))?;
-        Some(format!("{HUGE_PAGES}/{name}/enabled"))
+    let setting = |file: &KernelFile| {
+        let Shown::Setting(name) = file.shown else { return None };
+        let value = match file.each {
+            None => text(root.dir(), file.path),
+            Some(_) => huge_pages::by_size(root),
+        };
+        let directory = file.path.find("/hugepages-").filter(|_| file.each.is_some());
+        Some(Setting { name, value, path: directory.map_or(file.path, |end| &file.path[..end]) })
     };
-    names.iter().filter_map(switch).collect()
-}
-
-const MEMORY_BLOCKS: &str = "sys/devices/system/memory";
-
-/// The states of the memory blocks, as paths below the root, where one of them is off line: iomem tells all else.
-pub fn memory_block_states(root: &Root) -> Vec<String> {
-    let names = root.dir().open_dir(MEMORY_BLOCKS).and_then(|directory| directory.names()).unwrap_or_default();
-    let block = |name: &Vec<u8>| {
-        let name = std::str::from_utf8(name).ok()?;
-        name.strip_prefix("memory")?.parse::<u64>().ok()?;
-        Some(format!("{MEMORY_BLOCKS}/{name}/state"))
-    };
-    let states: Vec<String> = names.iter().filter_map(block).collect();
-    let is_offline = |path: &String| text(root.dir(), path).is_some_and(|state| state == "offline");
-    if states.iter().any(is_offline) { states } else { Vec::new() }
-}
-
-/// The sizes of transparent huge pages (mTHP, since Linux 6.8) that are not switched off by themselves, with their
-/// switch; `none` where all are, `None` where this kernel has only the one size.
-fn by_size(root: &Root) -> Option<String> {
-    let switch = |path: String| {
-        let kib: u64 = path.split('-').nth(1)?.split("kB").next()?.parse().ok()?;
-        let switch = text(root.dir(), &path)?;
-        Some((kib, switch.split(['[', ']']).nth(1)?.to_owned()))
-    };
-    let mut sizes: Vec<(u64, String)> = huge_page_switches(root).into_iter().filter_map(switch).collect();
-    if sizes.is_empty() {
-        return None;
-    }
-    sizes.sort_unstable();
-    sizes.retain(|(_, switch)| switch != "never");
-    let list: Vec<String> = sizes.iter().map(|(kib, switch)| format!("{kib} KiB {switch}")).collect();
-    Some(if list.is_empty() { "none".to_owned() } else { list.join(", ") })
+    CATALOGUE.iter().filter_map(setting).collect()
 }
 
 /// `/proc/swaps` without its header: the areas in use; `None` where it cannot be read.

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod cached_pages;
 pub mod capture;
+pub mod catalogue;
 pub mod cgroups;
 pub mod counters;
 pub mod dir;
@@ -11,6 +12,7 @@ pub mod features;
 pub mod filesystems;
 pub mod frame_files;
 pub mod heap;
+pub mod huge_pages;
 pub mod interfaces;
 pub mod kcmp;
 pub mod kernel_log;

@@ -182,6 +182,15 @@ impl Blocks {
     }
 }
 
+/// The files with the states of the memory blocks, as paths below the root, where one of them is off line: otherwise iomem
+/// says everything.
+pub fn block_states(root: &Root) -> Vec<String> {
+    let numbers = root.dir().open_dir(BLOCKS).map(|dir| block_numbers(&dir)).unwrap_or_default();
+    let states: Vec<String> = numbers.into_iter().map(|number| format!("{BLOCKS}/memory{number}/state")).collect();
+    let is_offline = |path: &String| text(root.dir(), path).is_some_and(|state| state == "offline");
+    if states.iter().any(is_offline) { states } else { Vec::new() }
+}
+
 /// The numbers of the `memoryN` in a directory, ascending.
 fn block_numbers(dir: &Dir) -> Vec<u64> {
     let number = |name: &[u8]| std::str::from_utf8(name).ok()?.strip_prefix("memory")?.parse().ok();

@@ -173,12 +173,16 @@ fn balloon_in_total(dir: &Dir) -> Option<bool> {
     balloons(dir).into_iter().filter_map(gives_back).reduce(|a, b| a && b)
 }
 
-/// What a recorded tree needs besides, as paths below the root.
-pub fn files(root: &Root) -> Vec<String> {
+/// The files of all pools, as paths below the root.
+pub fn pool_files(root: &Root) -> Vec<String> {
     let pools = pool_names(root.dir()).into_iter();
-    let pools = pools.flat_map(|(name, _)| POOL_FILES.map(|file| format!("{POOLS}/{name}/{file}")));
+    pools.flat_map(|(name, _)| POOL_FILES.map(|file| format!("{POOLS}/{name}/{file}"))).collect()
+}
+
+/// The files of all balloons, as paths below the root.
+pub fn balloon_files(root: &Root) -> Vec<String> {
     let balloons = balloons(root.dir()).into_iter();
-    pools.chain(balloons.flat_map(|path| ["device", "features"].map(|file| format!("{path}/{file}")))).collect()
+    balloons.flat_map(|path| ["device", "features"].map(|file| format!("{path}/{file}"))).collect()
 }
 
 /// Memory in blocks that are off line, in bytes.

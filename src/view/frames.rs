@@ -43,9 +43,12 @@ pub(crate) fn mapping_fields(smaps_keys: &[String], owners: bool, rounds: bool) 
         )
         .always()
         .alias("mapping"),
-        Field::text("kind", "KIND", "Kind of memory: anon, heap, stack, file, shmem, hugetlb or special", |row: &VmaRow| {
-            row.kind.name()
-        }),
+        Field::text(
+            "kind",
+            "KIND",
+            "Kind of memory: anon, heap, stack, file, shmem, hugetlb or special",
+            |row: &VmaRow| row.kind.name(),
+        ),
         Field::label("size_pages", "SIZE", "Size of the mapping", Kind::Unsigned, |row: &VmaRow| {
             Cell::PagesAsSize(row.size_pages)
         })

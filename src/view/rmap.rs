@@ -92,9 +92,7 @@ pub(crate) fn write_frame(
 pub(crate) fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Result<()> {
     let mut text = format!("{} processes asked", grouped_string(asked.processes));
     if !asked.unreadable.is_empty() {
-        let pids: Vec<String> = asked.unreadable.iter().take(5).map(|process| process.pid.to_string()).collect();
-        let more = if asked.unreadable.len() > pids.len() { " …" } else { "" };
-        text += &format!(", {} could not be read ({}{more})", asked.unreadable.len(), pids.join(" "));
+        text += &format!(", {} could not be read ({})", asked.unreadable.len(), asked.unreadable.pids());
     }
     if asked.ended > 0 {
         text += &format!(", {} ended meanwhile", asked.ended);

@@ -1,76 +1,110 @@
 //! Which commands work on this machine for this user, and what the others lack.
 
 use crate::analysis::doctor::{CommandRow, Seen, Works};
+use crate::kernel::catalogue::{Of, Without};
 
-/// What a command lacks: without the first it does not work, without the others it does in part.
-type Lacks = (Option<&'static str>, Vec<&'static str>);
+/// What a command lacks.
+#[derive(Default)]
+struct Lacks {
+    /// Without this it does not work.
+    all: Option<String>,
+    /// Without these it works in part.
+    parts: Vec<String>,
+}
+
+impl Lacks {
+    /// Lacks this first of all, where it does.
+    fn first(mut self, all: Option<&str>) -> Self {
+        self.all = all.map(str::to_owned).or(self.all);
+        self
+    }
+
+    /// Lacks this too, where it does.
+    fn and<'a>(mut self, part: impl IntoIterator<Item = &'a str>) -> Self {
+        self.parts.extend(part.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Lacks this instead of parts of its own: who cannot see which frames a process has does not miss what they are used for.
+    fn instead(mut self, part: Option<&str>) -> Self {
+        self.parts.truncate(1);
+        if let Some(part) = part {
+            self.parts = vec![part.to_owned()];
+        }
+        self
+    }
+}
 
 impl Seen {
     pub(super) fn commands(&self) -> Vec<CommandRow> {
-        let row = |command, (no, partly): Lacks| CommandRow {
+        let row = |command, lacks: Lacks| CommandRow {
             command,
-            works: match (no, partly.is_empty()) {
+            works: match (&lacks.all, lacks.parts.is_empty()) {
                 (Some(_), _) => Works::No,
                 (None, false) => Works::Partly,
                 (None, true) => Works::Fully,
             },
-            why: no.map_or_else(|| partly.join("; "), str::to_owned),
+            why: lacks.all.unwrap_or_else(|| lacks.parts.join("; ")),
         };
+        let own = |command| row(command, self.files(command));
         let (closed, map) = (self.others_closed(), self.no_pagemap());
         let hidden = (!self.features.pfns_visible).then_some("frame numbers are hidden: needs CAP_SYS_ADMIN");
-        let words = |file| (!self.readable(file)).then_some("frame files are not readable: needs CAP_DAC_READ_SEARCH");
-        let closed_file = |file, why| (!self.readable(file)).then_some(why);
-        let frames = words("kpageflags").or(words("kpagecount"));
-        let seen = |partly: &[Option<&'static str>]| (map, partly.iter().copied().flatten().collect());
-        let recorded = self.capabilities.is_none();
-        let all_of_memory = || (frames, self.wrong_flags());
+        let seen = |command| row(command, self.files(command).first(map).instead(hidden).and(closed));
+        let frames_of = |command| row(command, self.files(command).first(map.or(hidden)).and(closed));
         vec![
-            row("frames", (map, self.counting())),
-            row("frames --owners", (map.or(hidden).or(words("kpagecount")), closed.into_iter().collect())),
-            row("pages", seen(&[hidden.or(frames), closed])),
-            row("translate", seen(&[hidden.or(frames), closed])),
-            row("page", (frames, hidden.into_iter().chain(self.wrong_flags()).collect())),
-            row("rmap", (map.or(hidden).or(frames), closed.into_iter().collect())),
-            row("phys", all_of_memory()),
-            row("lru", all_of_memory()),
-            row("buddy", (None, self.free_memory())),
-            row("slab", (closed_file("slabinfo", "slabinfo is not readable: needs CAP_DAC_READ_SEARCH"), Vec::new())),
-            row("where", (closed_file("meminfo", "there is no meminfo"), self.second_account())),
-            row(
-                "vmalloc",
-                (closed_file("vmallocinfo", "vmallocinfo is not readable: needs CAP_DAC_READ_SEARCH"), Vec::new()),
-            ),
-            row("file", self.files()),
-            row("decode", (None, Vec::new())),
+            row("frames", self.files("frames").first(map).and(self.counting())),
+            frames_of("frames --owners"),
+            seen("pages"),
+            seen("translate"),
+            row("page", self.files("page").and(hidden).and(self.wrong_flags())),
+            frames_of("rmap"),
+            row("phys", self.files("phys").and(self.wrong_flags())),
+            row("lru", self.files("lru").and(self.wrong_flags())),
+            own("buddy"),
+            own("slab"),
+            own("where"),
+            own("vmalloc"),
+            row("file", self.of_files()),
+            own("decode"),
             row("demo", self.demos()),
-            row(
-                "capture",
-                (
-                    map.or(recorded.then_some("a recorded tree is copied with cp, not captured")),
-                    hidden
-                        .or(frames)
-                        .map(|_| "frame numbers or frame files are not recorded")
-                        .into_iter()
-                        .chain(closed)
-                        .collect(),
-                ),
-            ),
-            row("doctor", (None, Vec::new())),
+            row("capture", self.capturing(hidden)),
+            own("doctor"),
         ]
+    }
+
+    /// The files of the machine that a command lacks.
+    fn files(&self, command: &str) -> Lacks {
+        let mut lacks = Lacks::default();
+        for interface in self.interfaces.iter().filter(|i| i.file.of == Of::Machine && !i.readable) {
+            let Some(reader) = interface.file.readers.iter().find(|reader| reader.command == command) else { continue };
+            let (name, capability) = (interface.file.name(), interface.file.access.capability());
+            match (reader.without, capability) {
+                (Without::All, None) => drop(lacks.all.get_or_insert_with(|| format!("there is no {name}"))),
+                (Without::All, Some(capability)) => {
+                    lacks.all.get_or_insert_with(|| format!("{name} is not readable: needs {capability}"));
+                }
+                (Without::Part(what), None) => lacks.parts.push(format!("{what} needs {name}")),
+                (Without::Part(what), Some(capability)) => {
+                    lacks.parts.push(format!("{what} needs {name}: {capability}"));
+                }
+                (Without::Little, _) => {}
+            }
+        }
+        lacks
     }
 
     /// Why pmem's own page map, or that of the first process of a tree, cannot be read.
     fn no_pagemap(&self) -> Option<&'static str> {
-        let own = self.interfaces.iter().find(|i| i.path.ends_with("/pagemap"))?;
+        let own = self.interfaces.iter().find(|i| i.file.path == "pagemap" && !i.of_others)?;
         (!own.readable).then_some(match self.capabilities {
             None => "the tree has no page map of its first process",
             Some(_) => "pmem's own page map cannot be read: see the interfaces",
         })
     }
 
-    /// The second page map that was tried is another user's.
+    /// The page map of another user's process that was tried.
     fn others_closed(&self) -> Option<&'static str> {
-        let mut others = self.interfaces.iter().filter(|i| i.path.ends_with("/pagemap")).skip(1);
+        let mut others = self.interfaces.iter().filter(|i| i.file.path == "pagemap" && i.of_others);
         others.any(|i| !i.readable).then_some("some other users' processes are closed")
     }
 
@@ -80,64 +114,48 @@ impl Seen {
             Some(_) => self.no_pagemap(),
         };
         let hidden = (!self.features.pfns_visible).then_some("what needs frame numbers is left out: CAP_SYS_ADMIN");
-        (none, hidden.into_iter().collect())
+        self.files("demo").first(none).and(hidden)
     }
 
-    fn wrong_flags(&self) -> Vec<&'static str> {
-        let why = match self.features.ksm_flag_wrong {
+    fn capturing(&self, hidden: Option<&str>) -> Lacks {
+        let recorded = self.capabilities.is_none().then_some("a recorded tree is copied with cp, not captured");
+        // What `page` needs, it keeps.
+        let frames = hidden.is_some() || self.files("page").all.is_some();
+        let frames = frames.then_some("frame numbers or frame files are not recorded");
+        Lacks::default().first(self.no_pagemap().or(recorded)).and(frames).and(self.others_closed())
+    }
+
+    fn wrong_flags(&self) -> Option<&'static str> {
+        match self.features.ksm_flag_wrong {
             Some(false) => None,
             Some(true) => Some("this kernel's KSM flag is wrong: merged frames count as anonymous"),
             None => Some("whether the KSM flag is right could not be tried: merged frames count as anonymous"),
-        };
-        why.into_iter().collect()
+        }
     }
 
     fn counting(&self) -> Vec<&'static str> {
-        let mut partly: Vec<&'static str> = self.others_closed().into_iter().collect();
+        let mut parts: Vec<&'static str> = self.others_closed().into_iter().collect();
         if self.features.scan_categories.is_none() {
-            partly.push("without PAGEMAP_SCAN, mappings over 1 GiB in which smaps counts nothing are passed over");
+            parts.push("without PAGEMAP_SCAN, mappings over 1 GiB in which smaps counts nothing are passed over");
             if !self.features.pfns_visible {
-                partly.push("zero pages are inferred from smaps");
+                parts.push("zero pages are inferred from smaps");
             }
         }
         if self.features.statm_exact == Some(false) {
-            partly.push("statm is not exact here: --verify compares with smaps, which is");
+            parts.push("statm is not exact here: --verify compares with smaps, which is");
         }
-        partly
+        parts
     }
 
-    fn free_memory(&self) -> Vec<&'static str> {
-        let mut partly = Vec::new();
-        if !self.readable("kpageflags") {
-            partly.push("what blocks huge pages needs kpageflags: CAP_DAC_READ_SEARCH");
-        }
-        if !self.readable("pagetypeinfo") {
-            partly.push("migrate types need pagetypeinfo: CAP_DAC_READ_SEARCH");
-        }
-        partly
-    }
-
-    fn second_account(&self) -> Vec<&'static str> {
-        let mut partly = Vec::new();
-        if !self.readable("kpageflags") {
-            partly.push("what the frames say needs kpageflags: CAP_DAC_READ_SEARCH");
-        }
-        if !self.readable("slabinfo") {
-            partly.push("large kmalloc is not told from slabs without slabinfo: CAP_DAC_READ_SEARCH");
-        }
-        partly
-    }
-
-    fn files(&self) -> Lacks {
+    fn of_files(&self) -> Lacks {
         let Some(capabilities) = self.capabilities else {
-            return (Some("files are looked at on the live machine: a recorded tree has none"), Vec::new());
+            let none = "files are looked at on the live machine: a recorded tree has none";
+            return Lacks::default().first(Some(none));
         };
         const FOWNER: u32 = 3;
-        let mut partly = Vec::new();
-        if capabilities.0 >> FOWNER & 1 == 0 {
-            partly.push("of files that you neither own nor could write to, the kernel does not tell: CAP_FOWNER");
-        }
-        partly.extend(self.others_closed().map(|_| "with --mapped, some other users' processes are closed"));
-        (None, partly)
+        let not_owner = capabilities.0 >> FOWNER & 1 == 0;
+        let others = "of files that you neither own nor could write to, the kernel does not tell: CAP_FOWNER";
+        let closed = self.others_closed().map(|_| "with --mapped, some other users' processes are closed");
+        self.files("file").and(not_owner.then_some(others)).and(closed)
     }
 }

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::analysis::processes::seen_through::seen_through;
-use crate::error::{Error, Result};
+use crate::analysis::gap::Reason;
+use crate::analysis::processes::visit;
+use crate::error::Result;
 use crate::kernel::features::Features;
 use crate::kernel::process::{Process, pids};
 use crate::kernel::root::{Root, text};
@@ -67,17 +68,13 @@ impl Mapped {
         let pids = pids(root)?;
         for (done, &pid) in pids.iter().enumerate() {
             progress(done, pids.len());
-            let looked = Process::open(root, pid).and_then(|process| match seen_through(&process)? {
-                Ok(thread) => self.look_at(thread.as_ref().unwrap_or(&process), &machine),
-                // Without an address space it maps nothing.
-                Err(_) => Ok(()),
-            });
-            match looked {
-                Err(Error::Denied { .. }) => {
+            match visit::process(root, pid, |seen| Ok(self.look_at(seen.address_space()?, &machine)?)) {
+                Err(Reason::Denied(_)) => {
                     let comm = Process::open(root, pid).and_then(|process| process.comm());
                     self.closed.push((pid, comm.unwrap_or_default()));
                 }
-                Err(error) if !error.is_gone() => return Err(error),
+                Err(Reason::Failed(error)) => return Err(error),
+                // Without an address space it maps nothing, nor does one that has ended.
                 _ => {}
             }
         }

@@ -11,9 +11,13 @@ use crate::analysis::frames::owners::OwnerCount;
 use crate::analysis::frames::region_counter::RegionCounter;
 use crate::analysis::frames::select::{ATTEMPTS, Selection, Wanted};
 use crate::analysis::frames::statm;
-use crate::analysis::frames::{NoAddressSpace, Owners, ProcessFrames, VmaRow, ledger};
+use crate::analysis::frames::{Owners, ProcessFrames, VmaRow, ledger};
+use crate::analysis::gap::Reason;
 use crate::analysis::note::Note;
+use crate::analysis::processes::address_space::is_alive;
+pub(crate) use crate::analysis::processes::address_space::swap_areas;
 use crate::analysis::processes::kind::{Kind, kind};
+use crate::analysis::processes::visit::{self, Looked, Seen};
 use crate::error::{Error, Result};
 use crate::kernel::features::{Features, huge_zero_in_scans};
 use crate::kernel::filesystems::FileSystems;
@@ -24,7 +28,6 @@ use crate::kernel::scan::Region;
 use crate::kernel::walk::{self, Walk, WalkCost};
 use crate::kernel::words::Words;
 use crate::model::smaps::{self, Line, Value};
-use crate::model::stat::Stat;
 use crate::model::status;
 use crate::name::Name;
 use crate::unit::PageSize;
@@ -56,9 +59,6 @@ const ROOM_FOR_ROWS: usize = 65_536;
 
 /// Batches of regions that wait for the reader of `maps`, at most: 6 MiB.
 const WAITING: usize = 512;
-
-/// How often a process may replace its program, in the middle of being looked at, before pmem gives up.
-const MOST_REPLACED: u32 = 50;
 
 /// The longest command line that is shown.
 const COMMAND_LINE: usize = 4096;
@@ -111,13 +111,24 @@ impl<'r> Counter<'r> {
     /// # Errors
     /// [`Error::Gone`] when it ended before it could be counted, [`Error::Denied`] when it may not be looked at.
     pub fn count(&mut self, process: &Process) -> Result<ProcessFrames> {
-        let stat = process.stat()?;
+        visit::held(process, |seen| self.count_seen(seen)).map_err(|reason| match reason {
+            Reason::Denied(error) | Reason::Failed(error) => error,
+            _ => Error::Gone { path: process.path("maps") },
+        })
+    }
+
+    /// Counts a process of a [walk](visit). One without an address space is an answer too.
+    ///
+    /// # Errors
+    /// What reading its files says.
+    pub fn count_seen(&mut self, seen: &Seen<'_>) -> Looked<ProcessFrames> {
+        let process = seen.process();
         let mut report = ProcessFrames {
             pid: process.pid(),
             comm: process.comm()?,
             command_line: Name::new(&process.command_line(COMMAND_LINE)),
-            start_time_ticks: stat.start_time_ticks,
-            no_address_space: no_address_space(&stat),
+            start_time_ticks: seen.stat().start_time_ticks,
+            no_address_space: seen.address_space().err(),
             ledger: None,
             owners: None,
             vmas: Vec::new(),
@@ -125,66 +136,27 @@ impl<'r> Counter<'r> {
             change: None,
             notes: Vec::new(),
         };
-        match report.no_address_space {
-            None => self.count_through(process, &mut report)?,
-            Some(NoAddressSpace::KernelThread) => {}
-            Some(NoAddressSpace::Zombie) => {
-                // Its first thread has ended. The memory is there as long as another runs, and is seen through that one.
-                if let Some(thread) = process.running_thread() {
-                    report.no_address_space = None;
-                    self.count_through(&thread, &mut report)?;
-                    let text = "its first thread has ended, and others still run: this is what they see";
-                    report.notes.push(Note::of(process.pid(), "first-thread-ended", text));
-                }
-            }
+        let Ok(space) = seen.address_space() else { return Ok(report) };
+        self.count_through(space, &mut report)?;
+        let mut note = |code, text: &str| report.notes.push(Note::of(process.pid(), code, text));
+        if seen.was_replaced() {
+            note("exec", "the process called exec while it was looked at; this is what it runs now");
+        }
+        if seen.is_through_thread() {
+            note("first-thread-ended", "its first thread has ended, and others still run: this is what they see");
         }
         Ok(report)
     }
 
     /// Looks at the address space of a process, or of one of its threads, until it held still.
     fn count_through(&mut self, process: &Process, report: &mut ProcessFrames) -> Result<()> {
-        let (mut attempt, mut replaced) = (1, 0);
+        let mut attempt = 1;
         loop {
-            let look = match self.look(process) {
-                Err(error) => {
-                    self.after_failure(error, process)?;
-                    replaced += 1;
-                    if replaced > MOST_REPLACED {
-                        return Err(Error::Gone { path: process.path("maps") });
-                    }
-                    continue;
-                }
-                Ok(look) => look,
-            };
+            let look = self.look(process)?;
             if (!look.moved() && look.agrees(&self.features)) || attempt == ATTEMPTS {
-                self.finish(look, attempt, process, report)?;
-                break;
+                return self.finish(look, attempt, process, report);
             }
             attempt += 1;
-        }
-        if replaced > 0 {
-            report.comm = process.comm()?;
-            report.command_line = Name::new(&process.command_line(COMMAND_LINE));
-            let text = "the process called exec while it was looked at; this is what it runs now";
-            report.notes.push(Note::of(report.pid, "exec", text));
-        }
-        Ok(())
-    }
-
-    /// What a failed look means: nothing, where the process replaced its program under the open files and is worth another
-    /// look; else the error to tell.
-    fn after_failure(&self, error: Error, process: &Process) -> Result<()> {
-        if process.is_recorded() {
-            return Err(error);
-        }
-        match error {
-            // The files of a process that has ended belong to root: that looks like a denial.
-            Error::Gone { .. } | Error::Missing { .. } | Error::Denied { .. } if !is_alive(process) => {
-                Err(Error::Gone { path: process.path("maps") })
-            }
-            Error::Gone { .. } => Ok(()),
-            Error::Missing { path } => Err(Error::not_built_in(&path)),
-            other => Err(other),
         }
     }
 
@@ -375,27 +347,6 @@ fn scan_beside<'scope>(scope: &'scope Scope<'scope, '_>, pagemap: &'scope Words,
         let _ = send.send(Scanned::Done(done));
     });
     receive
-}
-
-pub(crate) fn no_address_space(stat: &Stat) -> Option<NoAddressSpace> {
-    match () {
-        () if stat.is_kernel_thread() => Some(NoAddressSpace::KernelThread),
-        () if stat.is_zombie() => Some(NoAddressSpace::Zombie),
-        () => None,
-    }
-}
-
-/// The swap areas, of `all` there are, that an entry of the process with this `status` may be in. One that has nothing swapped
-/// out is in none, which tells markers from swap where the kernel hides what an entry is.
-pub(crate) fn swap_areas(features: &Features, status: &[u8], all: u64) -> u64 {
-    let nothing = status::bytes_of(status, "VmSwap") == Some(0);
-    // The counter is one of those that are approximate on some kernels.
-    if nothing && features.statm_exact == Some(true) { 0 } else { all }
-}
-
-/// Whether the process is still there, and neither a zombie nor on its way to be one.
-pub(crate) fn is_alive(process: &Process) -> bool {
-    process.stat().is_ok_and(|stat| !stat.is_zombie() && !stat.is_exiting())
 }
 
 /// Rss of `smaps_rollup`, in pages.

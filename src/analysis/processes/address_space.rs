@@ -1,8 +1,9 @@
-//! One address space as it was read: its mappings, and its page map for looking closer.
+//! The address space of a process: whether there is one, and what it has: mappings, and the page map for looking closer.
 
 use std::fs::File;
 
-use crate::analysis::frames::count::swap_areas;
+use serde::Serialize;
+
 use crate::analysis::processes::kind::{Kind, kind};
 use crate::error::{Error, Result};
 use crate::kernel::features::Features;
@@ -13,8 +14,73 @@ use crate::kernel::scan::{self, Query, Region, category};
 use crate::kernel::words::Words;
 use crate::model::pagemap::Entry;
 use crate::model::smaps::{Collector, Value, Values};
+use crate::model::stat::Stat;
+use crate::model::status;
 use crate::model::vma::Vma;
 use crate::unit::{PageSize, VirtAddr};
+
+/// Why a process has no address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoAddressSpace {
+    /// A thread of the kernel: it uses the kernel's.
+    KernelThread,
+    /// It has exited and waits to be reaped.
+    Zombie,
+}
+
+impl NoAddressSpace {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KernelThread => "kernel-thread",
+            Self::Zombie => "zombie",
+        }
+    }
+
+    /// Why there is nothing to count, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::KernelThread => "a thread of the kernel: it has no address space of its own",
+            Self::Zombie => "a zombie: it has exited, and its address space is gone; its parent has not reaped it",
+        }
+    }
+}
+
+/// Through what a process's address space is seen.
+#[derive(Debug)]
+pub enum SeenThrough {
+    /// Through the process itself.
+    Itself,
+    /// Through one of its threads: its first has ended, and this one runs.
+    Thread(Process),
+    /// Through nothing: there is none.
+    Nothing(NoAddressSpace),
+}
+
+/// Through what the address space of the process with this `stat` is seen.
+pub fn seen_through(process: &Process, stat: &Stat) -> SeenThrough {
+    if stat.is_kernel_thread() {
+        SeenThrough::Nothing(NoAddressSpace::KernelThread)
+    } else if stat.is_zombie() {
+        process.running_thread().map_or(SeenThrough::Nothing(NoAddressSpace::Zombie), SeenThrough::Thread)
+    } else {
+        SeenThrough::Itself
+    }
+}
+
+/// Whether a process, or a thread, is still there, and neither a zombie nor on its way to be one.
+pub fn is_alive(process: &Process) -> bool {
+    process.stat().is_ok_and(|stat| !stat.is_zombie() && !stat.is_exiting())
+}
+
+/// The swap areas, of `all` there are, that an entry of the process with this `status` may be in. One that has nothing swapped
+/// out is in none, which tells markers from swap where the kernel hides what an entry is.
+pub fn swap_areas(features: &Features, status: &[u8], all: u64) -> u64 {
+    let nothing = status::bytes_of(status, "VmSwap") == Some(0);
+    // The counter is one of those that are approximate on some kernels.
+    if nothing && features.statm_exact == Some(true) { 0 } else { all }
+}
 
 /// The address space of a process. Gone with it: every read says so.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::analysis::processes::seen_through::seen_through;
+use crate::analysis::processes::visit::{self, Looked};
 use crate::analysis::rmap::frame_set::FrameSet;
 use crate::analysis::rmap::{Asked, Search};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::process::Process;
 use crate::model::frame_flags::ZERO_PAGE;
 use crate::name::{Name, as_comm};
@@ -35,7 +35,7 @@ pub struct Sharer {
 }
 
 /// Which processes share frames with one.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct SharedWith {
     /// The process.
     pub pid: u32,
@@ -65,14 +65,13 @@ impl Search<'_> {
     /// The frames of a process.
     ///
     /// # Errors
-    /// [`Error::Gone`] for a process without an address space, and for one that ends meanwhile.
-    pub fn holder(&self, pid: u32) -> Result<Holder> {
-        let process = Process::open(self.root, pid)?;
-        let comm = process.comm()?;
-        let path = process.path("pagemap");
-        let process = seen_through(&process)?.map_err(|_| Error::Gone { path })?.unwrap_or(process);
-        let frames = self.without_zero_pages(&self.frames_of(&process, |_| true)?)?;
-        Ok(Holder { pid, comm, frames })
+    /// [`Reason::NoAddressSpace`] for a process without one, and what else can come between.
+    pub fn holder(&self, pid: u32) -> Looked<Holder> {
+        visit::process(self.root, pid, |seen| {
+            let comm = seen.process().comm()?;
+            let frames = self.without_zero_pages(&self.frames_of(seen.address_space()?, |_| true)?)?;
+            Ok(Holder { pid, comm, frames })
+        })
     }
 
     /// The frames of a process among those that are `wanted`.
@@ -101,8 +100,8 @@ impl Search<'_> {
     /// Asks all processes which frames they share with this one.
     ///
     /// # Errors
-    /// What listing the processes says; one that cannot be read is told.
-    pub fn shared_with(&self, holder: &Holder, progress: impl FnMut(usize, usize)) -> Result<SharedWith> {
+    /// What listing the processes says, and looking at this one again; another that cannot be read is told.
+    pub fn shared_with(&self, holder: &Holder, progress: impl FnMut(usize, usize)) -> Looked<SharedWith> {
         let ask = |pid: u32, process: &Process| {
             if pid == holder.pid {
                 return Ok(None);

@@ -3,10 +3,10 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::analysis::frames::NoAddressSpace;
 use crate::analysis::note::Note;
 use crate::analysis::pages::Slot;
 use crate::analysis::physical::page::Frame;
+use crate::analysis::processes::address_space::NoAddressSpace;
 use crate::analysis::processes::kind::Kind;
 use crate::analysis::translate::tables::Tables;
 use crate::model::page_table::Level;
@@ -166,9 +166,42 @@ pub struct Translation {
     /// The tables that the process needs, where they were asked for.
     #[serde(flatten)]
     pub tables: Option<Tables>,
+    /// What was asked for and could not be found out.
+    #[serde(skip)]
+    pub lacks: Vec<Lack>,
     /// What a reader must know.
     #[serde(skip)]
     pub notes: Vec<Note>,
+}
+
+/// What an answer lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// The number of the frame, or the swap slot: both are hidden.
+    FrameNumber,
+    /// An entry that held still while its frame was looked at.
+    Stillness,
+}
+
+impl Lack {
+    /// The same in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::FrameNumber => {
+                "frame numbers and swap slots are hidden from this user: they need CAP_SYS_ADMIN in the first user namespace"
+            }
+            Self::Stillness => "the entry changed while it was looked at: what is said of the frame may be of another",
+        }
+    }
+
+    /// The same as a note.
+    pub fn note(self) -> Note {
+        let code = match self {
+            Self::FrameNumber => "pfn-hidden",
+            Self::Stillness => "moving",
+        };
+        Note::general(code, self.words())
+    }
 }
 
 impl Translation {
@@ -194,6 +227,7 @@ impl Translation {
             swap: None,
             why: None,
             tables: None,
+            lacks: Vec::new(),
             notes: Vec::new(),
         }
     }

@@ -272,6 +272,7 @@ mod tests {
             source: "",
             parts: Vec::new(),
             note: None,
+            within: None,
             rare: false,
         };
         Ledger { total: lines.iter().map(|line| line.1).sum(), lines: lines.iter().map(line).collect() }

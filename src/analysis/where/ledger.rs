@@ -26,6 +26,9 @@ pub struct Line {
     pub parts: Vec<Part>,
     /// What to know of the number.
     pub note: Option<&'static str>,
+    /// The line it is in where its size is not known, if that is not the last one.
+    #[serde(skip)]
+    pub within: Option<&'static str>,
     /// Whether most machines have none of it, so that people are not shown a zero.
     #[serde(skip)]
     pub rare: bool,
@@ -69,9 +72,6 @@ pub struct Ledger {
 
 /// The name of the last line.
 pub const UNACCOUNTED: &str = "unaccounted";
-
-/// Why large kmalloc is not known, where it is in another line.
-const IN_UNRECLAIMABLE: &str = "it is in slab, unreclaimable: only slabinfo tells it apart (root)";
 
 /// Stacks of tasks are no larger, but for a debugging kernel's. (THREAD_SIZE)
 const LARGEST_STACK: u64 = 16 << 10;
@@ -127,21 +127,23 @@ impl Ledger {
 }
 
 fn line(name: &'static str, title: &'static str, bytes: Option<i64>, source: &'static str) -> Line {
-    Line { name, title, bytes, source, parts: Vec::new(), note: None, rare: false }
+    Line { name, title, bytes, source, parts: Vec::new(), note: None, within: None, rare: false }
 }
 
 impl Line {
     /// Whether it is not known, and thus in the last line; most machines have none of what is rare.
     pub fn is_in_the_rest(&self) -> bool {
-        let elsewhere = match self.note {
-            None => self.rare,
-            Some(note) => note == IN_UNRECLAIMABLE || note == IN_HUGETLB_USED,
-        };
-        self.bytes.is_none() && !elsewhere
+        // A rare one of which nothing is said is not there.
+        let is_there = !self.rare || self.note.is_some();
+        self.bytes.is_none() && self.within.is_none() && is_there
     }
 
     fn rare(self) -> Self {
         Self { rare: true, ..self }
+    }
+
+    fn within(self, within: Option<&'static str>) -> Self {
+        Self { within, ..self }
     }
 
     fn noted(self, note: Option<&'static str>) -> Self {
@@ -191,6 +193,7 @@ impl Known<'_> {
         let [used, reserved, free] = self.hugetlb();
         let hugetlb = |name, title, bytes| line(name, title, bytes, "meminfo Hugetlb, sysfs").rare();
         let apart = if used.is_some() && free.is_none() { Some(IN_HUGETLB_USED) } else { None };
+        let in_used = apart.map(|_| "hugetlb_used");
         let (swap_cache, swap_cache_note) = self.swap_cache();
         let lists = self.per_cpu_lists();
         let file = self.without("Cached", "Shmem");
@@ -240,8 +243,8 @@ impl Known<'_> {
             hugetlb("hugetlb_used", "hugetlb, in use", used)
                 .with("surplus", self.surplus(), "sysfs surplus_hugepages", AtMost)
                 .noted(apart.map(|_| "with reserved and free ones, which nothing tells apart here")),
-            hugetlb("hugetlb_reserved", "hugetlb, reserved", reserved).noted(apart),
-            hugetlb("hugetlb_free", "hugetlb, free", free).noted(apart),
+            hugetlb("hugetlb_reserved", "hugetlb, reserved", reserved).noted(apart).within(in_used),
+            hugetlb("hugetlb_free", "hugetlb, free", free).noted(apart).within(in_used),
             self.zsmalloc(),
             line("bounce", "bounce buffers", self.size("Bounce"), "meminfo Bounce").rare(),
             line("writeback_tmp", "FUSE writeback", self.size("WritebackTmp"), "meminfo WritebackTmp").rare(),
@@ -317,12 +320,16 @@ impl Known<'_> {
     }
 
     fn large_kmalloc(&self) -> Line {
+        let mut within = None;
         let (bytes, note) = match self.large() {
             None if self.size("SUnreclaim").is_none() => (None, None),
             None if self.is_before_5_4() => {
                 (None, Some("it is not counted before Linux 5.4, and in unaccounted (SLAB has it in its caches)"))
             }
-            None => (None, Some(IN_UNRECLAIMABLE)),
+            None => {
+                within = Some("slab_unreclaimable");
+                (None, Some("it is in slab, unreclaimable: only slabinfo tells it apart (root)"))
+            }
             // Hardly any machine has none.
             Some(0) => (
                 None,
@@ -333,7 +340,7 @@ impl Known<'_> {
             ),
             large => (large, None),
         };
-        line("large_kmalloc", "large kmalloc", bytes, "meminfo Slab − slabinfo").noted(note)
+        line("large_kmalloc", "large kmalloc", bytes, "meminfo Slab − slabinfo").noted(note).within(within)
     }
 
     /// How much of KernelStack and of ShadowCallStack VmallocUsed has too: with CONFIG_VMAP_STACK stacks are vmalloc areas.

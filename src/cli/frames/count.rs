@@ -6,15 +6,14 @@ use super::Args;
 use crate::analysis::frames::ProcessFrames;
 use crate::analysis::frames::change::Before;
 use crate::analysis::frames::count::Counter;
+use crate::analysis::gap::{Gap, Gaps, Reason};
 use crate::analysis::note::Note;
+use crate::analysis::processes::visit;
 use crate::cli::progress::Progress;
 use crate::cli::run::context::Context;
 use crate::cli::run::trouble::Trouble;
-use crate::cli::status::{Status, UsageError, say};
+use crate::cli::status::{UsageError, error_of, say};
 use crate::cli::target;
-use crate::error::Error;
-use crate::kernel::access::what_would_help;
-use crate::kernel::process::Process;
 
 /// What stays the same from round to round, and what is remembered.
 pub(super) struct Session<'a> {
@@ -27,9 +26,8 @@ pub(super) struct Session<'a> {
 struct Round {
     total: usize,
     done: usize,
-    /// Processes that could not be looked at, where they are told together.
-    denied: usize,
-    help: Option<&'static str>,
+    /// Processes that are closed to this user, where they are told together.
+    denied: Gaps,
     before: Vec<Before>,
     progress: Progress,
 }
@@ -79,7 +77,7 @@ impl<'a> Session<'a> {
         mut take: impl FnMut(ProcessFrames) -> Result<()>,
     ) -> Result<()> {
         let mut round =
-            Round { total: pids.len(), done: 0, denied: 0, help: None, before: Vec::new(), progress: cx.progress() };
+            Round { total: pids.len(), done: 0, denied: Gaps::default(), before: Vec::new(), progress: cx.progress() };
         for &pid in pids {
             if let Some(process) = self.count(cx, pid, keep, &mut round, lacks)? {
                 round.progress.wipe();
@@ -87,10 +85,8 @@ impl<'a> Session<'a> {
             }
         }
         round.progress.wipe();
-        if round.denied > 0 {
-            let text = format!("{} of {} processes: permission denied (-v: which)", round.denied, round.total);
-            lacks.troubles.push(Trouble { text, help: round.help, status: Status::Incomplete });
-        }
+        let denied = round.denied.denied_together(round.total);
+        lacks.troubles.extend(denied.map(|text| Trouble::incomplete(text).with_help(round.denied.help())));
         self.before = round.before;
         Ok(())
     }
@@ -106,17 +102,14 @@ impl<'a> Session<'a> {
     ) -> Result<Option<ProcessFrames>> {
         round.done += 1;
         round.progress.show(|| format!("{} of {} processes", round.done, round.total));
-        let process = match Process::open(&cx.root, pid) {
-            // It ended between the listing and now: there is nothing to miss.
-            Err(error) if error.is_gone() && self.args.all => return Ok(None),
-            other => other,
-        };
-        let mut report = match process.and_then(|process| self.counter.count(&process)) {
+        let mut report = match visit::process(&cx.root, pid, |seen| self.counter.count_seen(seen)) {
             Ok(report) => report,
-            Err(error) if round.total == 1 && !has_ended(cx, &error) => return Err(error.into()),
-            Err(error) => {
+            // It ended between the listing and now: there is nothing to miss.
+            Err(Reason::NotThere) if self.args.all => return Ok(None),
+            Err(reason) if round.total == 1 && !reason.is_gone() => return Err(error_of(Gap::process(pid, reason))),
+            Err(reason) => {
                 round.progress.wipe();
-                self.tell(cx, pid, &error, round, lacks);
+                self.lacks(cx, Gap::process(pid, reason), round, lacks);
                 return Ok(None);
             }
         };
@@ -133,23 +126,13 @@ impl<'a> Session<'a> {
         Ok(Some(report).filter(|_| shows || !self.args.all))
     }
 
-    fn tell(&self, cx: &Context<'_>, pid: u32, error: &Error, round: &mut Round, lacks: &mut Lacks) {
-        let text = match has_ended(cx, error) {
-            true => "the process ended while it was being looked at".to_owned(),
-            false => error.to_string(),
-        };
-        lacks.notes.push(Note::of(pid, "not-counted", &text));
-        let help = what_would_help(error);
-        if self.args.all && !cx.is_verbose() && matches!(error, Error::Denied { .. }) {
-            round.denied += 1;
-            round.help = round.help.or(help);
+    fn lacks(&self, cx: &Context<'_>, gap: Gap, round: &mut Round, lacks: &mut Lacks) {
+        lacks.notes.push(gap.note("not-counted"));
+        // Of all processes, those that are closed are told together.
+        if self.args.all && !cx.is_verbose() && matches!(gap.reason, Reason::Denied(_)) {
+            round.denied.push(gap);
         } else {
-            lacks.troubles.push(Trouble { text: format!("{pid}: {text}"), help, status: Status::Incomplete });
+            lacks.troubles.push(Trouble::incomplete(gap.to_string()).with_help(gap.reason.help()));
         }
     }
-}
-
-/// Whether the error says that the process has ended. In a recorded tree nothing ends: there a file is missing.
-fn has_ended(cx: &Context<'_>, error: &Error) -> bool {
-    error.is_gone() && !cx.root.is_recorded()
 }

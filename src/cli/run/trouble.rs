@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::analysis::gap::Gap;
 use crate::cli::status::{self, Status, explain, say};
 use crate::error::Error;
 use crate::kernel::access::what_would_help;
@@ -22,11 +23,22 @@ impl Trouble {
     pub(in crate::cli) fn incomplete(text: impl Into<String>) -> Self {
         Self { text: text.into(), help: None, status: Status::Incomplete }
     }
+
+    /// The same, with what would help.
+    pub(in crate::cli) fn with_help(self, help: Option<&'static str>) -> Self {
+        Self { help, ..self }
+    }
 }
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         Self { text: error.to_string(), help: what_would_help(&error), status: status::of(&error.into()) }
+    }
+}
+
+impl From<Gap> for Trouble {
+    fn from(gap: Gap) -> Self {
+        Self { text: gap.to_string(), help: gap.reason.help(), status: gap.severity().into() }
     }
 }
 
