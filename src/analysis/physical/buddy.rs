@@ -308,7 +308,8 @@ fn unusable_index(blocks: &[u64]) -> Option<Vec<f64>> {
     (free > 0).then(|| (0..blocks.len()).map(share).collect())
 }
 
-fn standing(zone: &Zone) -> Standing {
+/// Where the free pages of this zone stand.
+pub(crate) fn standing(zone: &Zone) -> Standing {
     match zone.free {
         free if free > zone.high => Standing::AboveHigh,
         free if free > zone.low => Standing::AboveLow,
