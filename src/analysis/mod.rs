@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod file;
 pub mod frames;
 pub mod note;
+pub mod numa;
 pub mod pages;
 pub mod physical;
 pub mod processes;
