@@ -382,6 +382,68 @@ mod tests {
     }
 
     #[test]
+    fn the_worst_zone_is_by_the_watermark_and_then_by_what_is_missing() {
+        let zone = |name: &str, managed, free, min| {
+            let (low, high) = (min + 2000, min + 4000);
+            Zone { name: name.to_owned(), managed, free, min, low, high, ..Zone::default() }
+        };
+        let worst = |zones| {
+            let sources = Sources { nodes: vec![NodeFiles::default()], zones, ..Sources::default() };
+            let node = Report::new(&sources, page_size()).nodes.remove(0);
+            (node.worst_zone.unwrap(), node.below_min_bytes, node.below_low_bytes)
+        };
+        let (dma, normal) = (zone("DMA", 9000, 99, 100), zone("Normal", 9000, 1001, 1000));
+        assert_eq!(worst(vec![dma.clone(), normal.clone()]), ("DMA".to_owned(), Some(1 << 12), Some(2001 << 12)));
+        assert_eq!(worst(vec![dma.clone(), Zone { free: 998, ..normal.clone() }]).0, "Normal");
+        // A zone without memory is none, whatever its watermarks.
+        assert_eq!(worst(vec![normal, Zone { managed: 0, ..dma }]), ("Normal".to_owned(), None, Some(1999 << 12)));
+    }
+
+    #[test]
+    fn files_that_were_cut_give_a_ledger_that_adds_up() {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/6.12/numa-4");
+        let files = ["proc/zoneinfo", "proc/meminfo", "sys/devices/system/node/node1/meminfo"];
+        let lists = ["online", "node1/distance", "node1/cpulist"].map(|file| format!("sys/devices/system/node/{file}"));
+        let files: Vec<String> = files.map(str::to_owned).into_iter().chain(lists).collect();
+        let tree = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &[u8]| {
+            let to = tree.path().join(file);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, text).unwrap();
+        };
+        let whole = |file: &str| std::fs::read(from.join(file)).unwrap();
+        put("pmem-capture.json", &whole("pmem-capture.json"));
+        files.iter().for_each(|file| put(file, &whole(file)));
+        let root = Root::open(tree.path()).unwrap();
+        for file in &files {
+            let text = whole(file);
+            for cut in (0..text.len()).step_by(text.len().div_ceil(200)) {
+                put(file, &text[..cut]);
+                for node in Report::new(&Sources::read(&root).unwrap(), root.page_size()).nodes {
+                    let sum: i64 = node.lines.iter().filter_map(|line| line.bytes).sum();
+                    assert_eq!(sum.unsigned_abs(), node.total_bytes.unwrap_or(0), "{file} {cut}");
+                }
+            }
+            put(file, &text);
+        }
+    }
+
+    #[test]
+    fn this_machine_has_a_ledger_for_each_node() {
+        let Ok(root) = Root::open(Path::new("/")) else { return eprintln!("skipped: no procfs is mounted") };
+        let Ok(sources) = Sources::read(&root) else {
+            return eprintln!("skipped: neither sysfs nor zoneinfo has nodes");
+        };
+        for node in Report::new(&sources, root.page_size()).nodes {
+            let sum: i64 = node.lines.iter().filter_map(|line| line.bytes).sum();
+            assert_eq!(Some(sum.unsigned_abs()), node.total_bytes.or(Some(0)), "{}", node.node);
+            // Under load counters lag by batches of every CPU: a tenth is far more.
+            let rest = node.bytes(REST).unwrap_or(0);
+            assert!(rest > -(sum / 10), "{} {rest} of {sum}", node.node);
+        }
+    }
+
+    #[test]
     fn memory_that_is_in_no_node_is_told() {
         let (_, mut sources) = read("6.1/numa-imbalance");
         let about = |sources: &Sources| {
