@@ -6,7 +6,7 @@ use super::meminfo::Meminfo;
 /// Parses the file of this node. Lines of another form are passed over, as those of another node are.
 ///
 /// Its keys are those of `/proc/meminfo` but for what has no node (`MemAvailable`, `Buffers`, `Cached`, `Percpu`, `Vmalloc…`,
-/// `Hugetlb`, …). `FilePages` is what there is `Cached`, `Buffers` and `SwapCached`, and `HugePages_*` count pages of the
+/// `Hugetlb`, …). `FilePages` is `Cached`, `Buffers` and `SwapCached` together, and `HugePages_*` count pages of the
 /// default size.
 pub fn parse(text: &[u8], node: u32) -> Meminfo {
     let prefix = format!("Node {node} ");

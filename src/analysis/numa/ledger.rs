@@ -163,7 +163,7 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// What of it this machine's counter of the same name is to be the sum of.
+    /// The part that this node has of the machine's counter of this name (see `CHECKS`).
     pub fn of_check(&self, name: &str) -> Option<i64> {
         match name {
             "MemTotal" => self.total(),
@@ -281,7 +281,7 @@ impl<'s> Node<'s> {
         let note = "an estimate: what the LRU lists have besides AnonPages and FilePages, SwapCached at most; the rest of \
                     SwapCached is mapped, and in AnonPages";
         // FilePages has it, and it was taken out there.
-        let unknown = "which part of it is not mapped is not known: it is in rest";
+        let unknown = "how much of it is unmapped is not known: it is in rest";
         rest().map_or((None, Some(unknown)), |rest| (Some(rest.clamp(0, cached)), Some(note)))
     }
 
@@ -333,7 +333,7 @@ impl<'s> Node<'s> {
             // Nothing says whether MemTotal has it.
             None => (bytes.filter(|&bytes| bytes == 0), bytes.filter(|&bytes| bytes > 0)),
         };
-        let note = note.map(|_| "what a balloon has is in rest, or outside of MemTotal: nothing tells which");
+        let note = note.map(|_| "what a balloon has is in rest, or outside of MemTotal: it is not known which");
         line("balloon", "balloon", bytes, "Balloon").noted(note).rare()
     }
 

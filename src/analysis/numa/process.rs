@@ -35,7 +35,7 @@ pub struct ProcessNodes {
 pub struct Share {
     /// The node.
     pub node: u32,
-    /// All of it.
+    /// In all.
     pub bytes: u64,
     /// The same in base pages.
     pub pages: u64,
