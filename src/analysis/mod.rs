@@ -7,6 +7,7 @@ pub mod file;
 pub mod frames;
 pub mod gap;
 pub mod note;
+pub mod numa;
 pub mod pages;
 pub mod physical;
 pub mod processes;

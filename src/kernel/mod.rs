@@ -21,6 +21,7 @@ pub mod lru_drain;
 pub mod manifest;
 pub mod memcg;
 pub mod memory;
+pub mod numa;
 pub mod own_file;
 pub mod own_pagemap;
 pub mod own_statm;

@@ -102,7 +102,7 @@ impl Sources {
 }
 
 /// The zones, of which every machine has one.
-fn zones(text: &[u8], path: &Path) -> Result<Vec<Zone>> {
+pub(super) fn zones(text: &[u8], path: &Path) -> Result<Vec<Zone>> {
     let zones = zoneinfo::parse(text, path)?;
     if zones.is_empty() { Err(Error::malformed(path, 1, "no zone is in it: the file is torn")) } else { Ok(zones) }
 }
@@ -134,9 +134,9 @@ const POOLS: &str = "sys/kernel/mm/hugepages";
 /// The files of a pool of hugetlb pages.
 const POOL_FILES: [&str; 4] = ["nr_hugepages", "free_hugepages", "resv_hugepages", "surplus_hugepages"];
 
-/// The names of the pools, with the size of their pages in bytes.
-fn pool_names(dir: &Dir) -> Vec<(String, u64)> {
-    let names = dir.open_dir(POOLS).and_then(|pools| pools.names()).unwrap_or_default();
+/// The names of the pools in this directory, with the size of their pages in bytes.
+pub(super) fn pool_names(dir: &Dir, pools: &str) -> Vec<(String, u64)> {
+    let names = dir.open_dir(pools).and_then(|pools| pools.names()).unwrap_or_default();
     let pool = |name: Vec<u8>| {
         let name = String::from_utf8(name).ok()?;
         let kib = decimal(name.strip_prefix("hugepages-")?.strip_suffix("kB")?)?;
@@ -151,7 +151,7 @@ fn pools(dir: &Dir) -> Vec<HugePool> {
         let [pages, free, reserved, surplus] = POOL_FILES.map(count);
         Some(HugePool { size, pages: pages?, free: free?, reserved: reserved?, surplus: surplus? })
     };
-    pool_names(dir).into_iter().map(pool).collect::<Option<_>>().unwrap_or_default()
+    pool_names(dir, POOLS).into_iter().map(pool).collect::<Option<_>>().unwrap_or_default()
 }
 
 const VIRTIO: &str = "sys/bus/virtio/devices";
@@ -167,7 +167,7 @@ fn balloons(dir: &Dir) -> Vec<String> {
 }
 
 /// Whether every balloon of virtio gives back when memory runs out: features are written from bit 0 on, and that is bit 2.
-fn balloon_in_total(dir: &Dir) -> Option<bool> {
+pub(super) fn balloon_in_total(dir: &Dir) -> Option<bool> {
     let gives_back =
         |path: String| text(dir, &format!("{path}/features")).map(|bits| bits.as_bytes().get(2) == Some(&b'1'));
     balloons(dir).into_iter().filter_map(gives_back).reduce(|a, b| a && b)
@@ -175,7 +175,7 @@ fn balloon_in_total(dir: &Dir) -> Option<bool> {
 
 /// The files of all pools, as paths below the root.
 pub fn pool_files(root: &Root) -> Vec<String> {
-    let pools = pool_names(root.dir()).into_iter();
+    let pools = pool_names(root.dir(), POOLS).into_iter();
     pools.flat_map(|(name, _)| POOL_FILES.map(|file| format!("{POOLS}/{name}/{file}"))).collect()
 }
 

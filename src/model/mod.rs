@@ -3,13 +3,17 @@
 
 pub mod buddyinfo;
 pub mod capabilities;
+pub mod distance;
 pub mod flag_filter;
 pub mod flag_table;
 pub mod frame_flags;
+pub mod id_list;
 pub mod iomem;
 pub mod mapcount_filter;
 pub mod meminfo;
 pub mod mountinfo;
+pub mod node_meminfo;
+pub mod numa_maps;
 pub mod oom;
 pub mod page_table;
 pub mod pagemap;

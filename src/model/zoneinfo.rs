@@ -38,6 +38,9 @@ pub struct Zone {
     pub protection: Vec<u64>,
     /// The counters of the zone (`nr_*`, `numa_*`) as the kernel names and orders them; none for a zone without memory.
     pub counters: Vec<(String, u64)>,
+    /// The counters of its node, as the kernel names and orders them; the kernel prints them with the node's first zone that has
+    /// memory only, and of other zones there are none.
+    pub node_counters: Vec<(String, u64)>,
     /// The lists of free pages that processors keep; none for a zone without memory.
     pub pagesets: Vec<Pageset>,
     /// The first frame; `None` for a zone without memory.
@@ -65,6 +68,11 @@ impl Zone {
     /// The counter of this name.
     pub fn counter(&self, name: &str) -> Option<u64> {
         self.counters.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+
+    /// The counter of its node of this name.
+    pub fn node_counter(&self, name: &str) -> Option<u64> {
+        self.node_counters.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
     /// The frames from the first to the last, holes included; zones of different nodes can overlap.
@@ -124,6 +132,7 @@ struct Reader<'t> {
     /// Whether the counters that follow are of the node: they stand under its first zone.
     of_node: bool,
     numbers: Vec<(&'t str, u64)>,
+    node_counters: Vec<(&'t str, u64)>,
     protection: Vec<u64>,
     pagesets: Vec<Pageset>,
     start_pfn: Option<Pfn>,
@@ -131,8 +140,8 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn new(node: u32, name: &'t str) -> Self {
-        let (numbers, protection, pagesets) = Default::default();
-        Self { node, name, of_node: false, numbers, protection, pagesets, start_pfn: None }
+        let (numbers, node_counters, protection, pagesets) = Default::default();
+        Self { node, name, of_node: false, numbers, node_counters, protection, pagesets, start_pfn: None }
     }
 
     /// Takes a line; `None` where one that is known has no number.
@@ -166,8 +175,12 @@ impl<'t> Reader<'t> {
                 "high_max" => set.high_max = Some(value.parse().ok()?),
                 _ => {}
             }
-        } else if !self.of_node && self.pagesets.is_empty() && is_word(key) && !value.is_empty() {
-            self.numbers.push((key, value.parse().ok()?));
+        } else if self.pagesets.is_empty() && is_word(key) && !value.is_empty() {
+            match self.of_node {
+                // Among them is what is no number of pages: what is none at all is not known.
+                true => self.node_counters.extend(value.parse().ok().map(|value| (key, value))),
+                false => self.numbers.push((key, value.parse().ok()?)),
+            }
         }
         Some(())
     }
@@ -177,6 +190,7 @@ impl<'t> Reader<'t> {
         let find = |name| self.numbers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         let need = |name| find(name).ok_or("a zone without one of free, min, low, high, spanned, present, managed");
         let counter = |key: &str| key.starts_with("nr_") || key.starts_with("numa_");
+        let owned = |(key, value): &(&str, u64)| ((*key).to_owned(), *value);
         Ok(Zone {
             node: self.node,
             name: self.name.to_owned(),
@@ -191,12 +205,8 @@ impl<'t> Reader<'t> {
             managed: need("managed")?,
             cma: find("cma"),
             protection: self.protection,
-            counters: self
-                .numbers
-                .iter()
-                .filter(|(key, _)| counter(key))
-                .map(|(key, value)| ((*key).to_owned(), *value))
-                .collect(),
+            counters: self.numbers.iter().filter(|(key, _)| counter(key)).map(owned).collect(),
+            node_counters: self.node_counters.iter().map(owned).collect(),
             pagesets: self.pagesets,
             start_pfn: self.start_pfn,
         })
@@ -295,7 +305,8 @@ Node 1, zone    DMA32
         // Not the one of the node, which stands before it.
         assert_eq!(zone.counter("nr_free_pages"), Some(1_029_383));
         assert_eq!(zone.counter("nr_inactive_anon"), None);
-        assert_eq!(zone.counters.len(), 3);
+        assert_eq!((zone.node_counter("nr_inactive_anon"), zone.node_counter("nr_free_pages")), (Some(1739), Some(9)));
+        assert_eq!((zone.counters.len(), zone.node_counters.len(), found[1].node_counters.len()), (3, 2, 0));
         assert_eq!(zone.per_cpu_pages(), 5354 + 2867);
         assert_eq!(zone.pagesets[1].cpu, 1);
         assert_eq!((zone.pagesets[1].high, zone.pagesets[1].batch), (7607, 63));

@@ -92,7 +92,8 @@ pub struct Watermarks {
 }
 
 /// Where the free pages of a zone stand. A watermark is kept while more pages than that are free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// More than `high`: kswapd leaves the zone alone.
     AboveHigh,
@@ -320,7 +321,8 @@ fn unusable_index(blocks: &[u64]) -> Option<Vec<f64>> {
     (free > 0).then(|| (0..blocks.len()).map(share).collect())
 }
 
-fn standing(zone: &Zone) -> Standing {
+/// Where the free pages of this zone stand.
+pub(crate) fn standing(zone: &Zone) -> Standing {
     match zone.free {
         free if free > zone.high => Standing::AboveHigh,
         free if free > zone.low => Standing::AboveLow,

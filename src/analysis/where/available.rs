@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::kernel::r#where::Sources;
 use crate::model::pressure::Pressure;
+use crate::model::zoneinfo::Zone;
 use crate::unit::{PageSize, difference};
 
 /// What can be had without swapping. (si_mem_available, mm/show_mem.c)
@@ -30,39 +31,71 @@ pub struct Available {
     page_bytes: u64,
 }
 
+/// What memory is free or can be reclaimed, of the machine or of one node, in bytes; `None` where that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reclaimable {
+    /// Free pages of the buddy allocator.
+    pub free: Option<u64>,
+    /// The file lists of the LRU.
+    pub file_lists: Option<u64>,
+    /// Kernel memory that can be reclaimed.
+    pub kernel: Option<u64>,
+}
+
 impl Available {
-    /// Computes it.
+    /// Computes it for the machine.
     pub fn of(sources: &Sources, page_size: PageSize) -> Self {
         let bytes = |key| sources.counters.meminfo.bytes(key);
         let plus = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
-        let zones = |pages: &dyn Fn(&crate::model::zoneinfo::Zone) -> u64| {
-            let sum = sources.zones.iter().fold(0u64, |sum, zone| sum.saturating_add(pages(zone)));
-            (!sources.zones.is_empty()).then_some(page_size.bytes_of(sum))
+        let memory = Reclaimable {
+            free: bytes("MemFree"),
+            file_lists: plus(bytes("Active(file)"), bytes("Inactive(file)")),
+            kernel: bytes("KReclaimable").or_else(|| bytes("SReclaimable")),
+        };
+        let found = Self::of_zones(memory, &sources.zones.iter().collect::<Vec<_>>(), page_size);
+        let bytes = bytes("MemAvailable");
+        let difference_bytes = found.recomputed_bytes.zip(bytes).map(|(ours, its)| difference(ours, its));
+        Self { bytes, difference_bytes, ..found }
+    }
+
+    /// Computes it for what is in these zones: those of the machine, or of one node, of which the kernel says nothing.
+    pub fn of_zones(memory: Reclaimable, zones: &[&Zone], page_size: PageSize) -> Self {
+        let sum = |pages: fn(&Zone) -> u64| {
+            let sum = zones.iter().fold(0u64, |sum, zone| sum.saturating_add(pages(zone)));
+            (!zones.is_empty()).then_some(page_size.bytes_of(sum))
         };
         let mut found = Self {
-            bytes: bytes("MemAvailable"),
-            free_bytes: bytes("MemFree"),
+            free_bytes: memory.free,
             // The boost of watermarks came after the reserve was computed. (calculate_totalreserve_pages)
-            reserve_bytes: zones(&|zone| {
+            reserve_bytes: sum(|zone| {
                 let kept = zone.protection.iter().max().copied().unwrap_or(0);
                 kept.saturating_add(zone.high.saturating_sub(zone.boost.unwrap_or(0))).min(zone.managed)
             }),
-            file_lists_bytes: plus(bytes("Active(file)"), bytes("Inactive(file)")),
-            reclaimable_bytes: bytes("KReclaimable").or_else(|| bytes("SReclaimable")),
-            low_bytes: zones(&|zone| zone.low),
+            file_lists_bytes: memory.file_lists,
+            reclaimable_bytes: memory.kernel,
+            low_bytes: sum(|zone| zone.low),
             page_bytes: page_size.bytes(),
             ..Self::default()
         };
         found.recomputed_bytes = found.recompute();
-        found.difference_bytes = found.recomputed_bytes.zip(found.bytes).map(|(ours, its)| difference(ours, its));
         found
     }
 
     fn recompute(&self) -> Option<u64> {
-        let gain = |bytes: Option<u64>| self.gain(bytes).map(i128::from);
+        self.with(self.gain(self.file_lists_bytes)?, self.gain(self.reclaimable_bytes)?)
+    }
+
+    /// A lower bound: what is not known is taken to be none. `None` where not even free memory or its reserve is known.
+    pub fn at_least(&self) -> Option<u64> {
+        let gain = |bytes| self.gain(bytes).unwrap_or(0);
+        self.with(gain(self.file_lists_bytes), gain(self.reclaimable_bytes))
+    }
+
+    /// What is free above the reserve, with these gains.
+    fn with(&self, file_lists: u64, kernel: u64) -> Option<u64> {
         let free = i128::from(self.free_bytes?) - i128::from(self.reserve_bytes?);
-        let sum = free + gain(self.file_lists_bytes)? + gain(self.reclaimable_bytes)?;
-        u64::try_from(sum.max(0)).ok()
+        let sum = free + i128::from(file_lists) + i128::from(kernel);
+        Some(u64::try_from(sum.max(0)).unwrap_or(u64::MAX))
     }
 
     /// What can be had of something that can be reclaimed.
@@ -178,5 +211,8 @@ mod tests {
         assert_eq!(available.recompute(), Some(700 + 70 + 20));
         assert_eq!(Available { reserve_bytes: Some(u64::MAX), ..available }.recompute(), Some(0));
         assert_eq!(Available { low_bytes: None, ..available }.recompute(), None);
+        let unknown = Available { reclaimable_bytes: None, ..available };
+        assert_eq!((unknown.recompute(), unknown.at_least()), (None, Some(700 + 70)));
+        assert_eq!(Available { free_bytes: None, ..available }.at_least(), None);
     }
 }

@@ -74,10 +74,10 @@ pub struct Ledger {
 pub const UNACCOUNTED: &str = "unaccounted";
 
 /// Stacks of tasks are no larger, but for a debugging kernel's. (THREAD_SIZE)
-const LARGEST_STACK: u64 = 16 << 10;
+pub(crate) const LARGEST_STACK: u64 = 16 << 10;
 
 /// Where pages are larger than stacks, those that are no vmalloc areas are objects of a slab cache. (kernel/fork.c)
-const IN_SLAB_TOO: &str =
+pub(crate) const IN_SLAB_TOO: &str =
     "without CONFIG_VMAP_STACK they are objects of the slab cache thread_stack here, and count there too";
 
 /// Why reserved and free hugetlb pages are not known, where they are in another line.
@@ -85,7 +85,7 @@ const IN_HUGETLB_USED: &str =
     "they are in hugetlb, in use: sysfs, which tells them apart, has no pools that can be read";
 
 /// A counter of more bytes says nothing: no machine has 128 PiB. So no sum of lines overflows.
-const MOST: i64 = 1 << 57;
+pub(crate) const MOST: i64 = 1 << 57;
 
 /// The ledger of these counters.
 ///
@@ -164,7 +164,8 @@ struct Known<'s> {
     page_size: PageSize,
 }
 
-fn possible(bytes: u64) -> Option<i64> {
+/// A size, unless no machine has it.
+pub(crate) fn possible(bytes: u64) -> Option<i64> {
     i64::try_from(bytes).ok().filter(|bytes| *bytes <= MOST)
 }
 
