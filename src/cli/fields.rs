@@ -1,7 +1,7 @@
 //! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
 
 use crate::view::field::{Described, Field};
-use crate::view::{buddy, decode, file, frames, lru, page, pages, phys, rmap, slab, translate, r#where};
+use crate::view::{buddy, decode, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, r#where};
 
 /// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
 const ORDERS: usize = 11;
@@ -17,6 +17,7 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
         "lru" => described(lru::columns()),
+        "numa" => described(numa::fields()),
         "page" => described(page::columns()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::columns()),
@@ -43,7 +44,7 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 5] = ["buddy", "frames", "pages", "slab", "where"];
+    const COMMANDS: [&str; 6] = ["buddy", "frames", "numa", "pages", "slab", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {

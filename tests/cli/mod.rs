@@ -10,6 +10,7 @@ mod generated;
 mod hostile_frames;
 mod hostile_memory;
 mod memory_trees;
+mod numa;
 mod options;
 mod page;
 mod pages;

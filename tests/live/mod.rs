@@ -16,6 +16,7 @@ mod lru;
 mod many_mappings;
 mod mapcounts;
 mod moving;
+mod numa;
 mod ordinary_user;
 mod owners;
 mod phys;

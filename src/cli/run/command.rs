@@ -23,6 +23,8 @@ pub(in crate::cli) trait Command {
     const SCHEMA: &'static str;
     /// What the document calls the rows.
     const ROWS: &'static str;
+    /// Whether the report has them in a shape of its own: then the document does not have them once more.
+    const ROWS_IN_REPORT: bool = false;
     /// A row.
     type Row: Sync + 'static;
     /// A report: the rows, and what the document has besides them. Its `Serialize` leaves the rows out.
@@ -216,7 +218,7 @@ pub(in crate::cli) fn run<C: Command>(
                 sink.programs(&Document {
                     schema: C::SCHEMA,
                     data: &report,
-                    list: C::ROWS,
+                    list: (!C::ROWS_IN_REPORT).then_some(C::ROWS),
                     names: fields.iter().map(|field| &*field.name).collect(),
                     rows: &Table { fields: &fields, rows },
                     notes: &notes,
