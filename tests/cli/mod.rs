@@ -17,6 +17,7 @@ mod pages;
 mod phys;
 mod recorded;
 mod rmap;
+mod rounds;
 mod slab;
 mod slab_diff;
 mod slab_top;

@@ -186,6 +186,7 @@ pub(in crate::cli) fn run<C: Command>(
     let mut troubles = Troubles::new(cx.is_quiet());
     let mut sink = Sink::new(cx, output, rounds.is_repeated());
     rounds.each(|number| {
+        sink.begin_round();
         let round = rounds.is_repeated().then_some(number);
         let has = |name: &str| {
             let is_written = || cx.for_programs(&choice).iter().any(|field| field.is_called(name));
