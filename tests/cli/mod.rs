@@ -9,6 +9,7 @@ mod fixtures;
 mod generated;
 mod hostile_frames;
 mod hostile_memory;
+mod library;
 mod memory_trees;
 mod numa;
 mod options;
