@@ -10,6 +10,7 @@ mod demo_limit;
 mod demo_screen;
 mod exit_status;
 mod file;
+mod height;
 mod hostile_names;
 mod known_memory;
 mod lru;
