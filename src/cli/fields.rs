@@ -17,7 +17,7 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
         "lru" => described(lru::columns()),
-        "page" => described(page::columns()),
+        "page" => described(page::fields()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::columns()),
         "rmap" if has("--shared-with") => described(rmap::sharer_columns()),
@@ -43,7 +43,7 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 5] = ["buddy", "frames", "pages", "slab", "where"];
+    const COMMANDS: [&str; 6] = ["buddy", "frames", "page", "pages", "slab", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {

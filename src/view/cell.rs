@@ -244,6 +244,7 @@ impl Cell<'_> {
     /// The order of two cells of one column; what is not known comes first.
     pub(crate) fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
+            (a, b) if a.is_unknown() || b.is_unknown() => b.is_unknown().cmp(&a.is_unknown()),
             (Cell::Text(a), Cell::Text(b))
             | (Cell::Flags(a), Cell::Flags(b))
             | (Cell::Word { name: a, .. }, Cell::Word { name: b, .. }) => a.cmp(b),
@@ -251,17 +252,22 @@ impl Cell<'_> {
             (Cell::Names(a, more), Cell::Names(b, others)) => (a, more).cmp(&(b, others)),
             (Cell::List(a), Cell::List(b)) => a.cmp(b),
             (Cell::Nodes(a), Cell::Nodes(b)) => a.cmp(b),
-            (Cell::Unnamed(_), Cell::Name(_)) => Ordering::Less,
-            (Cell::Name(_), Cell::Unnamed(_)) => Ordering::Greater,
             (Cell::Dev(a), Cell::Dev(b)) => a.cmp(b),
             (Cell::Cgroup(a), Cell::Cgroup(b)) => a.cmp(b),
             (Cell::FrameFlags(a), Cell::FrameFlags(b)) | (Cell::FrameLetters(a), Cell::FrameLetters(b)) => a.cmp(b),
             (Cell::Class(a), Cell::Class(b)) => a.cmp(b),
             (Cell::Bool(a), Cell::Bool(b)) => a.cmp(b),
             (Cell::Ratio(a), Cell::Ratio(b)) | (Cell::Decimal(a), Cell::Decimal(b)) => a.total_cmp(b),
-            (Cell::Unknown | Cell::Absent, Cell::Bool(_) | Cell::Ratio(_) | Cell::Decimal(_)) => Ordering::Less,
-            (Cell::Bool(_) | Cell::Ratio(_) | Cell::Decimal(_), Cell::Unknown | Cell::Absent) => Ordering::Greater,
-            (a, b) => a.number().cmp(&b.number()),
+            (a, b) => a.number().cmp(&b.number()).then(a.rank().cmp(&b.rank())),
+        }
+    }
+
+    /// The order of two that are no numbers, and of which one is something else than the other.
+    fn rank(&self) -> u8 {
+        match self {
+            Cell::Unnamed(_) => 0,
+            Cell::Text(_) | Cell::Word { .. } => 1,
+            _ => 2,
         }
     }
 

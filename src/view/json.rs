@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, PrettyFormatter};
 
 use super::cell::{Cell, vm_flag_names};
-use super::field::Rows;
+use super::field::{Field, Rows};
 use crate::analysis::note::Note;
 use crate::analysis::physical::page::Cgroup;
 use crate::kernel::manifest::Host;
@@ -222,6 +222,29 @@ impl Serialize for Records<'_> {
             (None, Err(error)) => Err(serde::ser::Error::custom(error)),
             (None, Ok(())) => list.end(),
         }
+    }
+}
+
+/// Rows of a report as a list of objects with these fields, but for those that are there on request only.
+pub(crate) struct Objects<'r, R>(pub(crate) &'r [Field<R>], pub(crate) Vec<&'r R>);
+
+impl<R> Serialize for Objects<'_, R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(fields, rows) = self;
+        serializer.collect_seq(rows.iter().map(|&row| Object(fields, row)))
+    }
+}
+
+/// One such row.
+pub(crate) struct Object<'r, R>(pub(crate) &'r [Field<R>], pub(crate) &'r R);
+
+impl<R> Serialize for Object<'_, R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(fields, row) = *self;
+        let fields = || fields.iter().filter(|field| !field.on_request);
+        let plan = Plan::of(fields().map(|field| &*field.name));
+        let cells: Vec<Cell<'_>> = fields().map(|field| (field.column.cell)(row)).collect();
+        Record { plan: &plan, cells: &cells }.serialize(serializer)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::view::table::{self, Layout};
 pub(in crate::cli) trait Command {
     /// The name and version of its JSON document: `pmem.NAME/1`.
     const SCHEMA: &'static str;
-    /// What the document calls the rows.
+    /// What the document calls the rows; empty where the report's `Serialize` writes them itself, within something else.
     const ROWS: &'static str;
     /// A row.
     type Row: Sync + 'static;

@@ -33,7 +33,7 @@ pub(super) struct Document<'d> {
     pub(super) schema: &'static str,
     /// What its `data` has besides rows.
     pub(super) data: &'d dyn erased_serde::Serialize,
-    /// What the data calls the rows.
+    /// What the data calls the rows; empty where it writes them itself.
     pub(super) list: &'static str,
     /// The names of the fields.
     pub(super) names: Vec<&'d str>,
@@ -74,10 +74,8 @@ impl<'o, 'c> Sink<'o, 'c> {
         match self.cx.format() {
             Format::Table => {}
             Format::Json => {
-                let data = Data {
-                    data: document.data,
-                    list: List { key: document.list, names: &document.names, rows: document.rows },
-                };
+                let list = List { key: document.list, names: &document.names, rows: document.rows };
+                let data = Data { data: document.data, list: Some(list).filter(|list| !list.key.is_empty()) };
                 self.document(document.schema, &time, &data, &document.notes)?;
             }
             Format::Jsonl => {
@@ -171,7 +169,7 @@ struct Data<'d> {
     #[serde(flatten)]
     data: &'d dyn erased_serde::Serialize,
     #[serde(flatten)]
-    list: List<'d>,
+    list: Option<List<'d>>,
 }
 
 /// Rows under their key.
