@@ -20,8 +20,8 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "page" => described(page::fields()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::columns()),
-        "rmap" if has("--shared-with") => described(rmap::sharer_columns()),
-        "rmap" => described(rmap::columns()),
+        "rmap" if has("--shared-with") => described(rmap::sharer_fields()),
+        "rmap" => described(rmap::fields()),
         "slab" => described(slab::fields(true)),
         "slab diff" => described(slab::diff::columns()),
         "translate" => described(translate::columns()),
@@ -43,7 +43,7 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 6] = ["buddy", "frames", "page", "pages", "slab", "where"];
+    const COMMANDS: [&str; 7] = ["buddy", "frames", "page", "pages", "rmap", "slab", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
