@@ -24,7 +24,7 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "rmap" => described(rmap::fields()),
         "slab" => described(slab::fields(true)),
         "slab diff" => described(slab::diff::columns()),
-        "translate" => described(translate::columns()),
+        "translate" => described(translate::fields(true)),
         "where" => described(r#where::fields(true, true)),
         "where diff" => described(r#where::diff::columns()),
         _ => return None,
@@ -43,7 +43,7 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 7] = ["buddy", "frames", "page", "pages", "rmap", "slab", "where"];
+    const COMMANDS: [&str; 8] = ["buddy", "frames", "page", "pages", "rmap", "slab", "translate", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {

@@ -46,7 +46,7 @@ pub struct Frame {
 }
 
 /// A compound page: one of several frames that the kernel handles as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Folio {
     /// Its first frame.
     pub head_pfn: Pfn,
