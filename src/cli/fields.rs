@@ -11,8 +11,8 @@ const ORDERS: usize = 11;
 pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Described>> {
     Some(match command {
         "buddy" => described(buddy::fields(ORDERS, true)),
-        "decode" if has("--legend") => described(decode::legend_columns()),
-        "decode" => described(decode::word_columns()),
+        "decode" if has("--legend") => described(decode::legend_fields()),
+        "decode" => described(decode::word_fields()),
         "file" => described(file::columns()),
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
@@ -43,7 +43,7 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 8] = ["buddy", "frames", "page", "pages", "rmap", "slab", "translate", "where"];
+    const COMMANDS: [&str; 9] = ["buddy", "decode", "frames", "page", "pages", "rmap", "slab", "translate", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {

@@ -76,8 +76,12 @@ pub(crate) enum Cell<'r> {
     Ratio(f64),
     /// A number, shown with one decimal.
     Decimal(f64),
+    /// Words of pmem's own, perhaps none: blanks between them.
+    Words(&'r [&'static str]),
     /// What only JSON has room for.
     Nested(Nested<'r>),
+    /// The same, a list: how many it has, where there is no room.
+    Counted(Nested<'r>, u64),
     /// There can be none here: `·`.
     Absent,
     /// The same, shown as nothing.
@@ -117,6 +121,7 @@ impl Cell<'_> {
             | Cell::Pages(n)
             | Cell::Offset(n)
             | Cell::Percent(n)
+            | Cell::Counted(_, n)
             | Cell::Pfn(Pfn(n)) => Growth::WithNumber(*n),
             Cell::Bytes(n) | Cell::PagesAsSize(n) | Cell::FrameFlags(FrameFlags(n)) => Growth::By(*n),
             Cell::Text(text) | Cell::Unnamed(text) | Cell::Word { shown: text, .. } => Growth::AtMost(text.len()),
@@ -130,6 +135,7 @@ impl Cell<'_> {
             | Cell::Cgroup(_)
             | Cell::Names(..)
             | Cell::List(_)
+            | Cell::Words(_)
             | Cell::Decimal(_)
             | Cell::Nodes(_) => Growth::AtMost(usize::MAX),
             Cell::FrameLetters(_) | Cell::Class(_) => Growth::AtMost(64),
@@ -150,6 +156,7 @@ impl Cell<'_> {
                 | Cell::Bytes(0)
                 | Cell::SizeChange(0)
                 | Cell::Percent(0)
+                | Cell::Counted(_, 0)
         )
     }
 
@@ -168,7 +175,7 @@ impl Cell<'_> {
             // At least eight digits, as `maps` does.
             Cell::Address(address) | Cell::Offset(address) => hex(*address, 8, out),
             cell if cell.is_zero() => out.extend_from_slice(NONE.as_bytes()),
-            Cell::Number(number) => super::size::grouped(*number, out),
+            Cell::Number(number) | Cell::Counted(_, number) => super::size::grouped(*number, out),
             Cell::Id(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Cell::Pages(pages) => scale.pages(*pages, out),
             Cell::PagesAsSize(pages) => scale.size(scale.page_size.bytes_of(*pages), out),
@@ -199,6 +206,7 @@ impl Cell<'_> {
             Cell::Cgroup(cgroup) => out.extend(cgroup.shown().as_bytes()),
             Cell::Names(first, others) => out.extend(joined(std::iter::once(*first).chain(*others)).as_bytes()),
             Cell::List(names) => out.extend(joined(*names).as_bytes()),
+            Cell::Words(words) => out.extend_from_slice(words.join(" ").as_bytes()),
             Cell::Percent(percent) => out.extend(format!("{percent}%").as_bytes()),
             Cell::Nodes(counts) => out.extend(by_node(counts).as_bytes()),
             Cell::Bool(yes) => out.extend_from_slice(if *yes { b"yes" } else { b"no" }),
@@ -222,7 +230,8 @@ impl Cell<'_> {
             | Cell::Pages(number)
             | Cell::PagesAsSize(number)
             | Cell::Bytes(number)
-            | Cell::Percent(number) => number.to_string(),
+            | Cell::Percent(number)
+            | Cell::Counted(_, number) => number.to_string(),
             Cell::Change(change) | Cell::CountChange(change) | Cell::SizeChange(change) => change.to_string(),
             Cell::Dev(dev) => dev.to_string(),
             Cell::Flags(codes) => words(codes),
@@ -234,6 +243,7 @@ impl Cell<'_> {
             Cell::Cgroup(Cgroup::Gone(inode)) => inode.to_string(),
             Cell::Names(first, others) => joined(std::iter::once(*first).chain(*others)),
             Cell::List(names) => joined(*names),
+            Cell::Words(words) => words.join(" "),
             Cell::Nodes(counts) => by_node(counts),
             Cell::Bool(yes) => yes.to_string(),
             Cell::Ratio(number) | Cell::Decimal(number) => number.to_string(),
@@ -251,6 +261,7 @@ impl Cell<'_> {
             (Cell::Name(a), Cell::Name(b)) => a.cmp(b),
             (Cell::Names(a, more), Cell::Names(b, others)) => (a, more).cmp(&(b, others)),
             (Cell::List(a), Cell::List(b)) => a.cmp(b),
+            (Cell::Words(a), Cell::Words(b)) => a.cmp(b),
             (Cell::Nodes(a), Cell::Nodes(b)) => a.cmp(b),
             (Cell::Dev(a), Cell::Dev(b)) => a.cmp(b),
             (Cell::Cgroup(a), Cell::Cgroup(b)) => a.cmp(b),
@@ -282,6 +293,7 @@ impl Cell<'_> {
             | Cell::PagesAsSize(n)
             | Cell::Bytes(n)
             | Cell::Percent(n)
+            | Cell::Counted(_, n)
             | Cell::Pfn(Pfn(n)) => Some(i128::from(*n)),
             Cell::Change(n) | Cell::CountChange(n) | Cell::SizeChange(n) => Some(i128::from(*n)),
             _ => None,

@@ -292,12 +292,13 @@ impl Serialize for Value<'_> {
                 list.end()
             }
             Cell::List(names) => serializer.collect_seq(names.iter().map(Name::shown_in_json)),
+            Cell::Words(words) => serializer.collect_seq(words),
             Cell::Nodes(counts) => {
                 serializer.collect_seq(counts.iter().map(|&(node, slabs)| NodeSlabs { node, slabs }))
             }
             Cell::Bool(yes) => serializer.serialize_bool(yes),
             Cell::Ratio(number) | Cell::Decimal(number) => serializer.serialize_f64(number),
-            Cell::Nested(nested) => erased_serde::serialize(nested.0, serializer),
+            Cell::Nested(nested) | Cell::Counted(nested, _) => erased_serde::serialize(nested.0, serializer),
             Cell::Unknown | Cell::Absent | Cell::None => serializer.serialize_unit(),
         }
     }
