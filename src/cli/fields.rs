@@ -13,7 +13,7 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "buddy" => described(buddy::fields(ORDERS, true)),
         "decode" if has("--legend") => described(decode::legend_fields()),
         "decode" => described(decode::word_fields()),
-        "file" => described(file::columns()),
+        "file" => described(file::fields(true, true)),
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
         "lru" => described(lru::columns()),
@@ -43,7 +43,8 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 9] = ["buddy", "decode", "frames", "page", "pages", "rmap", "slab", "translate", "where"];
+    const COMMANDS: [&str; 10] =
+        ["buddy", "decode", "file", "frames", "page", "pages", "rmap", "slab", "translate", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
@@ -52,6 +53,8 @@ mod tests {
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
+        // Rows of their own where there is no room for them in a file's.
+        described(file::run_fields()).iter().for_each(|field| check("file --runs", field));
     }
 
     #[test]

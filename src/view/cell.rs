@@ -365,6 +365,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_known_comes_first_and_then_what_has_no_name() {
+        let name = Name::new(b"a");
+        let text = [Cell::Text("b"), Cell::Unknown, Cell::Text("a"), Cell::Absent, Cell::Text("c")];
+        let named = [Cell::Name(&name), Cell::Unnamed("[anon]"), Cell::None];
+        let classes = [Cell::Class(Class::Free), Cell::Text("swapped"), Cell::Unnamed("none"), Cell::Unknown];
+        for cells in [&text[..], &named, &classes] {
+            let mut cells = cells.to_vec();
+            for _ in 0..cells.len() {
+                cells.rotate_left(1);
+                let mut sorted = cells.clone();
+                sorted.sort_by(Cell::compare);
+                let shown: Vec<bool> = sorted.iter().map(Cell::is_unknown).collect();
+                assert!(shown.is_sorted_by(|a, b| a >= b), "{sorted:?}");
+                assert!(sorted.is_sorted_by(|a, b| a.compare(b).is_le()), "{sorted:?}");
+                // Not only neighbours are in order: all pairs are.
+                let pairs = sorted.iter().enumerate().flat_map(|(at, a)| sorted[at..].iter().map(move |b| (a, b)));
+                pairs.for_each(|(a, b)| assert!(a.compare(b).is_le(), "{a:?} {b:?}"));
+            }
+        }
+    }
+
+    #[test]
     fn addresses_are_written_as_maps_does() {
         for (address, shown) in [(0x40_0000, "00400000"), (0x7f16_6880_0000, "7f1668800000"), (0, "00000000")] {
             assert_eq!(super::super::size::text(|out| hex(address, 8, out)), shown);
