@@ -1,7 +1,7 @@
 //! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
 
 use crate::view::field::{Described, Field};
-use crate::view::{buddy, decode, file, frames, lru, page, pages, phys, rmap, slab, translate, r#where};
+use crate::view::{buddy, decode, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, r#where};
 
 /// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
 const ORDERS: usize = 11;
@@ -11,20 +11,21 @@ const ORDERS: usize = 11;
 pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Described>> {
     Some(match command {
         "buddy" => described(buddy::fields(ORDERS, true)),
-        "decode" if has("--legend") => described(decode::legend_columns()),
-        "decode" => described(decode::word_columns()),
-        "file" => described(file::columns()),
+        "decode" if has("--legend") => described(decode::legend_fields()),
+        "decode" => described(decode::word_fields()),
+        "file" => described(file::fields(true, true)),
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
         "lru" => described(lru::columns()),
-        "page" => described(page::columns()),
+        "numa" => described(numa::fields()),
+        "page" => described(page::fields()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::columns()),
-        "rmap" if has("--shared-with") => described(rmap::sharer_columns()),
-        "rmap" => described(rmap::columns()),
+        "rmap" if has("--shared-with") => described(rmap::sharer_fields()),
+        "rmap" => described(rmap::fields()),
         "slab" => described(slab::fields(true)),
         "slab diff" => described(slab::diff::columns()),
-        "translate" => described(translate::columns()),
+        "translate" => described(translate::fields(true)),
         "where" => described(r#where::fields(true, true)),
         "where diff" => described(r#where::diff::columns()),
         _ => return None,
@@ -43,7 +44,8 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 5] = ["buddy", "frames", "pages", "slab", "where"];
+    const COMMANDS: [&str; 11] =
+        ["buddy", "decode", "file", "frames", "numa", "page", "pages", "rmap", "slab", "translate", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
@@ -52,6 +54,8 @@ mod tests {
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
+        // Rows of their own where there is no room for them in a file's.
+        described(file::run_fields()).iter().for_each(|field| check("file --runs", field));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::support::tree::fixtures;
 #[test]
 fn a_recorded_tree_has_no_rounds() {
     let tree = fixtures().join("6.12/machine");
-    for command in [&["slab"][..], &["where"], &["buddy"], &["frames", "--all"]] {
+    for command in [&["slab"][..], &["where"], &["buddy"], &["numa"], &["frames", "--all"]] {
         let options = ["--top", "--root", tree.to_str().unwrap()];
         let run = pmem([command, &options].concat()).with_status(2);
         assert!(run.stderr.contains("a recorded tree does not change"), "{command:?}: {}", run.stderr);

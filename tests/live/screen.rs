@@ -231,9 +231,10 @@ fn who_may_not_read_slabinfo_is_told_what_opens_it() {
 }
 
 /// The screens that need no privilege, each with a key and what it sorts by then, and a row to filter out.
-const OTHERS: [(&[&str], [&str; 3], [&str; 2]); 3] = [
+const OTHERS: [(&[&str], [&str; 3], [&str; 2]); 4] = [
     (&["where", "--top"], ["SIZE▾", "n", "LINE▴"], ["/^free$", "filter: /^free$   "]),
     (&["buddy", "--top"], ["NODE▴", "f", "FREE▾"], ["/^Normal$|^DMA32$", "filter: /^Normal$|^DMA32$   "]),
+    (&["numa", "--top"], ["SIZE▾", "o", "NODE▴"], ["/^free$", "filter: /^free$   "]),
     (&["frames", "--all", "--top"], ["RESIDENT▾", "p", "PID▴"], ["/^pmem$", "filter: /^pmem$   "]),
 ];
 

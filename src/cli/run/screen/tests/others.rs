@@ -92,12 +92,13 @@ fn letters<L: Live>() -> Vec<char> {
 
 #[test]
 fn no_key_has_two_meanings() {
-    use crate::view::{buddy::live::Zones, frames::live::Tasks, r#where::live::Lines};
+    use crate::view::{buddy::live::Zones, frames::live::Tasks, numa::live::NodeLines, r#where::live::Lines};
     for (command, letters) in [
         ("slab", letters::<Caches>()),
         ("where", letters::<Lines>()),
         ("buddy", letters::<Zones>()),
         ("frames", letters::<Tasks>()),
+        ("numa", letters::<NodeLines>()),
     ] {
         let mut keys: Vec<char> = letters.into_iter().chain("qjkhger".chars()).collect();
         keys.sort_unstable();
