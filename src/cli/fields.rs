@@ -26,7 +26,7 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "slab diff" => described(slab::diff::columns()),
         "translate" => described(translate::columns()),
         "where" => described(r#where::fields(true, true)),
-        "where diff" => described(r#where::diff::columns()),
+        "where diff" => described(r#where::diff::fields()),
         _ => return None,
     })
 }
