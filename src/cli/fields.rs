@@ -1,7 +1,7 @@
 //! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
 
 use crate::view::field::{Described, Field};
-use crate::view::{buddy, decode, file, frames, lru, page, pages, phys, rmap, slab, translate, r#where};
+use crate::view::{buddy, decode, file, frames, lru, page, pages, phys, rmap, slab, translate, vmalloc, r#where};
 
 /// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
 const ORDERS: usize = 11;
@@ -25,6 +25,8 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "slab" => described(slab::fields(true)),
         "slab diff" => described(slab::diff::columns()),
         "translate" => described(translate::columns()),
+        "vmalloc" if has("--areas") => described(vmalloc::area_fields(&[])),
+        "vmalloc" => described(vmalloc::fields(&[])),
         "where" => described(r#where::fields(true, true)),
         "where diff" => described(r#where::diff::fields()),
         _ => return None,
