@@ -1,7 +1,7 @@
 //! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
 
 use crate::view::field::{Described, Field};
-use crate::view::{buddy, decode, file, frames, lru, page, pages, phys, rmap, slab, translate, vmalloc, r#where};
+use crate::view::{buddy, decode, demo, file, frames, lru, page, pages, phys, rmap, slab, translate, vmalloc, r#where};
 
 /// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
 const ORDERS: usize = 11;
@@ -13,6 +13,8 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "buddy" => described(buddy::fields(ORDERS, true)),
         "decode" if has("--legend") => described(decode::legend_columns()),
         "decode" => described(decode::word_columns()),
+        "demo" if has("--list") => described(demo::list_fields(true)),
+        "demo" => described(demo::fields()),
         "file" => described(file::columns()),
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
@@ -46,12 +48,27 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 5] = ["buddy", "frames", "pages", "slab", "where"];
+    const COMMANDS: [&str; 12] = [
+        "buddy",
+        "demo",
+        "frames",
+        "lru",
+        "pages",
+        "phys",
+        "slab",
+        "slab diff",
+        "slab show",
+        "vmalloc",
+        "where",
+        "where diff",
+    ];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
             for summary in [false, true] {
-                let has = |option: &str| summary && matches!(option, "--summary" | "--legend" | "--shared-with");
+                let has = |option: &str| {
+                    summary && matches!(option, "--summary" | "--legend" | "--shared-with" | "--areas" | "--list")
+                };
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
@@ -60,7 +77,8 @@ mod tests {
     #[test]
     fn the_unit_is_in_the_name() {
         each(|command, field| {
-            let last = field.name.rsplit('.').next().unwrap();
+            // A rate is named by what it is of: `bytes_per_hour`.
+            let last = field.name.rsplit('.').next().unwrap().trim_end_matches("_per_hour");
             let is_good = match field.unit {
                 Unit::Bytes => last.ends_with("bytes"),
                 Unit::Pages => last.ends_with("pages"),
@@ -76,7 +94,8 @@ mod tests {
     fn a_word_names_one_field() {
         for command in COMMANDS {
             for summary in [false, true] {
-                let fields = of(command, &|option| summary && option == "--summary").unwrap();
+                let fields =
+                    of(command, &|option| summary && matches!(option, "--summary" | "--areas" | "--list")).unwrap();
                 let words = fields.iter().flat_map(|field| std::iter::once(&field.name).chain(&field.aliases));
                 let mut seen = BTreeSet::new();
                 words.for_each(|word| assert!(seen.insert(word.clone()), "{command}: {word} names two"));
