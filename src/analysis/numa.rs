@@ -19,12 +19,24 @@ use crate::unit::{PageSize, difference};
 pub struct Report {
     /// The nodes, ascending.
     pub nodes: Vec<Node>,
+    /// The lines of all nodes, each with its node.
+    #[serde(skip)]
+    pub rows: Vec<NodeLine>,
     /// Sums over the nodes beside the machine's own counters.
     pub checks: Vec<Check>,
     /// What the kernel says is available on the whole machine (MemAvailable), wherever it is.
     pub machine_available_bytes: Option<u64>,
     /// Whether reclaim may move pages to a node of a slower tier; `None` before Linux 6.1.
     pub demotion_enabled: Option<bool>,
+}
+
+/// A line of a node's ledger.
+#[derive(Clone, Debug)]
+pub struct NodeLine {
+    /// The node.
+    pub node: u32,
+    /// The line.
+    pub line: Line,
 }
 
 /// One node.
@@ -124,9 +136,15 @@ impl Report {
     pub fn new(sources: &Sources, page_size: PageSize) -> Self {
         let nodes: Vec<ledger::Node> =
             sources.nodes.iter().map(|files| ledger::Node::new(sources, files, page_size)).collect();
+        let nodes_of_report: Vec<Node> =
+            nodes.iter().zip(&sources.nodes).map(|(node, files)| Node::new(node, files, page_size)).collect();
+        let of_node = |node: &Node| {
+            node.lines.iter().map(|line| NodeLine { node: node.node, line: line.clone() }).collect::<Vec<_>>()
+        };
         Self {
+            rows: nodes_of_report.iter().flat_map(of_node).collect(),
             checks: CHECKS.iter().map(|(name, keys, exact)| check(sources, &nodes, name, keys, *exact)).collect(),
-            nodes: nodes.iter().zip(&sources.nodes).map(|(node, files)| Node::new(node, files, page_size)).collect(),
+            nodes: nodes_of_report,
             machine_available_bytes: sources.machine.bytes("MemAvailable"),
             demotion_enabled: sources.demotion_enabled,
         }
@@ -173,7 +191,8 @@ impl Report {
             "node {}: zone {} has {} free pages, its {mark} watermark is {pages} ({below} more): {so}{machine}",
             node.node, zone.zone, zone.free_pages
         );
-        Some(Note::general(code, text))
+        // People read it in the first lines.
+        Some(Note { in_json_only: true, ..Note::general(code, text) })
     }
 
     /// Why the nodes are not the whole machine.

@@ -1,7 +1,9 @@
 //! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
 
 use crate::view::field::{Described, Field};
-use crate::view::{buddy, decode, demo, file, frames, lru, page, pages, phys, rmap, slab, translate, vmalloc, r#where};
+use crate::view::{
+    buddy, decode, demo, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, vmalloc, r#where,
+};
 
 /// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
 const ORDERS: usize = 11;
@@ -19,6 +21,7 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
         "lru" => described(lru::fields()),
+        "numa" => described(numa::fields()),
         "page" => described(page::columns()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::fields()),
@@ -48,11 +51,12 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 12] = [
+    const COMMANDS: [&str; 13] = [
         "buddy",
         "demo",
         "frames",
         "lru",
+        "numa",
         "pages",
         "phys",
         "slab",

@@ -25,6 +25,7 @@ pub struct ProcessNodes {
     /// What it has mapped on each node, ascending; nodes without any are left out.
     pub nodes: Vec<Share>,
     /// Its mappings, ascending.
+    #[serde(skip)]
     pub mappings: Vec<MappingNodes>,
     /// Whether it was mapping while it was read: a mapping can be missing, or have been another.
     pub moved: bool,
@@ -109,6 +110,28 @@ pub enum Kind {
     File,
     /// Of hugetlb.
     Hugetlb,
+}
+
+impl Kind {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anon => "anon",
+            Self::Heap => "heap",
+            Self::Stack => "stack",
+            Self::File => "file",
+            Self::Hugetlb => "hugetlb",
+        }
+    }
+
+    /// What stands for the name of a mapping of this kind that has none.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Heap => "[heap]",
+            Self::Stack => "[stack]",
+            Self::Anon | Self::File | Self::Hugetlb => "[anon]",
+        }
+    }
 }
 
 impl ProcessNodes {
