@@ -1,7 +1,9 @@
 //! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
 
 use crate::view::field::{Described, Field};
-use crate::view::{buddy, decode, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, r#where};
+use crate::view::{
+    buddy, decode, demo, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, vmalloc, r#where,
+};
 
 /// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
 const ORDERS: usize = 11;
@@ -13,21 +15,26 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
         "buddy" => described(buddy::fields(ORDERS, true)),
         "decode" if has("--legend") => described(decode::legend_fields()),
         "decode" => described(decode::word_fields()),
+        "demo" if has("--list") => described(demo::list_fields(true)),
+        "demo" => described(demo::fields()),
         "file" => described(file::fields(true, true)),
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
-        "lru" => described(lru::columns()),
+        "lru" => described(lru::fields()),
         "numa" => described(numa::fields()),
         "page" => described(page::fields()),
         "pages" => described(pages::fields()),
-        "phys" => described(phys::columns()),
+        "phys" => described(phys::fields()),
         "rmap" if has("--shared-with") => described(rmap::sharer_fields()),
         "rmap" => described(rmap::fields()),
         "slab" => described(slab::fields(true)),
-        "slab diff" => described(slab::diff::columns()),
+        "slab diff" => described(slab::diff::fields()),
+        "slab show" => described(slab::show::fields()),
         "translate" => described(translate::fields(true)),
+        "vmalloc" if has("--areas") => described(vmalloc::area_fields(&[])),
+        "vmalloc" => described(vmalloc::fields(&[])),
         "where" => described(r#where::fields(true, true)),
-        "where diff" => described(r#where::diff::columns()),
+        "where diff" => described(r#where::diff::fields()),
         _ => return None,
     })
 }
@@ -44,13 +51,33 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 11] =
-        ["buddy", "decode", "file", "frames", "numa", "page", "pages", "rmap", "slab", "translate", "where"];
+    const COMMANDS: [&str; 18] = [
+        "buddy",
+        "decode",
+        "demo",
+        "file",
+        "frames",
+        "lru",
+        "numa",
+        "page",
+        "pages",
+        "phys",
+        "rmap",
+        "slab",
+        "slab diff",
+        "slab show",
+        "translate",
+        "vmalloc",
+        "where",
+        "where diff",
+    ];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
             for summary in [false, true] {
-                let has = |option: &str| summary && matches!(option, "--summary" | "--legend" | "--shared-with");
+                let has = |option: &str| {
+                    summary && matches!(option, "--summary" | "--legend" | "--shared-with" | "--areas" | "--list")
+                };
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
@@ -61,7 +88,8 @@ mod tests {
     #[test]
     fn the_unit_is_in_the_name() {
         each(|command, field| {
-            let last = field.name.rsplit('.').next().unwrap();
+            // A rate is named by what it is of: `bytes_per_hour`.
+            let last = field.name.rsplit('.').next().unwrap().trim_end_matches("_per_hour");
             let is_good = match field.unit {
                 Unit::Bytes => last.ends_with("bytes"),
                 Unit::Pages => last.ends_with("pages"),
@@ -77,7 +105,8 @@ mod tests {
     fn a_word_names_one_field() {
         for command in COMMANDS {
             for summary in [false, true] {
-                let fields = of(command, &|option| summary && option == "--summary").unwrap();
+                let fields =
+                    of(command, &|option| summary && matches!(option, "--summary" | "--areas" | "--list")).unwrap();
                 let words = fields.iter().flat_map(|field| std::iter::once(&field.name).chain(&field.aliases));
                 let mut seen = BTreeSet::new();
                 words.for_each(|word| assert!(seen.insert(word.clone()), "{command}: {word} names two"));

@@ -4,8 +4,8 @@
 pub(super) mod columns;
 pub(super) mod command;
 pub(super) mod context;
+pub(super) mod document;
 mod keys;
-pub(super) mod old;
 pub(super) mod parts;
 pub(super) mod rounds;
 pub(super) mod screen;

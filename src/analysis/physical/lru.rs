@@ -17,6 +17,7 @@ use crate::unit::{PageSize, difference, hexadecimal};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Frames on the active and inactive lists, by state and class. All that can be are there, also those of 0.
+    #[serde(skip)]
     pub states: Vec<State>,
     /// Frames of processes and of the page cache that are on no list: not yet (new ones wait in batches of a processor), or
     /// taken off to be moved or reclaimed, or never (what drivers map).
@@ -32,7 +33,7 @@ pub struct Report {
 }
 
 /// The frames of a state and a class.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// On the active list.
     pub active: bool,

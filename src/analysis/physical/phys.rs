@@ -36,6 +36,7 @@ pub struct Report {
     /// Those that are memory.
     pub ram_frames: u64,
     /// What they are used for; all of them are in some class.
+    #[serde(skip)]
     pub classes: Vec<ClassRow>,
     /// Their flags, the most frequent first; all of them are in some row.
     pub flags: Vec<FlagsRow>,

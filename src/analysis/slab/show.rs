@@ -15,10 +15,9 @@ use crate::name::Name;
 use crate::unit::{PageSize, decimal};
 
 /// One cache.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Story {
     /// Its row of the table.
-    #[serde(flatten)]
     pub row: Row,
     /// What its names stand for, of those of which it is common knowledge.
     pub meanings: Vec<Meaning>,
@@ -179,7 +178,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What a reader must know: all of it is said to people in other ways.
+    /// What a reader must know: all of it is also said as an error, or in words.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = unknown(&self.counts_unknown, &self.names_unknown);
         if let (Some(error), None) = (&self.trouble, &self.counts_unknown) {
@@ -187,7 +186,7 @@ impl Found {
         }
         let missing = |(name, _): &(String, _)| Note::general("no-such-cache", format!("{name}: no such cache"));
         notes.extend(self.missing.iter().map(missing));
-        notes
+        notes.into_iter().map(|note| Note { in_json_only: true, ..note }).collect()
     }
 }
 

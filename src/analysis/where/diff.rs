@@ -29,16 +29,16 @@ pub struct Report {
     /// MemTotal of the second.
     pub total_after_bytes: i64,
     /// The lines, those that changed most first.
+    #[serde(skip)]
     pub lines: Vec<Row>,
 }
 
 /// A line in both.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Row {
     /// What programs call it.
     pub name: &'static str,
     /// What people call it.
-    #[serde(skip)]
     pub title: &'static str,
     /// Its size in the first.
     pub before_bytes: Option<i64>,

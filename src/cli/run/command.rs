@@ -50,6 +50,11 @@ pub(in crate::cli) trait Command {
     /// The rows of a report, to be sorted.
     fn rows_mut(report: &mut Self::Report) -> &mut [Self::Row];
 
+    /// Whether the rows are known: where they are not, the document has `null` for them.
+    fn has_rows(_: &Self::Report) -> bool {
+        true
+    }
+
     /// Writes a round for people.
     ///
     /// # Errors
@@ -153,14 +158,14 @@ impl<C: Command + ?Sized> Shown<'_, C> {
         field::columns(&self.choice.for_people(default))
     }
 
-    /// Writes the rows as a table of these columns, and how many more there are.
+    /// Writes the rows as a table of these columns, and how many more there are. A part of the rows has no total.
     pub(in crate::cli) fn table(
         &self,
         out: &mut dyn Write,
         columns: &[&Column<C::Row>],
         total: Option<&str>,
     ) -> io::Result<()> {
-        table::write(out, columns, self.rows, total, self.layout)?;
+        table::write(out, columns, self.rows, total.filter(|_| self.more == 0), self.layout)?;
         self.write_more(out)
     }
 
@@ -226,13 +231,14 @@ pub(in crate::cli) fn run<C: Command>(
                     choice: &choice,
                 };
                 let height = cx.layout.height.filter(|_| command.may_be_cut());
-                people(command, shown, height, sink.people()?)?;
+                people(command, &shown, height, sink.people()?)?;
             } else {
                 let fields = cx.for_programs(&choice);
                 sink.programs(&Document {
                     schema: C::SCHEMA,
                     data: &report,
                     list: (!C::ROWS_IN_REPORT).then_some(C::ROWS),
+                    has_rows: C::has_rows(&report),
                     names: fields.iter().map(|field| &*field.name).collect(),
                     rows: &Table { fields: &fields, rows },
                     notes: &notes,
@@ -248,12 +254,12 @@ pub(in crate::cli) fn run<C: Command>(
 }
 
 /// Writes a report for people. Where it is higher than the terminal, and may be cut, it is brief, and if need be has fewer rows.
-fn people<C: Command>(command: &C, shown: Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
-    let Some(height) = height else { return command.people(&shown, out) };
-    let mut written = |is_brief, rows: usize| {
+fn people<C: Command>(command: &C, shown: &Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+    let Some(height) = height else { return command.people(shown, out) };
+    let written = |is_brief, rows: usize| {
         let mut text = Vec::new();
         let (rows, more) = (&shown.rows[..rows], shown.rows.len() - rows);
-        command.people(&Shown { rows, more, is_brief, ..shown }, &mut text)?;
+        command.people(&Shown { rows, more, is_brief, ..*shown }, &mut text)?;
         io::Result::Ok(text)
     };
     // The shell's prompt takes a line.
