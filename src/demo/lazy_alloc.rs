@@ -13,7 +13,7 @@ const PAGES: usize = 64;
 
 pub(super) const DEMO: Demo = Demo {
     name: "lazy-alloc",
-    question: "when does a process actually get memory?",
+    question: "when does a process really get memory?",
     about: "A process maps 64 pages, writes one, then all, and gives them back. A frame comes with the first write to \
             a page, not with mmap.",
     learnt: "mmap gave addresses only. The first write to each page faulted; the kernel allocated a frame, zeroed it \
