@@ -164,18 +164,18 @@ mod tests {
     #[test]
     fn what_is_no_condition_is_told() {
         for (text, part) in [
-            ("", "a flag is missing"),
-            ("anon,", "a flag is missing"),
-            ("anon||lru", "a flag is missing"),
-            ("!", "a flag is missing"),
-            ("swapbaked", "'swapbaked' is no frame flag; did you mean 'swapbacked'?"),
-            ("0x", "'0x' is no mask"),
-            ("0x0", "'0x0' is no mask"),
-            ("0x+18", "'0x+18' is no mask"),
-            ("0x1ffffffffffffffff", "is no mask"),
-            ("file", "never of /proc/kpageflags"),
-            ("slub_frozen", "never of /proc/kpageflags"),
-            ("softdirty", "never of /proc/kpageflags"),
+            ("", "empty flag"),
+            ("anon,", "empty flag"),
+            ("anon||lru", "empty flag"),
+            ("!", "empty flag"),
+            ("swapbaked", "'swapbaked' is not a frame flag; did you mean 'swapbacked'?"),
+            ("0x", "'0x' is not a flag mask"),
+            ("0x0", "'0x0' is not a flag mask"),
+            ("0x+18", "'0x+18' is not a flag mask"),
+            ("0x1ffffffffffffffff", "is not a flag mask"),
+            ("file", "never set in /proc/kpageflags"),
+            ("slub_frozen", "never set in /proc/kpageflags"),
+            ("softdirty", "never set in /proc/kpageflags"),
         ] {
             let error = FlagFilter::parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

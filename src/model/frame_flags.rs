@@ -274,10 +274,10 @@ mod tests {
     #[test]
     fn a_name_that_is_none_is_told_with_the_nearest() {
         for (name, text) in [
-            ("swapbakced", "'swapbakced' is no frame flag; did you mean 'swapbacked'?"),
-            ("PG_dirtty", "'PG_dirtty' is no frame flag; did you mean 'dirty'?"),
-            ("qqq", "'qqq' is no frame flag"),
-            ("BIT_64", "'BIT_64' is no frame flag"),
+            ("swapbakced", "'swapbakced' is not a frame flag; did you mean 'swapbacked'?"),
+            ("PG_dirtty", "'PG_dirtty' is not a frame flag; did you mean 'dirty'?"),
+            ("qqq", "'qqq' is not a frame flag"),
+            ("BIT_64", "'BIT_64' is not a frame flag"),
         ] {
             assert_eq!(FrameFlags::from_names(name).unwrap_err().to_string(), text);
         }
