@@ -11,21 +11,21 @@ const ORDERS: usize = 11;
 pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Described>> {
     Some(match command {
         "buddy" => described(buddy::fields(ORDERS, true)),
-        "decode" if has("--legend") => described(decode::legend_columns()),
-        "decode" => described(decode::word_columns()),
-        "file" => described(file::columns()),
+        "decode" if has("--legend") => described(decode::legend_fields()),
+        "decode" => described(decode::word_fields()),
+        "file" => described(file::fields(true, true)),
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
         "lru" => described(lru::columns()),
         "numa" => described(numa::fields()),
-        "page" => described(page::columns()),
+        "page" => described(page::fields()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::columns()),
-        "rmap" if has("--shared-with") => described(rmap::sharer_columns()),
-        "rmap" => described(rmap::columns()),
+        "rmap" if has("--shared-with") => described(rmap::sharer_fields()),
+        "rmap" => described(rmap::fields()),
         "slab" => described(slab::fields(true)),
         "slab diff" => described(slab::diff::columns()),
-        "translate" => described(translate::columns()),
+        "translate" => described(translate::fields(true)),
         "where" => described(r#where::fields(true, true)),
         "where diff" => described(r#where::diff::columns()),
         _ => return None,
@@ -44,7 +44,8 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 6] = ["buddy", "frames", "numa", "pages", "slab", "where"];
+    const COMMANDS: [&str; 11] =
+        ["buddy", "decode", "file", "frames", "numa", "page", "pages", "rmap", "slab", "translate", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
@@ -53,6 +54,8 @@ mod tests {
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
+        // Rows of their own where there is no room for them in a file's.
+        described(file::run_fields()).iter().for_each(|field| check("file --runs", field));
     }
 
     #[test]

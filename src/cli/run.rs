@@ -4,8 +4,11 @@
 pub(super) mod columns;
 pub(super) mod command;
 pub(super) mod context;
+mod keys;
 pub(super) mod old;
 pub(super) mod parts;
 pub(super) mod rounds;
+pub(super) mod screen;
 pub(super) mod sink;
+mod terminal;
 pub(super) mod trouble;

@@ -8,12 +8,13 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::options::{GlobalOptions, Repeat};
+use super::options::{GlobalOptions, Top};
 use super::output::Output;
 use super::phys::percent;
 use super::run::command::{self, Asked, Reading, Shown};
 use super::run::context::Context;
 use super::run::rounds::Rounds;
+use super::run::screen::{self, Watched};
 use super::run::trouble::Trouble;
 use super::status::Status;
 use crate::analysis::note::Note;
@@ -24,7 +25,7 @@ use crate::analysis::r#where::{self, Report, Row, ledger};
 use crate::error::Error;
 use crate::kernel::r#where::Sources;
 use crate::view::field::Field;
-use crate::view::r#where as view;
+use crate::view::r#where::{self as view, Room, live::Lines};
 
 /// Tell where the machine's memory is: lines that add up to all of it
 ///
@@ -50,11 +51,14 @@ pub struct Args {
     /// Do not look at page frames, which takes about a second for 100 GiB of memory
     #[arg(long, conflicts_with = "frames")]
     no_frames: bool,
+    /// Show every line, also where the terminal is too small for them
+    #[arg(short, long)]
+    all: bool,
     /// Repeat every second, or as -d says
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    repeat: Repeat,
+    top: Top,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,8 +68,8 @@ enum What {
 
 impl Args {
     fn rounds(&self) -> Rounds {
-        let rounds = self.repeat.rounds();
-        Rounds { count: if self.watch && self.repeat.count.is_none() { None } else { rounds.count }, ..rounds }
+        let rounds = self.top.rounds();
+        Rounds { count: if self.watch && self.top.repeat.count.is_none() { None } else { rounds.count }, ..rounds }
     }
 }
 
@@ -75,7 +79,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         return diff::run(args, global, output);
     }
     let cx = Context::open(global, output)?;
-    command::run(&mut Where { args, first: None, last: None }, args.rounds(), &cx, output)
+    screen::run(&mut Where { args, first: None, last: None }, args.top.top, args.rounds(), &cx, output)
 }
 
 /// The command as the driver runs it.
@@ -118,6 +122,10 @@ impl command::Command for Where<'_> {
         &mut report.lines
     }
 
+    fn may_be_cut(&self) -> bool {
+        !self.args.all
+    }
+
     fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> std::io::Result<()> {
         let Shown { report, layout, round, .. } = *shown;
         match shown.only_columns() {
@@ -127,10 +135,19 @@ impl command::Command for Where<'_> {
                 default.extend(shown.names("note").then_some("note"));
                 shown.table(out, &shown.columns(&default), None)?;
             }
-            false => view::write(out, report, round.is_some(), shown.is_verbose, layout)?,
+            false => {
+                let explained = shown.is_verbose || layout.width.is_none();
+                let room = if shown.is_brief { Room::Brief { left_out: shown.more } } else { Room::Enough };
+                view::write(out, report, round.is_some(), explained, room, layout)?;
+                shown.write_more(out)?;
+            }
         }
         shown.notes(out)
     }
+}
+
+impl Watched for Where<'_> {
+    type Live = Lines;
 }
 
 /// One look at the machine.

@@ -23,7 +23,7 @@ pub(in crate::cli) trait Command {
     const SCHEMA: &'static str;
     /// What the document calls the rows.
     const ROWS: &'static str;
-    /// Whether the report has them in a shape of its own: then the document does not have them once more.
+    /// Whether the report's `Serialize` writes them itself, within something else.
     const ROWS_IN_REPORT: bool = false;
     /// A row.
     type Row: Sync + 'static;
@@ -72,6 +72,15 @@ pub(in crate::cli) struct Asked<'a> {
     pub(in crate::cli) document: bool,
     /// The round, from 0 on; `None` where there is only one.
     pub(in crate::cli) round: Option<u32>,
+    /// Whether it is for a live screen: all rows are wanted, and soon.
+    pub(in crate::cli) is_live: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// What a live screen asks for, where it `has` these fields.
+    pub(super) fn live(has: &'a dyn Fn(&str) -> bool, round: u32) -> Self {
+        Self { has, only_columns: true, document: false, round: Some(round), is_live: true }
+    }
 }
 
 impl Asked<'_> {
@@ -113,6 +122,8 @@ pub(in crate::cli) struct Shown<'s, C: Command + ?Sized> {
     pub(in crate::cli) rows: &'s [C::Row],
     /// How many rows there are more.
     pub(in crate::cli) more: usize,
+    /// Whether a terminal has no room for what is not rows, as far as it can be left out.
+    pub(in crate::cli) is_brief: bool,
     /// What to know.
     pub(in crate::cli) notes: &'s [Note],
     /// The round, from 0 on; `None` where there is only one.
@@ -192,7 +203,8 @@ pub(in crate::cli) fn run<C: Command>(
             let is_written = || cx.for_programs(&choice).iter().any(|field| field.is_called(name));
             choice.names(name) || (!cx.is_for_people() && is_written())
         };
-        let asked = Asked { has: &has, only_columns: choice.is_named(), document: cx.is_document(), round };
+        let asked =
+            Asked { has: &has, only_columns: choice.is_named(), document: cx.is_document(), round, is_live: false };
         let Reading { report, notes, said, troubles: lacks, status, is_last } = command.read(cx, &asked)?;
         if let Some(text) = said.filter(|_| !cx.is_quiet()) {
             say(&text);
@@ -205,6 +217,7 @@ pub(in crate::cli) fn run<C: Command>(
                     report: &report,
                     rows,
                     more: 0,
+                    is_brief: false,
                     notes: &notes,
                     round,
                     layout: &cx.layout,
@@ -234,17 +247,27 @@ pub(in crate::cli) fn run<C: Command>(
     Ok(troubles.status)
 }
 
-/// Writes a report for people. Where it is higher than the terminal, and may be cut, it has fewer rows.
+/// Writes a report for people. Where it is higher than the terminal, and may be cut, it is brief, and if need be has fewer rows.
 fn people<C: Command>(command: &C, shown: Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
     let Some(height) = height else { return command.people(&shown, out) };
-    let mut text = Vec::new();
-    command.people(&shown, &mut text)?;
-    let lines = memchr::memchr_iter(b'\n', &text).count();
-    // The shell's prompt takes a line, what is said of the others one more.
-    let too_many = (lines + 2).saturating_sub(height);
-    if lines < height || too_many >= shown.rows.len() {
-        return out.write_all(&text);
+    let mut written = |is_brief, rows: usize| {
+        let mut text = Vec::new();
+        let (rows, more) = (&shown.rows[..rows], shown.rows.len() - rows);
+        command.people(&Shown { rows, more, is_brief, ..shown }, &mut text)?;
+        io::Result::Ok(text)
+    };
+    // The shell's prompt takes a line.
+    let excess = |text: &[u8]| (memchr::memchr_iter(b'\n', text).count() + 1).saturating_sub(height);
+    let mut text = written(false, shown.rows.len())?;
+    if excess(&text) > 0 {
+        text = written(true, shown.rows.len())?;
     }
-    let kept = shown.rows.len() - too_many;
-    command.people(&Shown { rows: &shown.rows[..kept], more: too_many, ..shown }, out)
+    if excess(&text) > 0 {
+        // What is said of the rows that are left out takes a line more.
+        text = written(true, shown.rows.len().saturating_sub(excess(&text) + 1).max(LEAST_ROWS.min(shown.rows.len())))?;
+    }
+    out.write_all(&text)
 }
+
+/// Rows that are shown on the lowest terminal.
+const LEAST_ROWS: usize = 5;

@@ -1,0 +1,214 @@
+//! The terminal of the live screen: taken, given back, and what comes from it.
+
+use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::mem::ManuallyDrop;
+use std::sync::Mutex;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
+use nix::unistd::{Pid, getppid, getsid};
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::event::{self, KeyEvent, KeyEventKind};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
+use ratatui::layout::Rect;
+use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
+use signal_hook::consts::signal::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGXCPU,
+};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+use terminal_size::terminal_size;
+
+/// Something happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The terminal has another size.
+    Resized,
+    /// A signal to end.
+    End(i32),
+    /// A signal to stop for a while.
+    Stop,
+    /// It went on after having been stopped: whoever had the terminal meanwhile left it as they liked.
+    GoesOn,
+    /// There are no more keys, and never will be.
+    Closed(io::Error),
+}
+
+/// The modes that the terminal had before; `None` as long as it is not the screen's.
+static TAKEN: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// The terminal as long as the screen has it.
+#[derive(Debug)]
+pub(super) struct Screen {
+    /// Never dropped: its `Drop` shows the cursor, and where the terminal has gone it panics on a standard error that has gone
+    /// too. Who drops the screen gives the terminal back anyway.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
+}
+
+impl Screen {
+    /// Takes the terminal. It is given back when this goes, and when pmem panics.
+    pub(super) fn open() -> io::Result<Self> {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // Of bytes that no terminal would send: it ends the screen, which says so.
+            if thread::current().name() == Some(KEYS) {
+                return;
+            }
+            give_back();
+            before(panic);
+        }));
+        let backend = CrosstermBackend::new(BufWriter::with_capacity(64 * 1024, stdout()));
+        let viewport = Viewport::Fixed(area());
+        let terminal = ManuallyDrop::new(Terminal::with_options(backend, TerminalOptions { viewport })?);
+        let mut screen = Self { terminal };
+        screen.take()?;
+        Ok(screen)
+    }
+
+    /// Draws what changed. Fails where a thread that panicked has given the terminal back.
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        if taken().is_none() {
+            return Err(io::Error::other("it is not the screen's any more"));
+        }
+        self.terminal.draw(draw).map(|_| ())
+    }
+
+    /// Adapts to the terminal's size; all is drawn anew.
+    pub(super) fn resize(&mut self) -> io::Result<()> {
+        self.terminal.resize(area())
+    }
+
+    /// Takes the terminal, whoever has it and whatever state it is in, also where it is the screen's already.
+    pub(super) fn take(&mut self) -> io::Result<()> {
+        let terminal = stdout();
+        // Stops a job in the background until a shell gives it the terminal: only then are the modes those to come back to,
+        // and no shell's that is just reading a line.
+        while tcdrain(&terminal) == Err(Errno::EINTR) {}
+        let mut modes = tcgetattr(&terminal)?;
+        taken().get_or_insert_with(|| modes.clone());
+        cfmakeraw(&mut modes);
+        tcsetattr(&terminal, SetArg::TCSANOW, &modes)?;
+        execute!(stdout(), EnterAlternateScreen, Hide)?;
+        self.resize()
+    }
+
+    /// Gives the terminal back, stops with all of the job, and takes the terminal when it goes on. Does nothing where no shell
+    /// would ever let it go on; whether it stopped.
+    pub(super) fn suspend(&mut self) -> io::Result<bool> {
+        if getsid(Some(getppid())) != getsid(None) {
+            return Ok(false);
+        }
+        give_back();
+        // What a terminal does for Ctrl-Z: a shell script or sudo around pmem stops too. Not by SIGTSTP, which comes back
+        // as an event.
+        kill(Pid::from_raw(0), Signal::SIGSTOP)?;
+        self.take()?;
+        Ok(true)
+    }
+
+    /// Gives the terminal back and ends as the signal demands.
+    pub(super) fn end_by(self, signal: i32) -> io::Result<()> {
+        drop(self);
+        emulate_default_handler(signal)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn taken() -> std::sync::MutexGuard<'static, Option<Termios>> {
+    TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Gives the terminal back. Where that fails there is nobody to tell: the terminal has gone.
+fn give_back() {
+    if let Some(modes) = taken().take() {
+        let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+        let _ = stdout().flush();
+        let _ = tcsetattr(stdout(), SetArg::TCSANOW, &modes);
+    }
+}
+
+/// Whether an error says that the terminal has gone: whoever ran it closed it.
+pub(super) fn has_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EIO as i32)
+}
+
+/// The most columns and lines that are drawn: more than any display has. A terminal can say that it has 65,535 of each, and
+/// that would be GiB of cells.
+const MOST: (u16, u16) = (1000, 400);
+
+/// The columns and lines of the terminal, as far as they are drawn; 80 × 24 where it does not say.
+pub(super) fn size() -> (u16, u16) {
+    let size = terminal_size().map(|(width, height)| (width.0.min(MOST.0), height.0.min(MOST.1)));
+    size.filter(|(width, height)| *width > 0 && *height > 0).unwrap_or((80, 24))
+}
+
+fn area() -> Rect {
+    let (width, height) = size();
+    Rect::new(0, 0, width, height)
+}
+
+/// Hands everything that happens from now on to `send`, until that says that nobody wants it. Threads wait for it, so that
+/// nobody has to look for it again and again.
+pub(super) fn events(send: impl Fn(Event) -> bool + Clone + Send + 'static) -> io::Result<()> {
+    // All that end a program and are sent by people or by limits. Not SIGABRT: what sends it to itself is to end as it is.
+    let ends = [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU];
+    let mut signals = Signals::new(ends.iter().chain(&[SIGTSTP, SIGCONT]))?;
+    let for_signals = send.clone();
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            let event = match signal {
+                SIGTSTP => Event::Stop,
+                SIGCONT => Event::GoesOn,
+                signal => Event::End(signal),
+            };
+            if !for_signals(event) {
+                break;
+            }
+        }
+    });
+    thread::Builder::new().name(KEYS.to_owned()).spawn(move || read_keys(send))?;
+    Ok(())
+}
+
+/// The name of the thread that reads keys.
+const KEYS: &str = "keys";
+
+/// Says that there are no more keys when the thread that reads them ends, also by a panic: crossterm computes with numbers
+/// that terminals send.
+struct Reading<F: Fn(Event) -> bool>(F);
+
+impl<F: Fn(Event) -> bool> Drop for Reading<F> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            (self.0)(Event::Closed(io::Error::other("what it sent could not be understood")));
+        }
+    }
+}
+
+/// Until there are no more, or nobody wants them.
+fn read_keys(send: impl Fn(Event) -> bool) {
+    let to = Reading(send);
+    loop {
+        let event = match event::read() {
+            Ok(event::Event::Key(key)) if key.kind != KeyEventKind::Release => Event::Key(key),
+            Ok(event::Event::Resize(..)) => Event::Resized,
+            Ok(_) => continue,
+            Err(error) => Event::Closed(error),
+        };
+        let is_last = matches!(event, Event::Closed(_));
+        if !(to.0)(event) || is_last {
+            return;
+        }
+    }
+}
