@@ -106,7 +106,7 @@ mod tests {
         type Shape<'a> = &'a [(&'a str, u32, u32)];
         let shape: &[(&str, u64, u64, Option<u32>, Shape<'_>)] = &[
             ("x86_64", 4, X86_4, None, &[("PGD", 39, 9), ("PUD", 30, 9), ("PMD", 21, 9), ("PTE", 12, 9)]),
-            // Linux up to about 6.11 takes any address of the lower half: only the machine's word tells.
+            // Linux up to about 6.11 accepts any address in the lower half: only the machine's own statement helps.
             ("x86_64", 4, (1 << 63) - 4096, Some(4), &[("PGD", 39, 9), ("PUD", 30, 9), ("PMD", 21, 9), ("PTE", 12, 9)]),
             (
                 "x86_64",

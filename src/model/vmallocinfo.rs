@@ -286,7 +286,7 @@ mod tests {
             ("    8192 __get_vm_area_caller+0x1/0x2", of(8192, area(Some("__get_vm_area_caller"), 0, Kind::Other))),
             (" 1048576 vm_map_ram", of(1 << 20, area(None, 0, Kind::VmMapRam))),
             ("   20480 unpurged vm_area", of(20480, area(None, 0, Kind::Unpurged))),
-            // Words of a kernel to come are passed over.
+            // Words of future kernels are skipped.
             ("    8192 a+0x1/0x2 pages=1 order=9 vmalloc shiny", of(8192, area(Some("a"), 1, Kind::Vmalloc))),
         ] {
             assert_eq!(one(&format!("{hashed}{rest}")), Some(expected), "{rest}");

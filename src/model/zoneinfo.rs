@@ -302,7 +302,7 @@ Node 1, zone    DMA32
         assert_eq!((zone.promo, zone.cma), (Some(17419), Some(0)));
         assert_eq!((zone.spanned, zone.present, zone.managed), (5_505_024, 5_505_024, 1_114_112));
         assert_eq!(zone.protection, [0, 3019, 7371]);
-        // Not the one of the node, which stands before it.
+        // Not the node's counter, which comes before it.
         assert_eq!(zone.counter("nr_free_pages"), Some(1_029_383));
         assert_eq!(zone.counter("nr_inactive_anon"), None);
         assert_eq!((zone.node_counter("nr_inactive_anon"), zone.node_counter("nr_free_pages")), (Some(1739), Some(9)));

@@ -343,7 +343,7 @@ mod tests {
         Layout { scale, width: None, height: None, headings: true, palette: Palette::default() }
     }
 
-    /// What is shown of a demo whose only step is this, of which that was seen.
+    /// The output for a demo with this single step and these observations.
     fn shown(demo: &Demo, step: Step, seen: &[(Quantity, &'static str, i64)]) -> String {
         let layout = layout();
         let observed = seen.iter().map(|(quantity, source, value)| Observed::of(*quantity, source, *value)).collect();
@@ -410,7 +410,7 @@ mod tests {
         assert!(lines[2].starts_with(" 1  have the child"), "{text}");
         assert!(lines[3].starts_with("    ") && lines[4].trim_start().starts_with("seen "), "{text}");
         assert_eq!(lines[4].split_whitespace().collect::<Vec<_>>(), ["seen", "64", "64", "✓"]);
-        // A number stands below its heading.
+        // A number is aligned with its heading.
         let end = |line: &str, word: &str| line[..line.rfind(word).unwrap() + word.len()].width();
         assert_eq!(end(lines[4], "64"), end(lines[1], "frames"));
     }
