@@ -15,7 +15,7 @@ use crate::kernel::cached_pages::{CacheStat, How, State};
 use crate::kernel::page_cache::{CachedFile, Found, open};
 use crate::kernel::root::Root;
 use crate::model::vma::Dev;
-use crate::name::{Name, as_path};
+use crate::name::Name;
 use crate::unit::PageSize;
 
 /// What is known of one file, or of several together. `None` is not known.
@@ -99,26 +99,21 @@ pub struct Run {
 }
 
 /// One file.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct FileRow {
     /// The path, as it was given or found.
-    #[serde(flatten, serialize_with = "as_path")]
     pub path: Name,
     /// What is known of it.
-    #[serde(flatten)]
     pub counts: Counts,
     /// By what its pages were counted; `None` where they were not.
     pub how: Option<How>,
     /// Why they were not.
     pub refused: Option<&'static str>,
     /// Its runs of cached pages, where they were asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<Vec<Run>>,
     /// The file as maps has it, where that is known.
-    #[serde(skip)]
     identity: Option<Identity>,
     /// The same file stands here under another name already.
-    #[serde(skip)]
     is_repeated: bool,
 }
 

@@ -13,24 +13,24 @@ const ORDERS: usize = 11;
 pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Described>> {
     Some(match command {
         "buddy" => described(buddy::fields(ORDERS, true)),
-        "decode" if has("--legend") => described(decode::legend_columns()),
-        "decode" => described(decode::word_columns()),
+        "decode" if has("--legend") => described(decode::legend_fields()),
+        "decode" => described(decode::word_fields()),
         "demo" if has("--list") => described(demo::list_fields(true)),
         "demo" => described(demo::fields()),
-        "file" => described(file::columns()),
+        "file" => described(file::fields(true, true)),
         "frames" if has("--summary") => described(frames::process_fields(true, true)),
         "frames" => described(frames::mapping_fields(&[], true, true)),
         "lru" => described(lru::fields()),
         "numa" => described(numa::fields()),
-        "page" => described(page::columns()),
+        "page" => described(page::fields()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::fields()),
-        "rmap" if has("--shared-with") => described(rmap::sharer_columns()),
-        "rmap" => described(rmap::columns()),
+        "rmap" if has("--shared-with") => described(rmap::sharer_fields()),
+        "rmap" => described(rmap::fields()),
         "slab" => described(slab::fields(true)),
         "slab diff" => described(slab::diff::fields()),
         "slab show" => described(slab::show::fields()),
-        "translate" => described(translate::columns()),
+        "translate" => described(translate::fields(true)),
         "vmalloc" if has("--areas") => described(vmalloc::area_fields(&[])),
         "vmalloc" => described(vmalloc::fields(&[])),
         "where" => described(r#where::fields(true, true)),
@@ -51,17 +51,22 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 13] = [
+    const COMMANDS: [&str; 18] = [
         "buddy",
+        "decode",
         "demo",
+        "file",
         "frames",
         "lru",
         "numa",
+        "page",
         "pages",
         "phys",
+        "rmap",
         "slab",
         "slab diff",
         "slab show",
+        "translate",
         "vmalloc",
         "where",
         "where diff",
@@ -76,6 +81,8 @@ mod tests {
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
+        // Rows of their own where there is no room for them in a file's.
+        described(file::run_fields()).iter().for_each(|field| check("file --runs", field));
     }
 
     #[test]

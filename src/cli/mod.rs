@@ -23,7 +23,6 @@ pub mod progress;
 pub mod rmap;
 pub(crate) mod run;
 pub mod slab;
-mod slab_top;
 pub mod status;
 pub mod target;
 pub mod translate;

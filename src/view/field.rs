@@ -120,6 +120,8 @@ pub(crate) enum Kind {
     NodePages,
     /// Any structure of its own.
     Nested,
+    /// A list of objects in JSON, and their number elsewhere.
+    Counted,
 }
 
 /// Text that a field is made of: what pmem has, or what it makes.
@@ -513,31 +515,4 @@ impl<R> Rows for Table<'_, R> {
 /// The columns of these fields.
 pub(crate) fn columns<'f, R>(fields: &[&'f Field<R>]) -> Vec<&'f Column<R>> {
     fields.iter().map(|field| &field.column).collect()
-}
-
-impl<R: 'static> Field<R> {
-    pub(crate) fn old_text(
-        name: impl Into<Text>,
-        heading: impl Into<Text>,
-        help: impl Into<Text>,
-        cell: impl CellFn<R>,
-    ) -> Self {
-        Self::label(name, heading, help, Kind::Text, cell)
-    }
-    pub(crate) fn old_number(
-        name: impl Into<Text>,
-        heading: impl Into<Text>,
-        help: impl Into<Text>,
-        cell: impl CellFn<R>,
-    ) -> Self {
-        Self::label(name, heading, help, Kind::Number, cell).aligned_right()
-    }
-    pub(crate) fn old_summed(
-        name: impl Into<Text>,
-        heading: impl Into<Text>,
-        help: impl Into<Text>,
-        cell: impl CellFn<R>,
-    ) -> Self {
-        Self::old_number(name, heading, help, cell).summed()
-    }
 }

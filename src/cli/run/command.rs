@@ -23,7 +23,7 @@ pub(in crate::cli) trait Command {
     const SCHEMA: &'static str;
     /// What the document calls the rows.
     const ROWS: &'static str;
-    /// Whether the report has them in a shape of its own: then the document does not have them once more.
+    /// Whether the report's `Serialize` writes them itself, within something else.
     const ROWS_IN_REPORT: bool = false;
     /// A row.
     type Row: Sync + 'static;
@@ -77,6 +77,15 @@ pub(in crate::cli) struct Asked<'a> {
     pub(in crate::cli) document: bool,
     /// The round, from 0 on; `None` where there is only one.
     pub(in crate::cli) round: Option<u32>,
+    /// Whether it is for a live screen: all rows are wanted, and soon.
+    pub(in crate::cli) is_live: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// What a live screen asks for, where it `has` these fields.
+    pub(super) fn live(has: &'a dyn Fn(&str) -> bool, round: u32) -> Self {
+        Self { has, only_columns: true, document: false, round: Some(round), is_live: true }
+    }
 }
 
 impl Asked<'_> {
@@ -199,7 +208,8 @@ pub(in crate::cli) fn run<C: Command>(
             let is_written = || cx.for_programs(&choice).iter().any(|field| field.is_called(name));
             choice.names(name) || (!cx.is_for_people() && is_written())
         };
-        let asked = Asked { has: &has, only_columns: choice.is_named(), document: cx.is_document(), round };
+        let asked =
+            Asked { has: &has, only_columns: choice.is_named(), document: cx.is_document(), round, is_live: false };
         let Reading { report, notes, said, troubles: lacks, status, is_last } = command.read(cx, &asked)?;
         if let Some(text) = said.filter(|_| !cx.is_quiet()) {
             say(&text);
