@@ -208,7 +208,7 @@ fn a_counter_that_is_always_none_is_not_known() {
 fn a_torn_file_loses_only_its_end() {
     let torn = &VMALLOCINFO[..VMALLOCINFO.rfind("0xffffc9000100a000").unwrap() + 60];
     let run = vmalloc(&tree(torn, MEMINFO), &[]).with_status(1);
-    assert!(run.stderr.contains("vmallocinfo:10: the line is torn off"), "{}", run.stderr);
+    assert!(run.stderr.contains("vmallocinfo:10: the line is truncated"), "{}", run.stderr);
     assert!(run.text().contains("2,059 pages") && !run.text().contains("unpurged"), "{}", run.text());
     let notes = vmalloc(&tree(torn, MEMINFO), &["--json"]).with_status(1).json()["notes"].take();
     assert!(notes.as_array().unwrap().iter().any(|note| note["code"] == "areas-incomplete"), "{notes}");

@@ -231,7 +231,7 @@ pub(in crate::cli) fn run<C: Command>(
                     choice: &choice,
                 };
                 let height = cx.layout.height.filter(|_| command.may_be_cut());
-                people(command, shown, height, sink.people()?)?;
+                people(command, &shown, height, sink.people()?)?;
             } else {
                 let fields = cx.for_programs(&choice);
                 sink.programs(&Document {
@@ -254,12 +254,12 @@ pub(in crate::cli) fn run<C: Command>(
 }
 
 /// Writes a report for people. Where it is higher than the terminal, and may be cut, it is brief, and if need be has fewer rows.
-fn people<C: Command>(command: &C, shown: Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
-    let Some(height) = height else { return command.people(&shown, out) };
-    let mut written = |is_brief, rows: usize| {
+fn people<C: Command>(command: &C, shown: &Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+    let Some(height) = height else { return command.people(shown, out) };
+    let written = |is_brief, rows: usize| {
         let mut text = Vec::new();
         let (rows, more) = (&shown.rows[..rows], shown.rows.len() - rows);
-        command.people(&Shown { rows, more, is_brief, ..shown }, &mut text)?;
+        command.people(&Shown { rows, more, is_brief, ..*shown }, &mut text)?;
         io::Result::Ok(text)
     };
     // The shell's prompt takes a line.
