@@ -1,18 +1,29 @@
-//! Where a Linux machine's memory is, frame by frame.
+//! Where a Linux machine's memory is, frame by frame: a library for other programs, and the whole of the program `pmem`.
 //!
-//! Data goes one way through the floors, and each imports only from those below it:
+//! [`Machine`] counts the page frames of processes, of this machine or of one that `pmem capture` recorded; [`Flags`] names the
+//! flags of a page frame.
+//!
+//! ```no_run
+//! let machine = pmem::Machine::live()?;
+//! for pid in machine.pids()? {
+//!     let frames = machine.frames(pid)?;
+//!     println!("{pid} {}: {} pages resident", frames.name, frames.resident_pages);
+//! }
+//! # Ok::<(), pmem::Error>(())
+//! ```
+//!
+//! Everything else belongs to the program, is hidden, and changes without notice. Data goes one way through its floors, and each
+//! imports only from those below it; ARCHITECTURE.md follows one command through them:
 //!
 //! ```text
-//! cli        one file a subcommand: arguments, then read → analyse → view
-//! view       a report in, bytes out: tables, JSON, CSV
-//! demo       small programs that make memory happen, looked at through analysis
+//! cli        one file per subcommand, and the driver that runs them
+//! view       a report in, bytes out: tables, JSON, CSV, the live screen
+//! demo       small programs that make memory happen, observed through analysis
 //! analysis   the questions: model in, a report out
 //! kernel     bytes and words out of the kernel or a recorded tree
 //! model      what those bytes mean
 //! error, name, unit
 //! ```
-//!
-//! ARCHITECTURE.md follows one command through them.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr))]
 
@@ -21,12 +32,20 @@ mod api;
 pub use api::{Flags, Frames, Machine, Mapping};
 pub use error::{Error, Result};
 
+#[doc(hidden)]
 pub mod analysis;
+#[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod demo;
+#[doc(hidden)]
 pub mod error;
+#[doc(hidden)]
 pub mod kernel;
+#[doc(hidden)]
 pub mod model;
+#[doc(hidden)]
 pub mod name;
+#[doc(hidden)]
 pub mod unit;
 pub(crate) mod view;
