@@ -1,5 +1,7 @@
 //! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
 
+use std::collections::BTreeSet;
+
 use crate::view::field::{Described, Field};
 use crate::view::{buddy, decode, file, frames, lru, page, pages, phys, rmap, slab, translate, r#where};
 
@@ -9,23 +11,50 @@ const ORDERS: usize = 11;
 /// The fields of a command, subcommands with a blank before their name; `None` where it has no rows. `has` says which options
 /// are given: some commands have other rows then.
 pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Described>> {
+    with(command, has, Always::No, &[])
+}
+
+/// The names of the fields that each row of a document has, whatever else was asked for.
+pub(super) fn always(command: &str, has: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
+    let fields = with(command, has, Always::Yes, &[]).unwrap_or_default();
+    let fields = fields.into_iter().filter(|field| !field.on_request && !field.people_only);
+    fields.map(|field| field.name.into_owned()).collect()
+}
+
+/// Which fields count as there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Always {
+    /// Those that are there in a single round without options.
+    Yes,
+    /// Those that some rounds or options add, too.
+    No,
+}
+
+/// The fields of a command; `smaps_keys` are columns of mappings too.
+pub(super) fn with(
+    command: &str,
+    has: &dyn Fn(&str) -> bool,
+    always: Always,
+    smaps_keys: &[String],
+) -> Option<Vec<Described>> {
+    let more = always == Always::No;
     Some(match command {
-        "buddy" => described(buddy::fields(ORDERS, true)),
+        "buddy" => described(buddy::fields(ORDERS, more)),
         "decode" if has("--legend") => described(decode::legend_columns()),
         "decode" => described(decode::word_columns()),
         "file" => described(file::columns()),
-        "frames" if has("--summary") => described(frames::process_fields(true, true)),
-        "frames" => described(frames::mapping_fields(&[], true, true)),
+        "frames" if has("--summary") => described(frames::process_fields(more, more)),
+        "frames" => described(frames::mapping_fields(smaps_keys, more, more)),
         "lru" => described(lru::columns()),
         "page" => described(page::columns()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::columns()),
         "rmap" if has("--shared-with") => described(rmap::sharer_columns()),
         "rmap" => described(rmap::columns()),
-        "slab" => described(slab::fields(true)),
+        "slab" => described(slab::fields(more)),
         "slab diff" => described(slab::diff::columns()),
         "translate" => described(translate::columns()),
-        "where" => described(r#where::fields(true, true)),
+        "where" => described(r#where::fields(more, more)),
         "where diff" => described(r#where::diff::columns()),
         _ => return None,
     })
@@ -37,8 +66,6 @@ fn described<R>(fields: Vec<Field<R>>) -> Vec<Described> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::view::field::{Kind, Unit};
 

@@ -13,6 +13,7 @@ pub const SCHEMA: &str = "pmem.capture/1";
 
 /// The machine that numbers come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Host {
     /// The kernel's release, as `uname -r` gives it.
     pub kernel: String,

@@ -16,6 +16,7 @@ mod pages;
 mod phys;
 mod recorded;
 mod rmap;
+mod schema;
 mod slab;
 mod slab_diff;
 mod slab_top;

@@ -69,6 +69,7 @@ impl Seen {
             row("demo", self.demos()),
             row("capture", self.capturing(hidden)),
             own("doctor"),
+            own("schema"),
         ]
     }
 

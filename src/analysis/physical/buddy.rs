@@ -22,6 +22,7 @@ const LARGEST: u64 = 64 << 20;
 
 /// The report.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Buddy {
     /// The order of a huge page: it has 2^this base pages.
     pub huge_page_order: u32,
@@ -119,6 +120,7 @@ impl Standing {
 
 /// The free blocks and the page blocks of one migrate type in one zone.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MigrateType {
     /// The node.
     pub node: u32,
