@@ -16,6 +16,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr))]
 
+mod api;
+
+pub use api::{Flags, Frames, Machine, Mapping};
+pub use error::{Error, Result};
+
 pub mod analysis;
 pub mod cli;
 pub mod demo;

@@ -16,9 +16,13 @@ use crate::unit::{PageSize, difference};
 
 /// The report.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NumaReport"))]
 pub struct Report {
     /// The nodes, ascending.
     pub nodes: Vec<Node>,
+    /// The lines of all nodes, each with its node.
+    #[serde(skip)]
+    pub rows: Vec<NodeLine>,
     /// Sums over the nodes beside the machine's own counters.
     pub checks: Vec<Check>,
     /// What the kernel says is available on the whole machine (MemAvailable), wherever it is.
@@ -27,8 +31,18 @@ pub struct Report {
     pub demotion_enabled: Option<bool>,
 }
 
+/// A line of a node's ledger.
+#[derive(Clone, Debug)]
+pub struct NodeLine {
+    /// The node.
+    pub node: u32,
+    /// The line.
+    pub line: Line,
+}
+
 /// One node.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NumaNode"))]
 pub struct Node {
     /// Its number.
     pub node: u32,
@@ -64,6 +78,7 @@ pub struct Node {
 
 /// How near a zone is to its watermarks, which include the boost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ZoneLevel {
     /// Its name.
     pub zone: String,
@@ -83,6 +98,7 @@ pub struct ZoneLevel {
 
 /// How far a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NodeDistance"))]
 pub struct Distance {
     /// The other node.
     pub node: u32,
@@ -92,6 +108,7 @@ pub struct Distance {
 
 /// A sum over the nodes and the counter of the machine that it is to equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NumaCheck"))]
 pub struct Check {
     /// The counters.
     pub name: &'static str,
@@ -124,9 +141,15 @@ impl Report {
     pub fn new(sources: &Sources, page_size: PageSize) -> Self {
         let nodes: Vec<ledger::Node> =
             sources.nodes.iter().map(|files| ledger::Node::new(sources, files, page_size)).collect();
+        let nodes_of_report: Vec<Node> =
+            nodes.iter().zip(&sources.nodes).map(|(node, files)| Node::new(node, files, page_size)).collect();
+        let of_node = |node: &Node| {
+            node.lines.iter().map(|line| NodeLine { node: node.node, line: line.clone() }).collect::<Vec<_>>()
+        };
         Self {
+            rows: nodes_of_report.iter().flat_map(of_node).collect(),
             checks: CHECKS.iter().map(|(name, keys, exact)| check(sources, &nodes, name, keys, *exact)).collect(),
-            nodes: nodes.iter().zip(&sources.nodes).map(|(node, files)| Node::new(node, files, page_size)).collect(),
+            nodes: nodes_of_report,
             machine_available_bytes: sources.machine.bytes("MemAvailable"),
             demotion_enabled: sources.demotion_enabled,
         }
@@ -173,7 +196,8 @@ impl Report {
             "node {}: zone {} has {} free pages, its {mark} watermark is {pages} ({below} more): {so}{machine}",
             node.node, zone.zone, zone.free_pages
         );
-        Some(Note::general(code, text))
+        // People read it in the first lines.
+        Some(Note { in_json_only: true, ..Note::general(code, text) })
     }
 
     /// Why the nodes are not the whole machine.

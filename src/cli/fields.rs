@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::view::field::{Described, Field};
-use crate::view::{buddy, decode, file, frames, lru, page, pages, phys, rmap, slab, translate, r#where};
+use crate::view::{buddy, decode, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, r#where};
 
 /// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
 const ORDERS: usize = 11;
@@ -46,6 +46,8 @@ pub(super) fn with(
         "frames" if has("--summary") => described(frames::process_fields(more, more)),
         "frames" => described(frames::mapping_fields(smaps_keys, more, more)),
         "lru" => described(lru::columns()),
+        "numa" if has("--all") => described(numa::mapping_fields(&[0])),
+        "numa" => described(numa::fields()),
         "page" => described(page::columns()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::columns()),
@@ -70,12 +72,13 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 5] = ["buddy", "frames", "pages", "slab", "where"];
+    const COMMANDS: [&str; 6] = ["buddy", "frames", "numa", "pages", "slab", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
             for summary in [false, true] {
-                let has = |option: &str| summary && matches!(option, "--summary" | "--legend" | "--shared-with");
+                let has =
+                    |option: &str| summary && matches!(option, "--summary" | "--all" | "--legend" | "--shared-with");
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
@@ -100,7 +103,7 @@ mod tests {
     fn a_word_names_one_field() {
         for command in COMMANDS {
             for summary in [false, true] {
-                let fields = of(command, &|option| summary && option == "--summary").unwrap();
+                let fields = of(command, &|option| summary && matches!(option, "--summary" | "--all")).unwrap();
                 let words = fields.iter().flat_map(|field| std::iter::once(&field.name).chain(&field.aliases));
                 let mut seen = BTreeSet::new();
                 words.for_each(|word| assert!(seen.insert(word.clone()), "{command}: {word} names two"));

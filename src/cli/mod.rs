@@ -13,6 +13,7 @@ mod frame;
 pub mod frames;
 pub mod generate;
 pub mod lru;
+pub mod numa;
 pub mod options;
 pub mod output;
 pub mod page;
@@ -75,6 +76,7 @@ enum Command {
     Phys(phys::Args),
     Lru(lru::Args),
     Where(r#where::Args),
+    Numa(numa::Args),
     Decode(decode::Args),
     Buddy(buddy::Args),
     Slab(slab::Args),
@@ -125,6 +127,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
         Command::Phys(args) => phys::run(args, &cli.global, &mut output),
         Command::Lru(args) => lru::run(args, &cli.global, &mut output),
         Command::Where(args) => r#where::run(args, &cli.global, &mut output),
+        Command::Numa(args) => numa::run(args, &cli.global, &mut output),
         Command::Decode(args) => decode::run(args, &cli.global, &mut output),
         Command::Buddy(args) => buddy::run(args, &cli.global, &mut output),
         Command::Slab(args) => slab::run(args, &cli.global, &mut output),

@@ -71,13 +71,15 @@ fn of_command(command: &str) -> Result<Vec<&'static Document>> {
 fn of(documents: &[&Document], lines: bool) -> Result<Value> {
     let types = Types::read()?;
     let mut found: Vec<(String, Value)> = Vec::new();
-    for document in documents {
+    for same in documents.chunk_by(|a, b| a.id == b.id) {
+        let Some(document) = same.first() else { continue };
         if !lines {
-            found.push((document.name().to_owned(), types.document(document, &about(document.command))));
+            let schema = types.document(same, &about(document.command));
+            found.extend(schema.map(|schema| (document.name().to_owned(), schema)));
             continue;
         }
         let title = format!("A line of pmem {} --format jsonl", document.command);
-        let kinds = types.lines(document);
+        let kinds: Vec<Value> = same.iter().flat_map(|document| types.lines(document)).collect();
         let schema = match <[Value; 1]>::try_from(kinds) {
             Ok([schema]) => schema,
             Err(kinds) if kinds.is_empty() => continue,

@@ -190,6 +190,9 @@ impl command::Command for Slab<'_> {
             false => shown.table(out, &shown.columns(&default), None)?,
             true => writeln!(out, "{}", self.none(report))?,
         }
+        if shown.is_brief {
+            return Ok(());
+        }
         view::write_foot(out, report, layout)?;
         shown.notes(out)
     }

@@ -24,7 +24,7 @@ use crate::analysis::r#where::{self, Report, Row, ledger};
 use crate::error::Error;
 use crate::kernel::r#where::Sources;
 use crate::view::field::Field;
-use crate::view::r#where as view;
+use crate::view::r#where::{self as view, Room};
 
 /// Tell where the machine's memory is: lines that add up to all of it
 ///
@@ -50,6 +50,9 @@ pub struct Args {
     /// Do not look at page frames, which takes about a second for 100 GiB of memory
     #[arg(long, conflicts_with = "frames")]
     no_frames: bool,
+    /// Show every line, also where the terminal is too small for them
+    #[arg(short, long)]
+    all: bool,
     /// Repeat every second, or as -d says
     #[arg(long)]
     watch: bool,
@@ -118,6 +121,10 @@ impl command::Command for Where<'_> {
         &mut report.lines
     }
 
+    fn may_be_cut(&self) -> bool {
+        !self.args.all
+    }
+
     fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> std::io::Result<()> {
         let Shown { report, layout, round, .. } = *shown;
         match shown.only_columns() {
@@ -127,7 +134,12 @@ impl command::Command for Where<'_> {
                 default.extend(shown.names("note").then_some("note"));
                 shown.table(out, &shown.columns(&default), None)?;
             }
-            false => view::write(out, report, round.is_some(), shown.is_verbose, layout)?,
+            false => {
+                let explained = shown.is_verbose || layout.width.is_none();
+                let room = if shown.is_brief { Room::Brief { left_out: shown.more } } else { Room::Enough };
+                view::write(out, report, round.is_some(), explained, room, layout)?;
+                shown.write_more(out)?;
+            }
         }
         shown.notes(out)
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::access::Access;
 use super::root::Root;
-use super::{huge_pages, physical, r#where};
+use super::{huge_pages, numa, physical, r#where};
 
 /// One file, or files whose names follow a pattern.
 #[derive(Debug)]
@@ -147,6 +147,7 @@ pub const CATALOGUE: &[KernelFile] = &[
     machine("proc/zoneinfo").tried().read_by(&[
         needs("buddy"),
         may("where"),
+        may("numa"),
         may("phys"),
         may("lru"),
         may("page"),
@@ -156,6 +157,7 @@ pub const CATALOGUE: &[KernelFile] = &[
     ]),
     machine("proc/meminfo").tried().read_by(&[
         needs("where"),
+        may("numa"),
         may("buddy"),
         may("slab"),
         may("vmalloc"),
@@ -175,6 +177,9 @@ pub const CATALOGUE: &[KernelFile] = &[
         may("doctor"),
     ]),
     each("sys/kernel/mm/hugepages/hugepages-*/*", r#where::pool_files).read_by(&[may("where")]),
+    each("sys/devices/system/node/*", numa::node_files).read_by(&[may("numa")]),
+    each("sys/devices/virtual/memory_tiering/*", numa::tier_files).built("Linux 6.1").read_by(&[may("numa")]),
+    machine("sys/kernel/mm/numa/demotion_enabled").built("CONFIG_NUMA, Linux 6.1").read_by(&[may("numa")]),
     each("sys/bus/virtio/devices/*/*", r#where::balloon_files).read_by(&[may("where")]),
     machine("sys/kernel/mm/ksm/pages_shared").read_by(&[may("phys"), may("lru"), may("where")]),
     machine("sys/kernel/mm/lru_gen/enabled").built("CONFIG_LRU_GEN, Linux 6.1").read_by(&[may("lru")]),
@@ -227,6 +232,7 @@ pub const CATALOGUE: &[KernelFile] = &[
         may("page"),
         may("doctor"),
     ]),
+    memory("numa_maps").built("CONFIG_NUMA").read_by(&[may("numa")]),
     memory("mountinfo").read_by(&[
         may("frames"),
         may("pages"),

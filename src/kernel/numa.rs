@@ -219,8 +219,8 @@ fn tier_file(tier: u32) -> String {
     format!("{TIERS}/memory_tier{tier}/nodelist")
 }
 
-/// What a recorded tree needs besides meminfo and zoneinfo, as paths below the root.
-pub fn files(root: &Root) -> Vec<String> {
+/// The files of all nodes, as paths below the root.
+pub fn node_files(root: &Root) -> Vec<String> {
     let dir = root.dir();
     let mut files: Vec<String> = LISTS.map(|list| format!("{NODES}/{list}")).to_vec();
     for node in node_names(dir) {
@@ -230,10 +230,13 @@ pub fn files(root: &Root) -> Vec<String> {
             files.extend(POOL_FILES.map(|file| format!("{pools}/{name}/{file}")));
         }
     }
-    files.extend(numbered(dir, TIERS, "memory_tier").into_iter().map(tier_file));
-    files.push(DEMOTION.to_owned());
     files.retain(|file| dir.exists(file));
     files
+}
+
+/// The files of all memory tiers, as paths below the root.
+pub fn tier_files(root: &Root) -> Vec<String> {
+    numbered(root.dir(), TIERS, "memory_tier").into_iter().map(tier_file).collect()
 }
 
 /// The name of the file with a process's pages by node.
@@ -359,13 +362,15 @@ mod tests {
 
     #[test]
     fn a_recorded_tree_needs_what_is_there() {
-        let files = files(&fixture("6.12/numa-2"));
+        let root = fixture("6.12/numa-2");
+        let mut files = node_files(&root);
+        files.extend(tier_files(&root));
         for file in ["has_cpu", "node1/meminfo", "node0/hugepages/hugepages-1048576kB/free_hugepages"] {
             assert!(files.contains(&format!("{NODES}/{file}")), "{file}");
         }
-        assert!(files.contains(&format!("{TIERS}/memory_tier4/nodelist")) && files.contains(&DEMOTION.to_owned()));
-        assert_eq!(files.len(), 5 + 2 * (3 + 2 * 2) + 2);
-        assert!(super::files(&fixture("6.1/numa-imbalance")).is_empty());
+        assert!(files.contains(&format!("{TIERS}/memory_tier4/nodelist")));
+        assert_eq!(files.len(), 5 + 2 * (3 + 2 * 2) + 1);
+        assert!(node_files(&fixture("6.1/numa-imbalance")).is_empty());
     }
 
     #[test]

@@ -166,7 +166,8 @@ pub(crate) fn default_columns(width: Option<usize>, rounds: bool) -> Vec<&'stati
     names
 }
 
-fn standing(standing: Standing) -> &'static str {
+/// Where free pages stand, in words.
+pub(crate) fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::AboveHigh => "above high",
         Standing::AboveLow => "above low",

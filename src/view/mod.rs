@@ -13,6 +13,7 @@ pub(crate) mod frames;
 pub(crate) mod json;
 pub(crate) mod lru;
 pub(crate) mod notes;
+pub(crate) mod numa;
 pub(crate) mod page;
 pub(crate) mod pages;
 pub(crate) mod phys;

@@ -12,6 +12,11 @@ pub(crate) fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// Like [`now`], with milliseconds.
+pub(crate) fn now_to_the_millisecond() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
 /// The time of day now, local, as `22:41:07`.
 pub(crate) fn clock() -> String {
     Local::now().format("%H:%M:%S").to_string()

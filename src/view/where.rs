@@ -74,19 +74,32 @@ fn size(bytes: Option<i64>) -> Cell<'static> {
     bytes.map_or(Cell::Unknown, field::signed_size)
 }
 
-/// Writes the report for people. `rounds` says that there are several, so that how lines move is shown; `verbose`, that the
+/// How much room a terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Enough for everything.
+    Enough,
+    /// Not for parts of lines and explanations, nor for this many of the lines: the smallest are left out.
+    Brief {
+        /// Lines that are left out.
+        left_out: usize,
+    },
+}
+
+/// Writes the report for people. `rounds` says that there are several, so that how lines move is shown; `explained`, that the
 /// explanations are wanted that are the same on every machine.
 pub(crate) fn write(
     out: &mut dyn Write,
     report: &Report,
     rounds: bool,
-    verbose: bool,
+    explained: bool,
+    room: Room,
     layout: &Layout,
 ) -> io::Result<()> {
     write_head(out, report, layout)?;
-    write_lines(out, report, &report.lines, rounds, layout)?;
-    if !rounds {
-        write_foot(out, report, verbose, layout)?;
+    write_lines(out, report, rounds, room, layout)?;
+    if !rounds && room == Room::Enough {
+        write_foot(out, report, explained, layout)?;
     }
     Ok(())
 }
@@ -129,7 +142,8 @@ struct Shown {
 /// The title of the row of the sum.
 const TOTAL: &str = "total";
 
-fn write_lines(out: &mut dyn Write, report: &Report, rows: &[Row], rounds: bool, layout: &Layout) -> io::Result<()> {
+fn write_lines(out: &mut dyn Write, report: &Report, rounds: bool, room: Room, layout: &Layout) -> io::Result<()> {
+    let rows = &report.lines;
     let longest = match (report.frames.is_some(), layout.scale.unit) {
         (false, _) => 14,
         // There is no room for it.
@@ -139,14 +153,25 @@ fn write_lines(out: &mut dyn Write, report: &Report, rows: &[Row], rounds: bool,
     };
     let shows = |row: &Row| !row.line.rare || row.line.bytes.is_some_and(|bytes| bytes > 0) || frames_have(row);
     let most = rows.iter().filter_map(|row| row.line.bytes).max().unwrap_or(0);
+    let mut shown_rows: Vec<(usize, &Row)> = rows.iter().enumerate().filter(|(_, row)| shows(row)).collect();
+    if let Room::Brief { left_out } = room {
+        let mut by_size = shown_rows.clone();
+        by_size.sort_by_key(|(_, row)| std::cmp::Reverse(row.line.bytes.unwrap_or(0).unsigned_abs()));
+        // The last one is what nothing explains: it stays.
+        let is_last = |row: &Row| row.line.name == UNACCOUNTED;
+        let dropped: Vec<usize> =
+            by_size.iter().rev().filter(|(_, row)| !is_last(row)).take(left_out).map(|(place, _)| *place).collect();
+        shown_rows.retain(|(place, _)| !dropped.contains(place));
+    }
+    let has_parts = !rounds && room == Room::Enough;
     let mut lines = Vec::new();
-    for (place, row) in rows.iter().enumerate().filter(|(_, row)| shows(row)) {
+    for (place, row) in shown_rows {
         // Another line of the group has the number; of what no flag names the one below all.
         let has_it = |of: &Row| of.frames_bytes.is_some() && of.frames_group == row.frames_group;
         let arrow = if rows[..place].iter().any(has_it) { '↑' } else { '↓' };
         lines.push(shown(row, report, arrow, most, longest));
         lines.extend(
-            row.line.parts.iter().filter(|part| !rounds && part.bytes > 0).map(|part| part_of(row, part, report)),
+            row.line.parts.iter().filter(|part| has_parts && part.bytes > 0).map(|part| part_of(row, part, report)),
         );
     }
     lines.extend(together(report));
@@ -160,7 +185,7 @@ fn write_lines(out: &mut dyn Write, report: &Report, rows: &[Row], rounds: bool,
         trend: None,
         beside: "MemTotal".to_owned(),
     });
-    if !rounds {
+    if has_parts {
         lines.extend(outside(report));
     }
     let mut columns = vec![
@@ -292,14 +317,18 @@ fn outside(report: &Report) -> impl Iterator<Item = Shown> {
 }
 
 /// How the numbers were computed, and why they differ.
-fn write_foot(out: &mut dyn Write, report: &Report, _verbose: bool, layout: &Layout) -> io::Result<()> {
+fn write_foot(out: &mut dyn Write, report: &Report, explained: bool, layout: &Layout) -> io::Result<()> {
     writeln!(out)?;
     let mut paragraph = |text: &str| write!(out, "{}", wrapped(text, width(layout), 2));
-    paragraph(&available(report))?;
+    if explained {
+        paragraph(&available(report))?;
+    }
     let size = layout.scale.sized(report.unaccounted().unsigned_abs());
     let sign = if report.unaccounted() < 0 { "−" } else { "" };
     paragraph(&format!("unaccounted, {sign}{size}: {}", report.about_unaccounted()))?;
-    if let Some(memmap) = report.outside.iter().find_map(|row| row.memmap_bytes).filter(|&bytes| bytes > 0) {
+    if let Some(memmap) =
+        report.outside.iter().filter(|_| explained).find_map(|row| row.memmap_bytes).filter(|&bytes| bytes > 0)
+    {
         let memmap = human_string(memmap.unsigned_abs());
         paragraph(&format!(
             "outside of MemTotal: the kernel's image, firmware, page descriptors ({memmap}), and where one is set up, memory for a \

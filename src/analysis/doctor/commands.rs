@@ -63,6 +63,7 @@ impl Seen {
             own("buddy"),
             own("slab"),
             own("where"),
+            own("numa"),
             own("vmalloc"),
             row("file", self.of_files()),
             own("decode"),

@@ -14,17 +14,20 @@ use crate::unit::{PageSize, VirtAddr};
 /// One process. Pages of hugetlb count with the base pages they are made of; zero pages, the kernel's own (`[vdso]`)
 /// and what is swapped out do not count.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessNodes {
     /// The process.
     pub pid: u32,
     /// Its name.
     #[serde(flatten, serialize_with = "as_comm")]
+    #[cfg_attr(test, schemars(with = "crate::name::schema::AsComm"))]
     pub comm: Name,
     /// What it has mapped, on all nodes.
     pub bytes: u64,
     /// What it has mapped on each node, ascending; nodes without any are left out.
     pub nodes: Vec<Share>,
     /// Its mappings, ascending.
+    #[serde(skip)]
     pub mappings: Vec<MappingNodes>,
     /// Whether it was mapping while it was read: a mapping can be missing, or have been another.
     pub moved: bool,
@@ -32,6 +35,7 @@ pub struct ProcessNodes {
 
 /// What a process has mapped on one node: the parts add up to `bytes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NodeShare"))]
 pub struct Share {
     /// The node.
     pub node: u32,
@@ -109,6 +113,28 @@ pub enum Kind {
     File,
     /// Of hugetlb.
     Hugetlb,
+}
+
+impl Kind {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anon => "anon",
+            Self::Heap => "heap",
+            Self::Stack => "stack",
+            Self::File => "file",
+            Self::Hugetlb => "hugetlb",
+        }
+    }
+
+    /// What stands for the name of a mapping of this kind that has none.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Heap => "[heap]",
+            Self::Stack => "[stack]",
+            Self::Anon | Self::File | Self::Hugetlb => "[anon]",
+        }
+    }
 }
 
 impl ProcessNodes {

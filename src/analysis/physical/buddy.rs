@@ -94,6 +94,7 @@ pub struct Watermarks {
 
 /// Where the free pages of a zone stand. A watermark is kept while more pages than that are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// More than `high`: kswapd leaves the zone alone.

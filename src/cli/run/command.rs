@@ -23,6 +23,8 @@ pub(in crate::cli) trait Command {
     const SCHEMA: &'static str;
     /// What the document calls the rows.
     const ROWS: &'static str;
+    /// Whether the report has them in a shape of its own: then the document does not have them once more.
+    const ROWS_IN_REPORT: bool = false;
     /// A row.
     type Row: Sync + 'static;
     /// A report: the rows, and what the document has besides them. Its `Serialize` leaves the rows out.
@@ -111,6 +113,8 @@ pub(in crate::cli) struct Shown<'s, C: Command + ?Sized> {
     pub(in crate::cli) rows: &'s [C::Row],
     /// How many rows there are more.
     pub(in crate::cli) more: usize,
+    /// Whether a terminal has no room for what is not rows, as far as it can be left out.
+    pub(in crate::cli) is_brief: bool,
     /// What to know.
     pub(in crate::cli) notes: &'s [Note],
     /// The round, from 0 on; `None` where there is only one.
@@ -184,6 +188,7 @@ pub(in crate::cli) fn run<C: Command>(
     let mut troubles = Troubles::new(cx.is_quiet());
     let mut sink = Sink::new(cx, output, rounds.is_repeated());
     rounds.each(|number| {
+        sink.begin_round();
         let round = rounds.is_repeated().then_some(number);
         let has = |name: &str| {
             let is_written = || cx.for_programs(&choice).iter().any(|field| field.is_called(name));
@@ -202,6 +207,7 @@ pub(in crate::cli) fn run<C: Command>(
                     report: &report,
                     rows,
                     more: 0,
+                    is_brief: false,
                     notes: &notes,
                     round,
                     layout: &cx.layout,
@@ -216,7 +222,7 @@ pub(in crate::cli) fn run<C: Command>(
                 sink.programs(&Document {
                     schema: C::SCHEMA,
                     data: &report,
-                    list: C::ROWS,
+                    list: (!C::ROWS_IN_REPORT).then_some(C::ROWS),
                     names: fields.iter().map(|field| &*field.name).collect(),
                     rows: &Table { fields: &fields, rows },
                     notes: &notes,
@@ -231,17 +237,27 @@ pub(in crate::cli) fn run<C: Command>(
     Ok(troubles.status)
 }
 
-/// Writes a report for people. Where it is higher than the terminal, and may be cut, it has fewer rows.
+/// Writes a report for people. Where it is higher than the terminal, and may be cut, it is brief, and if need be has fewer rows.
 fn people<C: Command>(command: &C, shown: Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
     let Some(height) = height else { return command.people(&shown, out) };
-    let mut text = Vec::new();
-    command.people(&shown, &mut text)?;
-    let lines = memchr::memchr_iter(b'\n', &text).count();
-    // The shell's prompt takes a line, what is said of the others one more.
-    let too_many = (lines + 2).saturating_sub(height);
-    if lines < height || too_many >= shown.rows.len() {
-        return out.write_all(&text);
+    let mut written = |is_brief, rows: usize| {
+        let mut text = Vec::new();
+        let (rows, more) = (&shown.rows[..rows], shown.rows.len() - rows);
+        command.people(&Shown { rows, more, is_brief, ..shown }, &mut text)?;
+        io::Result::Ok(text)
+    };
+    // The shell's prompt takes a line.
+    let excess = |text: &[u8]| (memchr::memchr_iter(b'\n', text).count() + 1).saturating_sub(height);
+    let mut text = written(false, shown.rows.len())?;
+    if excess(&text) > 0 {
+        text = written(true, shown.rows.len())?;
     }
-    let kept = shown.rows.len() - too_many;
-    command.people(&Shown { rows: &shown.rows[..kept], more: too_many, ..shown }, out)
+    if excess(&text) > 0 {
+        // What is said of the rows that are left out takes a line more.
+        text = written(true, shown.rows.len().saturating_sub(excess(&text) + 1).max(LEAST_ROWS.min(shown.rows.len())))?;
+    }
+    out.write_all(&text)
 }
+
+/// Rows that are shown on the lowest terminal.
+const LEAST_ROWS: usize = 5;

@@ -111,6 +111,7 @@ pub(in crate::cli) fn run<C: Parts>(
     let mut troubles = Troubles::new(cx.is_quiet());
     let mut sink = Sink::new(cx, output, rounds.is_repeated());
     rounds.each(|number| {
+        sink.begin_round();
         let round = rounds.is_repeated().then_some(number);
         let notes = RefCell::new(Vec::new());
         let flow = if cx.is_for_people() {

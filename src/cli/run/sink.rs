@@ -23,6 +23,8 @@ pub(in crate::cli) struct Sink<'o, 'c> {
     is_repeated: bool,
     /// How many rounds were written.
     written: u32,
+    /// When the round began: what its rows have in common, and no other round has.
+    time: String,
     /// Whether CSV has its header.
     has_header: bool,
 }
@@ -33,8 +35,8 @@ pub(super) struct Document<'d> {
     pub(super) schema: &'static str,
     /// What its `data` has besides rows.
     pub(super) data: &'d dyn erased_serde::Serialize,
-    /// What the data calls the rows.
-    pub(super) list: &'static str,
+    /// What the data calls the rows; `None` where it has them already.
+    pub(super) list: Option<&'static str>,
     /// The names of the fields.
     pub(super) names: Vec<&'d str>,
     /// The rows.
@@ -46,7 +48,12 @@ pub(super) struct Document<'d> {
 impl<'o, 'c> Sink<'o, 'c> {
     /// The output of a run.
     pub(in crate::cli) fn new(cx: &'c Context<'c>, output: &'o mut Output, is_repeated: bool) -> Self {
-        Self { cx, output, is_repeated, written: 0, has_header: false }
+        Self { cx, output, is_repeated, written: 0, time: time::now(), has_header: false }
+    }
+
+    /// Begins a round. Rounds can be closer together than a second.
+    pub(super) fn begin_round(&mut self) {
+        self.time = if self.is_repeated { time::now_to_the_millisecond() } else { time::now() };
     }
 
     /// Whether nothing was written yet.
@@ -70,14 +77,12 @@ impl<'o, 'c> Sink<'o, 'c> {
 
     /// Writes a report for programs. Notes that the format has no place for go to standard error, in the first round.
     pub(super) fn programs(&mut self, document: &Document<'_>) -> Result<()> {
-        let time = time::now();
+        let time = self.time.clone();
         match self.cx.format() {
             Format::Table => {}
             Format::Json => {
-                let data = Data {
-                    data: document.data,
-                    list: List { key: document.list, names: &document.names, rows: document.rows },
-                };
+                let list = document.list.map(|key| List { key, names: &document.names, rows: document.rows });
+                let data = Data { data: document.data, list };
                 self.document(document.schema, &time, &data, &document.notes)?;
             }
             Format::Jsonl => {
@@ -124,7 +129,7 @@ impl<'o, 'c> Sink<'o, 'c> {
         notes: &dyn erased_serde::Serialize,
         began: &Flag<bool>,
     ) -> Result<()> {
-        let (host, source, time) = (self.cx.root.host(), self.cx.root.source(), time::now());
+        let (host, source, time) = (self.cx.root.host(), self.cx.root.source(), self.time.clone());
         let mut held = Held { text: Vec::new(), began, out: self.output };
         json::pretty(&mut held, &json::Document { schema, time: &time, host, source, data, notes })?;
         began.set(true);
@@ -138,7 +143,7 @@ impl<'o, 'c> Sink<'o, 'c> {
         names: &[&str],
         rows: &dyn Rows,
     ) -> io::Result<()> {
-        let time = time::now();
+        let time = self.time.clone();
         let with_time: Vec<_> = std::iter::once(("time", Cell::Text(&time))).chain(before.iter().copied()).collect();
         match self.cx.format() {
             Format::Jsonl => self.lines(&with_time, names, rows),
@@ -171,7 +176,7 @@ struct Data<'d> {
     #[serde(flatten)]
     data: &'d dyn erased_serde::Serialize,
     #[serde(flatten)]
-    list: List<'d>,
+    list: Option<List<'d>>,
 }
 
 /// Rows under their key.

@@ -32,8 +32,18 @@ struct Rows {
     key: &'static str,
     /// The options with which the command has these rows.
     options: &'static [&'static str],
-    /// Whether they are always there.
-    is_always: bool,
+    /// Whether the document has them.
+    there: There,
+}
+
+/// Whether a document has its rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum There {
+    Always,
+    /// With some options.
+    AtTimes,
+    /// In a shape of its own: as rows they are in lines only.
+    InLines,
 }
 
 /// What the rows of a document are of.
@@ -42,12 +52,17 @@ enum Parts {
     One,
     /// Of one process.
     Process,
-    /// Of several processes: what it calls them, and the options with which a process is a row.
-    Processes(&'static str, &'static [&'static str]),
+    /// Of several processes, each a row with these options.
+    Rows(&'static [&'static str]),
+    /// Of several processes, each with the members of this type.
+    Typed(&'static str),
 }
 
+/// What a document calls several processes.
+const PROCESSES: &str = "processes";
+
 const fn document(command: &'static str, id: &'static str, data: &'static str, key: &'static str) -> Document {
-    Document { command, id, data, rows: Some(Rows { key, options: &[], is_always: true }), parts: Parts::One }
+    Document { command, id, data, rows: Some(Rows { key, options: &[], there: There::Always }), parts: Parts::One }
 }
 
 /// All documents.
@@ -55,9 +70,18 @@ pub(super) static DOCUMENTS: &[Document] = &[
     document("buddy", "pmem.buddy/1", "buddy", "zones"),
     Document {
         // Without --summary.
-        rows: Some(Rows { key: "vmas", options: &[], is_always: false }),
-        parts: Parts::Processes("processes", &["--summary"]),
+        rows: Some(Rows { key: "vmas", options: &[], there: There::AtTimes }),
+        parts: Parts::Rows(&["--summary"]),
         ..document("frames", "pmem.frames/1", "", "")
+    },
+    Document {
+        rows: Some(Rows { key: "lines", options: &[], there: There::InLines }),
+        ..document("numa", "pmem.numa/1", "numa", "")
+    },
+    Document {
+        rows: Some(Rows { key: "mappings", options: &["--all"], there: There::Always }),
+        parts: Parts::Typed("numa process"),
+        ..document("numa", "pmem.numa/1", "", "")
     },
     Document { parts: Parts::Process, ..document("pages", "pmem.pages/1", "", "runs") },
     document("slab", "pmem.slab/1", "slab", "caches"),
@@ -85,12 +109,18 @@ impl Types {
         self.0["$defs"].as_object().cloned().unwrap_or_default()
     }
 
-    /// The schema of a document, and everything that stands around its data.
-    pub(super) fn document(&self, document: &Document, about: &str) -> Value {
+    /// The schema of documents of one name, and everything that stands around their data.
+    pub(super) fn document(&self, documents: &[&Document], about: &str) -> Option<Value> {
+        let document = documents.first()?;
+        let mut data: Vec<Value> = documents.iter().map(|document| self.data(document)).collect();
+        let data = match data.len() {
+            1 => data.remove(0),
+            _ => json!({ "anyOf": data }),
+        };
         let text = |text: &str| json!({ "type": "string", "description": text });
         let mut time = text("When it was made, UTC");
         time["format"] = "date-time".into();
-        json!({
+        Some(json!({
             "title": format!("pmem {}", document.command),
             "description": about,
             "type": "object",
@@ -99,7 +129,7 @@ impl Types {
                 "time": time,
                 "host": { "$ref": "#/$defs/Host" },
                 "source": { "enum": ["live", "recorded"], "description": "The live machine, or a recorded tree" },
-                "data": self.data(document),
+                "data": data,
                 "notes": {
                     "type": "array",
                     "items": { "$ref": "#/$defs/Note" },
@@ -108,15 +138,11 @@ impl Types {
             },
             "required": ["schema", "time", "host", "source", "data", "notes"],
             "additionalProperties": false,
-        })
+        }))
     }
 
     fn data(&self, document: &Document) -> Value {
-        let own = &self.0["data"][document.data];
-        let mut data = Object {
-            properties: own["properties"].as_object().cloned().unwrap_or_default(),
-            required: own["required"].as_array().cloned().unwrap_or_default(),
-        };
+        let mut data = self.typed(document.data);
         match document.parts {
             Parts::One => self.add_rows(&mut data, document),
             Parts::Process => {
@@ -124,21 +150,35 @@ impl Types {
                 data = self.object(document.command, &process, &|_| true);
                 self.add_rows(&mut data, document);
             }
-            Parts::Processes(key, options) => {
-                let mut part = self.row(document.command, options);
+            Parts::Rows(_) | Parts::Typed(_) => {
+                let mut part = match document.parts {
+                    Parts::Rows(options) => self.row(document.command, options),
+                    Parts::Typed(name) => self.typed(name),
+                    Parts::One | Parts::Process => Object::default(),
+                };
                 self.add_rows(&mut part, document);
-                data.properties.insert(key.to_owned(), json!({ "type": "array", "items": part.schema() }));
-                data.required.push(key.into());
+                data.properties.insert(PROCESSES.to_owned(), json!({ "type": "array", "items": part.schema() }));
+                data.required.push(PROCESSES.into());
             }
         }
         data.schema()
     }
 
+    /// The members of a type.
+    fn typed(&self, name: &str) -> Object {
+        let own = &self.0["data"][name];
+        Object {
+            properties: own["properties"].as_object().cloned().unwrap_or_default(),
+            required: own["required"].as_array().cloned().unwrap_or_default(),
+            ..Object::default()
+        }
+    }
+
     fn add_rows(&self, to: &mut Object, document: &Document) {
-        let Some(rows) = &document.rows else { return };
+        let Some(rows) = document.rows.as_ref().filter(|rows| rows.there != There::InLines) else { return };
         let row = self.row(document.command, rows.options).schema();
         to.properties.insert(rows.key.to_owned(), json!({ "type": "array", "items": row }));
-        if rows.is_always {
+        if rows.there == There::Always {
             to.required.push(rows.key.into());
         }
     }
@@ -156,7 +196,7 @@ impl Types {
     /// belongs to.
     pub(super) fn lines(&self, document: &Document) -> Vec<Value> {
         let mut kinds = Vec::new();
-        if let Parts::Processes(_, options) = document.parts {
+        if let Parts::Rows(options) = document.parts {
             kinds.push((options, Vec::new()));
         }
         if let Some(rows) = &document.rows {
@@ -184,6 +224,11 @@ impl Types {
         if let Some(smaps) = object.properties.get_mut("smaps") {
             // A later kernel may have more of them.
             smaps["additionalProperties"] = json!({ "type": ["integer", "null"], "minimum": 0 });
+        }
+        // There is one for each node of the machine.
+        if let Some(schema) = object.properties.remove("node0_bytes") {
+            object.required.retain(|name| *name != "node0_bytes");
+            object.patterns.insert("^node[0-9]+_bytes$".to_owned(), schema);
         }
         object
     }

@@ -23,6 +23,8 @@ pub(super) type Nested<'n> = dyn Fn(&str) -> Option<Value> + 'n;
 pub(super) struct Object {
     pub(super) properties: Map<String, Value>,
     pub(super) required: Vec<Value>,
+    /// Properties whose names are of a form.
+    pub(super) patterns: Map<String, Value>,
 }
 
 impl Object {
@@ -59,8 +61,13 @@ impl Object {
 
     /// The same as a schema, which allows nothing else.
     pub(super) fn schema(self) -> Value {
-        let Self { properties, required } = self;
-        json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+        let Self { properties, required, patterns } = self;
+        let mut schema =
+            json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+        if !patterns.is_empty() {
+            schema["patternProperties"] = patterns.into();
+        }
+        schema
     }
 
     fn add_value(&mut self, member: &Member<'_>, nested: &Nested<'_>) {

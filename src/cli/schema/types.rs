@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::analysis::note::Note;
 use crate::analysis::physical::huge_blocks::Blocker;
 use crate::analysis::r#where::ledger::Part;
-use crate::analysis::{physical, slab, r#where};
+use crate::analysis::{numa, physical, slab, r#where};
 use crate::kernel::manifest::Host;
 use crate::model::frame_flags::FrameFlags;
 
@@ -18,6 +18,8 @@ use crate::model::frame_flags::FrameFlags;
 fn data(generator: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
     vec![
         ("buddy", members::<physical::buddy::Buddy>(generator)),
+        ("numa", members::<numa::Report>(generator)),
+        ("numa process", members::<numa::process::ProcessNodes>(generator)),
         ("slab", members::<slab::Report>(generator)),
         ("where", members::<r#where::Report>(generator)),
     ]
@@ -87,6 +89,12 @@ fn tidy(schema: &mut Value, name: Option<&str>) {
                     members.insert("additionalProperties".to_owned(), false.into());
                 }
             }
+            let required = members.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+            if let Some(Value::Object(properties)) = members.get_mut("properties") {
+                // What can be left out is left out where it would be null.
+                let left_out = properties.iter_mut().filter(|(name, _)| !required.contains(&json!(name)));
+                left_out.for_each(|(_, schema)| never_null(schema));
+            }
             if let Some(Value::String(text)) = members.get_mut("description") {
                 *text = plain(text);
             }
@@ -102,6 +110,16 @@ fn tidy(schema: &mut Value, name: Option<&str>) {
             }
         }
         _ => {}
+    }
+}
+
+/// Takes null out of what a value can be.
+fn never_null(schema: &mut Value) {
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|kind| kind != "null");
+    }
+    if let Some(Value::Array(any)) = schema.get_mut("anyOf") {
+        any.retain(|one| one["type"] != "null");
     }
 }
 
