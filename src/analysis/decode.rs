@@ -2,7 +2,7 @@
 
 pub mod entry;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::pages::Slot;
 use crate::analysis::physical::class::{Class, Classifier};
@@ -37,14 +37,8 @@ impl Kind {
     }
 }
 
-impl Serialize for Kind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
 /// A word and what it means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
     /// As it was given.
     pub input: String,
@@ -56,9 +50,6 @@ pub struct Word {
     pub class: Option<Class>,
     /// The names of its bits, as every command says them.
     pub names: Vec<&'static str>,
-    /// The same in JSON as text of one line.
-    #[serde(skip)]
-    pub names_text: String,
     /// Its bits, lowest first; for the name of a flag all meanings of its bit, that one first.
     pub bits: Vec<Bit>,
     /// What a page-table entry is; `None` where its word does not tell.
@@ -76,6 +67,7 @@ pub struct Word {
 
 /// One meaning of one bit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Bit {
     /// Its place in the word.
     pub bit: u32,
@@ -86,7 +78,7 @@ pub struct Bit {
     /// What page-types of Linux 6.12 calls it.
     pub page_types: Option<&'static str>,
     /// The letter that page-types shows for it.
-    pub letter: Option<char>,
+    pub letter: Option<String>,
     /// On which frames the bit means this, by other flags; `None` for all.
     pub when: Option<String>,
     /// What sets the bit: `kernel`, or `page-types`, which no word of the kernel has.
@@ -111,7 +103,6 @@ impl Word {
             raw: format!("{raw:#x}"),
             class: None,
             names: Vec::new(),
-            names_text: String::new(),
             bits: Vec::new(),
             state: None,
             pfn: None,
@@ -121,10 +112,8 @@ impl Word {
         }
     }
 
-    pub(super) fn named(mut self, names: Vec<&'static str>) -> Self {
-        self.names_text = names.join(" ");
-        self.names = names;
-        self
+    pub(super) fn named(self, names: Vec<&'static str>) -> Self {
+        Self { names, ..self }
     }
 }
 
@@ -151,6 +140,7 @@ impl From<&'static Flag> for Bit {
             Origin::Kernel | Origin::Overloaded { .. } => "kernel",
             Origin::PageTypes { .. } | Origin::Pagemap => "page-types",
         };
+        let letter = letter.map(String::from);
         Self { pg_name, page_types, letter, when, set_by, since, until, ..Self::new(bit, name, meaning, trap) }
     }
 }
@@ -327,8 +317,8 @@ mod tests {
             ("bit_27", Kind::FrameFlags, "0x8000000", Some(Class::Unclassified), "BIT_27"),
         ] {
             let word = decode(input).unwrap();
-            let found = (word.kind, word.raw.as_str(), word.class, word.names_text.as_str());
-            assert_eq!(found, (kind, raw, class, names), "{input}");
+            let found = (word.kind, word.raw.as_str(), word.class, word.names.join(" "));
+            assert_eq!(found, (kind, raw, class, names.to_owned()), "{input}");
         }
     }
 

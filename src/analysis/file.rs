@@ -15,11 +15,12 @@ use crate::kernel::cached_pages::{CacheStat, How, State};
 use crate::kernel::page_cache::{CachedFile, Found, open};
 use crate::kernel::root::Root;
 use crate::model::vma::Dev;
-use crate::name::{Name, as_path};
+use crate::name::Name;
 use crate::unit::PageSize;
 
 /// What is known of one file, or of several together. `None` is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileCounts"))]
 pub struct Counts {
     /// Its size.
     pub size_bytes: Option<u64>,
@@ -89,6 +90,7 @@ impl Counts {
 
 /// A run of cached pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileRun"))]
 pub struct Run {
     /// Where in the file it begins.
     pub offset_bytes: u64,
@@ -99,26 +101,21 @@ pub struct Run {
 }
 
 /// One file.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct FileRow {
     /// The path, as it was given or found.
-    #[serde(flatten, serialize_with = "as_path")]
     pub path: Name,
     /// What is known of it.
-    #[serde(flatten)]
     pub counts: Counts,
     /// By what its pages were counted; `None` where they were not.
     pub how: Option<How>,
     /// Why they were not.
     pub refused: Option<&'static str>,
     /// Its runs of cached pages, where they were asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<Vec<Run>>,
     /// The file as maps has it, where that is known.
-    #[serde(skip)]
     identity: Option<Identity>,
     /// The same file stands here under another name already.
-    #[serde(skip)]
     is_repeated: bool,
 }
 
@@ -131,6 +128,7 @@ impl FileRow {
 
 /// What all files come to: each once, and only those that could be looked at.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileTotals"))]
 pub struct Totals {
     /// How many files these are.
     pub files: u64,

@@ -22,11 +22,12 @@ use crate::kernel::root::Root;
 use crate::kernel::words::WINDOW;
 use crate::model::pagemap::Entry;
 use crate::model::vma::{Perm, Vma};
-use crate::name::{Name, as_comm, as_name};
+use crate::name::Name;
 use crate::unit::{Pfn, VirtAddr};
 
 /// Who maps one frame.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FrameMappers {
     /// The frame.
     pub pfn: Pfn,
@@ -41,25 +42,24 @@ pub struct FrameMappers {
     /// Why they are not, or may not be.
     pub why: Option<String>,
     /// Them, by process and address.
+    #[serde(skip)]
     pub mappers: Vec<Mapper>,
     /// More that were found and are not listed, since one process has more than can be.
     pub not_listed: u64,
 }
 
 /// A page-table entry that maps a frame.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Mapper {
     /// The process.
     pub pid: u32,
     /// Its name.
-    #[serde(flatten, serialize_with = "as_comm")]
     pub comm: Name,
     /// The address of the page.
     pub address: VirtAddr,
     /// The permissions of the mapping around it; `None` where that went away meanwhile.
     pub perm: Option<Perm>,
     /// The name of the mapping.
-    #[serde(flatten, serialize_with = "as_name")]
     pub name: Name,
     /// The process with which this one shares its address space, and with it this entry: it is counted there.
     pub shares_with: Option<u32>,
@@ -67,6 +67,7 @@ pub struct Mapper {
 
 /// How far all processes could be asked.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Asked {
     /// Processes whose page tables were read.
     pub processes: u64,

@@ -1,7 +1,5 @@
 //! `pmem decode`: what words mean, without a machine to read.
 
-use crate::view::field::Field;
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anyhow::Result;
@@ -10,15 +8,14 @@ use serde::Serialize;
 
 use super::options::GlobalOptions;
 use super::output::Output;
+use super::run::command::{self, Asked, Command, Reading, Shown};
+use super::run::context::Context;
+use super::run::rounds::Rounds;
 use super::status::{Status, UsageError};
-use crate::analysis::decode::{self, Word};
-use crate::cli::run::old::Choice;
-use crate::cli::run::old::Report;
-use crate::kernel::root::Root;
+use crate::analysis::decode::{self, Bit, Word};
 use crate::unit::{PageSize, decimal};
 use crate::view::decode as view;
-
-use crate::view::table::{self, Layout};
+use crate::view::field::Field;
 
 /// Tell what a word of kpageflags or pagemap means, or a flag's name
 ///
@@ -55,56 +52,95 @@ pub struct Args {
     legend: bool,
 }
 
+const SCHEMA: &str = "pmem.decode/1";
+
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let root = Root::open_unread(&global.root)?;
-    if args.legend {
-        let legend = Answer {
-            list: "flags",
-            rows: decode::legend(),
-            columns: view::legend_columns(),
-            for_people: view::write_legend,
-        };
-        return legend.show(global, &root, output);
+    let cx = Context::open_unread(global, output)?;
+    match args.legend {
+        true => command::run(&mut Legend, Rounds::ONE, &cx, output),
+        false => command::run(&mut Words(args), Rounds::ONE, &cx, output),
     }
-    let page_size = args.page_size.unwrap_or(root.page_size());
-    let decode = |word: &String| match (args.pagemap, args.swap) {
-        (true, _) => decode::pagemap(word, page_size),
-        (_, true) => decode::swap(word, page_size),
-        _ => decode::decode(word),
-    };
-    let rows: Vec<Word> = args.words.iter().map(decode).collect::<Result<_, _>>().map_err(UsageError::Invalid)?;
-    Answer { list: "words", rows, columns: view::word_columns(), for_people: view::write_words }
-        .show(global, &root, output)
 }
 
-/// What is shown: words or the whole table of flags.
-struct Answer<R> {
-    /// What JSON calls the rows.
-    list: &'static str,
+/// What is shown: words, or the whole table of flags.
+#[derive(Serialize)]
+struct Report<R> {
+    #[serde(skip)]
     rows: Vec<R>,
-    columns: Vec<Field<R>>,
-    for_people: fn(&mut dyn Write, &[R], &Layout) -> io::Result<()>,
 }
 
-impl<R: Serialize + Sync> Answer<R> {
-    fn show(self, global: &GlobalOptions, root: &Root, output: &mut Output) -> Result<Status> {
-        let Self { list, mut rows, columns, for_people } = self;
-        let names: Vec<String> = columns.iter().map(|column| column.name.clone().into_owned()).collect();
-        let choice = Choice::new(global, columns, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        if let Some(help) = &choice.help {
-            output.write_all(help)?;
-            return Ok(Status::Complete);
+/// The meaning of words, as the driver runs it.
+struct Words<'a>(&'a Args);
+
+impl Command for Words<'_> {
+    const SCHEMA: &'static str = SCHEMA;
+    const ROWS: &'static str = "words";
+    type Row = Word;
+    type Report = Report<Word>;
+
+    fn fields(&self) -> Vec<Field<Word>> {
+        view::word_fields()
+    }
+
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Report<Word>>> {
+        let Args { words, pagemap, swap, page_size, .. } = self.0;
+        let page_size = page_size.unwrap_or(cx.root.page_size());
+        let decode = |word: &String| match (pagemap, swap) {
+            (true, _) => decode::pagemap(word, page_size),
+            (_, true) => decode::swap(word, page_size),
+            _ => decode::decode(word),
+        };
+        let rows = words.iter().map(decode).collect::<Result<_, _>>().map_err(UsageError::Invalid)?;
+        Ok(Reading::of(Report { rows }, Vec::new()))
+    }
+
+    fn rows(report: &Report<Word>) -> &[Word] {
+        &report.rows
+    }
+
+    fn rows_mut(report: &mut Report<Word>) -> &mut [Word] {
+        &mut report.rows
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        match shown.only_columns() {
+            true => shown.table(out, &shown.columns(view::WORD_DEFAULT), None),
+            false => view::write_words(out, shown.rows, shown.layout),
         }
-        choice.sort(&mut rows);
-        let layout = output.layout(global, root);
-        let data = BTreeMap::from([(list, &rows)]);
-        let report = Report { schema: "pmem.decode/1", data, rows: &rows, choice: &choice, notes: Vec::new() };
-        report.write(output, global, root, |out, _, _| match global.columns {
-            Some(_) => table::write(out, &choice.columns(), &rows, None, &layout),
-            None => for_people(out, &rows, &layout),
-        })?;
-        Ok(Status::Complete)
+    }
+}
+
+/// The table of flags, as the driver runs it.
+struct Legend;
+
+impl Command for Legend {
+    const SCHEMA: &'static str = SCHEMA;
+    const ROWS: &'static str = "flags";
+    type Row = Bit;
+    type Report = Report<Bit>;
+
+    fn fields(&self) -> Vec<Field<Bit>> {
+        view::legend_fields()
+    }
+
+    fn read(&mut self, _: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Report<Bit>>> {
+        Ok(Reading::of(Report { rows: decode::legend() }, Vec::new()))
+    }
+
+    fn rows(report: &Report<Bit>) -> &[Bit] {
+        &report.rows
+    }
+
+    fn rows_mut(report: &mut Report<Bit>) -> &mut [Bit] {
+        &mut report.rows
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        match shown.only_columns() {
+            true => shown.table(out, &shown.columns(view::LEGEND_DEFAULT), None),
+            false => view::write_legend(out, shown.rows, shown.layout),
+        }
     }
 }
 

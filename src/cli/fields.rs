@@ -40,22 +40,23 @@ pub(super) fn with(
     let more = always == Always::No;
     Some(match command {
         "buddy" => described(buddy::fields(ORDERS, more)),
-        "decode" if has("--legend") => described(decode::legend_columns()),
-        "decode" => described(decode::word_columns()),
-        "file" => described(file::columns()),
+        "decode" if has("--legend") => described(decode::legend_fields()),
+        "decode" => described(decode::word_fields()),
+        "file" => described(file::fields(more, more)),
+        "file runs" => described(file::run_fields()),
         "frames" if has("--summary") => described(frames::process_fields(more, more)),
         "frames" => described(frames::mapping_fields(smaps_keys, more, more)),
         "lru" => described(lru::columns()),
         "numa" if has("--all") => described(numa::mapping_fields(&[0])),
         "numa" => described(numa::fields()),
-        "page" => described(page::columns()),
+        "page" => described(page::fields()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::columns()),
-        "rmap" if has("--shared-with") => described(rmap::sharer_columns()),
-        "rmap" => described(rmap::columns()),
+        "rmap" if has("--shared-with") => described(rmap::sharer_fields()),
+        "rmap" => described(rmap::fields()),
         "slab" => described(slab::fields(more)),
         "slab diff" => described(slab::diff::columns()),
-        "translate" => described(translate::columns()),
+        "translate" => described(translate::fields(more)),
         "where" => described(r#where::fields(more, more)),
         "where diff" => described(r#where::diff::columns()),
         _ => return None,
@@ -72,7 +73,8 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 6] = ["buddy", "frames", "numa", "pages", "slab", "where"];
+    const COMMANDS: [&str; 11] =
+        ["buddy", "decode", "file", "frames", "numa", "page", "pages", "rmap", "slab", "translate", "where"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
@@ -82,6 +84,8 @@ mod tests {
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
+        // Rows of their own where there is no room for them in a file's.
+        described(file::run_fields()).iter().for_each(|field| check("file --runs", field));
     }
 
     #[test]

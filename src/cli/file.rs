@@ -2,28 +2,31 @@
 
 use std::cmp::Reverse;
 use std::ffi::OsStr;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use walkdir::{DirEntry, WalkDir};
 
-use super::options::{Format, GlobalOptions};
+use super::options::{GlobalOptions, Repeat};
 use super::output::Output;
 use super::progress::Progress;
+use super::run::command::{self, Asked, Command, Reading, Shown};
+use super::run::context::Context;
+use super::run::trouble::Trouble;
 use super::status::{Status, UsageError, say};
 use crate::analysis::file::{FileRow, Files, Looked, Totals};
-use crate::cli::run::old::Report;
-use crate::cli::run::old::{Choice, write_csv};
+use crate::analysis::note::Note;
 use crate::kernel::page_cache::is_without_pages;
-use crate::kernel::root::Root;
 use crate::name::{Name, escaped};
-use crate::view::cell::Cell;
-use crate::view::file as view;
+use crate::view::field::Field;
+use crate::view::file::{self as view, RunRow};
 use crate::view::size::grouped_string;
+use crate::view::table;
 
 /// Tell how much of each file is in the page cache
 ///
@@ -32,6 +35,7 @@ use crate::view::size::grouped_string;
 /// CAP_FOWNER; for others pmem refuses, instead of taking mincore's word that all is cached. Where one page of a folio is
 /// dirty, the kernel counts all of it as dirty.
 #[derive(Debug, ClapArgs)]
+#[command(mut_arg("delay", |delay| delay.help("Repeat every SECONDS")))]
 #[command(after_long_help = "Examples:
   pmem file --runs data.db         which parts of a file are cached, and which are dirty
   sudo pmem file -rx / --min-pages 256
@@ -62,12 +66,11 @@ pub struct Args {
     /// Show files with at least so many cached pages; the totals are of all
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     min_pages: u64,
-}
-
-#[derive(Serialize)]
-struct Data<'a> {
-    files: &'a [FileRow],
-    totals: &'a Totals,
+    /// With -r: show all files, also where they are more than the terminal has lines
+    #[arg(long, requires = "recursive")]
+    all: bool,
+    #[command(flatten)]
+    repeat: Repeat,
 }
 
 /// Runs the command.
@@ -76,79 +79,159 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         let text = "--root: a recorded tree has no page cache; 'file' looks at the machine it runs on";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
-    let root = Root::open(&global.root)?;
-    let layout = output.layout(global, &root);
-    let choice = Choice::new(global, view::columns(), &view::default_columns(layout.width, args.mapped, args.runs))?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
+    let cx = Context::open(global, output)?;
+    let rounds = args.repeat.rounds();
+    // Where rows stand alone, a run is one.
+    match args.runs && !cx.is_for_people() && !cx.is_document() {
+        true => command::run(&mut Runs(args), rounds, &cx, output),
+        false => command::run(&mut OfFiles(args), rounds, &cx, output),
     }
-    // A column asks for what it needs.
-    let sort = global.sort.as_deref().map(|name| name.trim_start_matches('-'));
-    let asked = |name| sort == Some(name) || choice.shown().iter().any(|column| column.name == name);
-    let (with_runs, with_mapped) = (args.runs || asked("runs"), args.mapped || asked("mapped"));
+}
 
-    let mut look = Look::new(args, global, Files::new(&root, with_runs, with_mapped));
-    look.all()?;
-    let (mut files, status) = look.finish()?;
+/// What was found of all files.
+#[derive(Serialize)]
+struct Report {
+    #[serde(skip)]
+    files: Vec<FileRow>,
+    totals: Totals,
+    /// Whether the table has totals: of one file they say nothing more.
+    #[serde(skip)]
+    has_totals: bool,
+}
+
+/// Looks at all files.
+fn look(args: &Args, cx: &Context<'_>, with_runs: bool, with_mapped: bool) -> Result<Reading<Report>> {
+    let mut look = Look::new(args, cx, Files::new(&cx.root, with_runs, with_mapped));
+    let (mut files, mut troubles) = match look.all() {
+        Ok(()) => look.finish()?,
+        Err(error) => return Err(look.fail(error)),
+    };
     if with_mapped {
-        let mut progress = Progress::new(global.quiet);
+        let mut progress = cx.progress();
         files.find_mapped(|done, all| progress.show(|| format!("{done} of {all} processes")))?;
     }
-    let status = status.max(if files.is_incomplete() { Status::Incomplete } else { Status::Complete });
     let (totals, notes) = (files.totals(), files.notes());
+    let status = if files.is_incomplete() { Status::Incomplete } else { Status::Complete };
+    // What is missing is told on standard error too.
+    if cx.is_document() && !cx.is_quiet() && (status != Status::Complete || !troubles.is_empty()) {
+        troubles.extend(notes.iter().map(|note: &Note| Trouble::incomplete(note.text.clone())));
+    }
     let mut rows = files.rows;
-    let several = rows.len() > 1;
+    let has_totals = rows.len() > 1;
     rows.retain(|row| args.min_pages == 0 || row.counts.cached_pages >= Some(args.min_pages));
     if args.recursive {
         rows.sort_by(|a, b| (Reverse(a.counts.cached_pages), &a.path).cmp(&(Reverse(b.counts.cached_pages), &b.path)));
     }
-    choice.sort(&mut rows);
-    match global.format() {
-        Format::Table if several => rows.push(totals.row(&format!("total of {} files", grouped_string(totals.files)))),
-        Format::Csv if args.runs => {
-            write_runs(output, global, &rows)?;
-            return Ok(status);
-        }
-        // What is missing is told on standard error too.
-        Format::Json if status != Status::Complete && !global.quiet => notes.iter().for_each(|note| say(&note.text)),
-        _ => {}
-    }
-    let data = Data { files: &rows, totals: &totals };
-    let report = Report { schema: "pmem.file/1", data, rows: &rows, choice: &choice, notes };
-    report.write(output, global, &root, |out, data, notes| {
-        view::write(out, &choice.columns(), data.files, notes, &layout)
-    })?;
-    Ok(status)
+    Ok(Reading { troubles, status, ..Reading::of(Report { files: rows, totals, has_totals }, notes) })
 }
 
-/// The runs of all files as CSV: a record each.
-fn write_runs(output: &mut Output, global: &GlobalOptions, rows: &[FileRow]) -> Result<()> {
-    let columns = view::run_columns();
-    for (number, row) in rows.iter().enumerate() {
-        let runs = row.runs.as_deref().unwrap_or_default();
-        let before = [("name", Cell::Name(&row.path))];
-        let headings = number == 0 && !global.no_headings;
-        write_csv(output, headings, &before, &columns.iter().collect::<Vec<_>>(), runs)?;
+/// Files, as the driver runs them.
+struct OfFiles<'a>(&'a Args);
+
+impl Command for OfFiles<'_> {
+    const SCHEMA: &'static str = "pmem.file/1";
+    const ROWS: &'static str = "files";
+    type Row = FileRow;
+    type Report = Report;
+
+    fn fields(&self) -> Vec<Field<FileRow>> {
+        view::fields(self.0.mapped, self.0.runs)
     }
-    Ok(())
+
+    fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<Report>> {
+        // A column asks for what it needs.
+        look(self.0, cx, self.0.runs || asked.has("runs"), self.0.mapped || asked.has("mapped_pages"))
+    }
+
+    fn rows(report: &Report) -> &[FileRow] {
+        &report.files
+    }
+
+    fn rows_mut(report: &mut Report) -> &mut [FileRow] {
+        &mut report.files
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        let layout = shown.layout;
+        let columns = shown.columns(&view::default_fields(layout.width, self.0.mapped, self.0.runs));
+        let totals = &shown.report.totals;
+        if shown.report.has_totals {
+            let mut rows = shown.rows.to_vec();
+            rows.push(totals.row(&format!("total of {} files", grouped_string(totals.files))));
+            table::write(out, &columns, &rows, None, layout)?;
+        } else {
+            table::write(out, &columns, shown.rows, None, layout)?;
+        }
+        shown.write_more(out)?;
+        view::write_runs(out, shown.rows, layout)?;
+        view::write_unit(out, layout)?;
+        shown.notes(out)
+    }
+
+    fn may_be_cut(&self) -> bool {
+        self.0.recursive && !self.0.all && !self.0.runs
+    }
+}
+
+/// Runs of cached pages, as the driver runs them.
+struct Runs<'a>(&'a Args);
+
+/// The runs of all files.
+#[derive(Serialize)]
+struct AllRuns {
+    #[serde(skip)]
+    runs: Vec<RunRow>,
+}
+
+impl Command for Runs<'_> {
+    const SCHEMA: &'static str = "pmem.file/1";
+    const ROWS: &'static str = "runs";
+    type Row = RunRow;
+    type Report = AllRuns;
+
+    fn fields(&self) -> Vec<Field<RunRow>> {
+        view::run_fields()
+    }
+
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<AllRuns>> {
+        let Reading { report, notes, said, troubles, status, is_last } = look(self.0, cx, true, self.0.mapped)?;
+        let runs_of = |row: FileRow| {
+            let path = Arc::new(row.path);
+            row.runs.into_iter().flatten().map(move |run| RunRow { path: Arc::clone(&path), run })
+        };
+        let report = report.map(|report| AllRuns { runs: report.files.into_iter().flat_map(runs_of).collect() });
+        Ok(Reading { report, notes, said, troubles, status, is_last })
+    }
+
+    fn rows(report: &AllRuns) -> &[RunRow] {
+        &report.runs
+    }
+
+    fn rows_mut(report: &mut AllRuns) -> &mut [RunRow] {
+        &mut report.runs
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        shown.table(out, &shown.columns(&["path", "offset_bytes", "pages", "state"]), None)
+    }
 }
 
 /// The look at all paths, and what went wrong with some.
 struct Look<'a> {
     args: &'a Args,
-    global: &'a GlobalOptions,
+    is_verbose: bool,
     files: Files<'a>,
     progress: Progress,
     /// Directories that could not be read, and why.
     closed: Vec<String>,
-    status: Status,
+    /// What else could not be looked at.
+    troubles: Vec<Trouble>,
 }
 
 impl<'a> Look<'a> {
-    fn new(args: &'a Args, global: &'a GlobalOptions, files: Files<'a>) -> Self {
-        let progress = Progress::new(global.quiet);
-        Self { args, global, files, progress, closed: Vec::new(), status: Status::Complete }
+    fn new(args: &'a Args, cx: &Context<'_>, files: Files<'a>) -> Self {
+        let (is_verbose, progress) = (cx.is_verbose(), cx.progress());
+        Self { args, is_verbose, files, progress, closed: Vec::new(), troubles: Vec::new() }
     }
 
     fn all(&mut self) -> Result<()> {
@@ -212,25 +295,33 @@ impl<'a> Look<'a> {
     }
 
     fn tell(&mut self, text: &str) {
-        self.progress.wipe();
-        say(text);
-        self.status = Status::Incomplete;
+        self.troubles.push(Trouble::incomplete(text));
     }
 
     /// Tells what could not be looked at. Where that was everything, it is the error.
-    fn finish(mut self) -> Result<(Files<'a>, Status)> {
+    fn finish(mut self) -> Result<(Files<'a>, Vec<Trouble>)> {
         const TOLD: usize = 3;
         let closed = std::mem::take(&mut self.closed);
-        let told = if self.global.verbose { closed.len() } else { TOLD.min(closed.len()) };
+        let told = if self.is_verbose { closed.len() } else { TOLD.min(closed.len()) };
         closed[..told].iter().for_each(|text| self.tell(text));
         if closed.len() > told {
             self.tell(&format!("{} more directories could not be read (-v: which)", closed.len() - told));
         }
         let refused = self.files.rows.iter().all(|row| row.refused.is_some());
         match self.files.refusal.take_if(|_| refused) {
-            Some((path, error)) => Err(anyhow::Error::new(error).context(whose(&path, self.files.rows.len()))),
-            None => Ok((self.files, self.status)),
+            Some((path, error)) => {
+                let error = anyhow::Error::new(error).context(whose(&path, self.files.rows.len()));
+                Err(self.fail(error))
+            }
+            None => Ok((self.files, self.troubles)),
         }
+    }
+
+    /// The error, after what else went wrong is said: nothing else is going to say it.
+    fn fail(&mut self, error: anyhow::Error) -> anyhow::Error {
+        self.progress.wipe();
+        self.troubles.iter().for_each(|trouble| say(&trouble.text));
+        error
     }
 }
 

@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::frame::{FrameSpec, resolve};
 use super::options::GlobalOptions;
 use super::output::Output;
-use super::status::{Status, say};
+use super::run::command::{self, Asked, Command, Reading, Shown};
+use super::run::context::Context;
+use super::run::rounds::Rounds;
+use super::run::trouble::Trouble;
+use super::status::Status;
 use crate::analysis::physical::page::{Frame, FrameReader};
-use crate::cli::run::old::Choice;
-use crate::cli::run::old::Report;
-use crate::kernel::root::Root;
-use crate::view::notes::write as write_notes;
-use crate::view::{page as view, table};
+use crate::view::field::Field;
+use crate::view::page as view;
 
 /// Tell everything that is known of page frames
 ///
@@ -38,42 +39,59 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let choice = Choice::new(global, view::columns(), view::DEFAULT)?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
-    }
-    let root = Root::open(&global.root)?;
-    let frame_reader = FrameReader::new(&root, &root.features_cheaply())?;
-    let found = resolve(&root, &args.frames)?;
-    found.without.iter().for_each(|why| say(why));
-    let mut frames = found.pfns.iter().map(|&pfn| frame_reader.tell(pfn)).collect::<Result<Vec<Frame>, _>>()?;
-    choice.sort(&mut frames);
-    let layout = output.layout(global, &root);
-    let in_words = frames.len() <= MOST_IN_WORDS && global.columns.is_none();
-    let report = Report {
-        schema: "pmem.page/1",
-        data: Data { frames: &frames },
-        rows: &frames,
-        choice: &choice,
-        notes: frame_reader.notes(),
-    };
-    report.write(output, global, &root, |out, _, notes| {
-        if in_words {
-            frames.iter().try_for_each(|frame| view::write(out, frame, &layout))?;
-        } else {
-            table::write(out, &choice.columns(), &frames, None, &layout)?;
-        }
-        write_notes(out, notes, &layout)
-    })?;
-    let all_there = found.without.is_empty() && frames.iter().all(|frame| frame.class.is_some());
-    Ok(if all_there { Status::Complete } else { Status::Incomplete })
+    let cx = Context::open(global, output)?;
+    command::run(&mut Page(args), Rounds::ONE, &cx, output)
 }
 
 /// So many frames read best in words, more as a table.
 const MOST_IN_WORDS: usize = 4;
 
+/// The command as the driver runs it.
+struct Page<'a>(&'a Args);
+
+/// The frames that were asked for.
 #[derive(Serialize)]
-struct Data<'f> {
-    frames: &'f [Frame],
+struct Report {
+    #[serde(skip)]
+    frames: Vec<Frame>,
+}
+
+impl Command for Page<'_> {
+    const SCHEMA: &'static str = "pmem.page/1";
+    const ROWS: &'static str = "frames";
+    type Row = Frame;
+    type Report = Report;
+
+    fn fields(&self) -> Vec<Field<Frame>> {
+        view::fields()
+    }
+
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Report>> {
+        let frame_reader = FrameReader::new(&cx.root, &cx.root.features_cheaply())?;
+        let found = resolve(&cx.root, &self.0.frames)?;
+        let frames = found.pfns.iter().map(|&pfn| frame_reader.tell(pfn)).collect::<Result<Vec<Frame>, _>>()?;
+        let all_there = frames.iter().all(|frame| frame.class.is_some());
+        Ok(Reading {
+            troubles: found.without.into_iter().map(Trouble::incomplete).collect(),
+            status: if all_there { Status::Complete } else { Status::Incomplete },
+            ..Reading::of(Report { frames }, frame_reader.notes())
+        })
+    }
+
+    fn rows(report: &Report) -> &[Frame] {
+        &report.frames
+    }
+
+    fn rows_mut(report: &mut Report) -> &mut [Frame] {
+        &mut report.frames
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> std::io::Result<()> {
+        if shown.rows.len() <= MOST_IN_WORDS && !shown.only_columns() {
+            shown.rows.iter().try_for_each(|frame| view::write(out, frame, shown.layout))?;
+        } else {
+            shown.table(out, &shown.columns(view::DEFAULT), None)?;
+        }
+        shown.notes(out)
+    }
 }

@@ -1,27 +1,26 @@
 //! `pmem rmap`: who maps a frame.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use serde::Serialize;
 
 use super::frame::{FrameSpec, resolve};
-use super::options::{Format, GlobalOptions};
+use super::options::GlobalOptions;
 use super::output::Output;
-use super::progress::Progress;
-use super::status::{Status, UsageError, error_of, say};
+use super::run::command::{self, Command, Reading, Shown};
+use super::run::context::Context;
+use super::run::rounds::Rounds;
+use super::run::trouble::Trouble;
+use super::status::{Status, UsageError, error_of};
 use super::target::{self, Target};
 use crate::analysis::gap::Gap;
 use crate::analysis::physical::page::FrameReader;
-use crate::analysis::rmap::shared::{Holder, Matrix, SharedWith};
-use crate::analysis::rmap::{Asked, FrameMappers, Search};
-use crate::cli::run::old::Choice;
-use crate::cli::run::old::Report;
+use crate::analysis::rmap::Search;
+use crate::analysis::rmap::shared::{Holder, Matrix, Sharer};
 use crate::error::Error;
-use crate::kernel::root::Root;
-use crate::view::notes::write as write_notes;
-use crate::view::rmap as view;
+use crate::view::field::Field;
+use crate::view::rmap::{self as view, Mapped, Row, Sharing};
 
 /// Find who maps a page frame, or who shares frames with a process
 ///
@@ -50,142 +49,156 @@ const SCHEMA: &str = "pmem.rmap/1";
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let as_rows = !matches!(global.format(), Format::Table);
-    let default = if as_rows { view::DEFAULT_OF_ROWS } else { view::DEFAULT };
-    let sharing = !args.shared_with.is_empty();
-    let choice = if sharing { None } else { Some(Choice::new(global, view::columns(), default)?) };
-    if let Some(help) = choice.as_ref().and_then(|choice| choice.help.as_ref()) {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
+    let cx = Context::open(global, output)?;
+    match args.shared_with.is_empty() {
+        true => command::run(&mut Frames(&args.frames), Rounds::ONE, &cx, output),
+        false => command::run(&mut Shared(&args.shared_with), Rounds::ONE, &cx, output),
     }
-    let root = Root::open(&global.root)?;
-    let features = root.features_cheaply();
+}
+
+/// Searches with what it takes.
+fn search<T>(cx: &Context<'_>, find: impl FnOnce(&Search<'_>) -> Result<T>) -> Result<T> {
+    let features = cx.root.features_cheaply();
     if !features.pfns_visible {
         return Err(Error::frames_hidden().into());
     }
-    let frame_reader = FrameReader::new(&root, &features)?;
-    let search = Search { root: &root, features: &features, frame_reader: &frame_reader };
-    match choice {
-        Some(choice) => frames(args, global, output, &search, &choice),
-        None => shared(args, global, output, &search),
-    }
+    let frame_reader = FrameReader::new(&cx.root, &features)?;
+    find(&Search { root: &cx.root, features: &features, frame_reader: &frame_reader })
 }
 
-fn progress(global: &GlobalOptions) -> impl FnMut(usize, usize) {
-    let mut progress = Progress::new(global.quiet);
+fn progress(cx: &Context<'_>) -> impl FnMut(usize, usize) {
+    let mut progress = cx.progress();
     move |done, all| progress.show(|| format!("{done} of {all} processes"))
 }
 
-#[derive(Serialize)]
-struct Frames<'a> {
-    frames: &'a [FrameMappers],
-    asked: &'a Asked,
-}
+/// Who maps frames, as the driver runs it.
+struct Frames<'a>(&'a [FrameSpec]);
 
-fn frames(
-    args: &Args,
-    global: &GlobalOptions,
-    output: &mut Output,
-    search: &Search<'_>,
-    choice: &Choice<view::Row>,
-) -> Result<Status> {
-    let found = resolve(search.root, &args.frames)?;
-    found.without.iter().for_each(|why| say(why));
-    let (frames, asked) = search.mappers(&found.pfns, progress(global))?;
-    let row = |frame: &FrameMappers| {
-        frame.mappers.iter().map(|mapper| view::Row { pfn: frame.pfn, mapper: mapper.clone() }).collect::<Vec<_>>()
-    };
-    let mut rows: Vec<view::Row> = frames.iter().flat_map(row).collect();
-    choice.sort(&mut rows);
-    let layout = output.layout(global, search.root);
-    let (root, notes) = (search.root, search.frame_reader.notes());
-    let data = Frames { frames: &frames, asked: &asked };
-    Report { schema: SCHEMA, data, rows: &rows, choice, notes }.write(output, global, root, |out, data, notes| {
-        for (place, frame) in data.frames.iter().enumerate() {
-            if place > 0 {
-                writeln!(out)?;
-            }
-            let mut rows = row(frame);
-            choice.sort(&mut rows);
-            view::write_frame(out, frame, &rows, &choice.columns(), &layout)?;
-        }
-        view::write_asked(out, data.asked, &layout)?;
-        write_notes(out, notes, &layout)
-    })?;
-    // Who closed processes does not matter where all mappers were found.
-    let all = frames.iter().all(|frame| frame.complete || (frame.class.is_some() && asked.unreadable.is_empty()));
-    Ok(if found.without.is_empty() && all { Status::Complete } else { Status::Incomplete })
-}
+impl Command for Frames<'_> {
+    const SCHEMA: &'static str = SCHEMA;
+    // They stand with the frame they map.
+    const ROWS: &'static str = "mappers";
+    const ROWS_IN_REPORT: bool = true;
+    type Row = Row;
+    type Report = Mapped;
 
-fn shared(args: &Args, global: &GlobalOptions, output: &mut Output, search: &Search<'_>) -> Result<Status> {
-    let choice = Choice::new(global, view::sharer_columns(), view::SHARER_DEFAULT)?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
+    fn fields(&self) -> Vec<Field<Row>> {
+        view::fields()
     }
-    let found = target::find(search.root, &args.shared_with, false)?;
-    found.missing.iter().for_each(|missing| say(missing));
-    let mut status = if found.missing.is_empty() { Status::Complete } else { Status::NoProcess };
-    let mut holders: Vec<Holder> = Vec::new();
-    for &pid in &found.pids {
-        match search.holder(pid) {
-            Ok(holder) => holders.push(holder),
-            Err(reason) => {
-                let gap = Gap::process(pid, reason);
-                if gap.reason.error().is_some() && found.pids.len() == 1 {
-                    return Err(error_of(gap));
+
+    fn read(&mut self, cx: &Context<'_>, _: &command::Asked<'_>) -> Result<Reading<Mapped>> {
+        search(cx, |search| {
+            let found = resolve(search.root, self.0)?;
+            let (frames, asked) = search.mappers(&found.pfns, progress(cx))?;
+            // Who closed processes does not matter where all mappers were found.
+            let is_whole = asked.unreadable.is_empty();
+            let all = frames.iter().all(|frame| frame.complete || (frame.class.is_some() && is_whole));
+            Ok(Reading {
+                troubles: found.without.into_iter().map(Trouble::incomplete).collect(),
+                status: if all { Status::Complete } else { Status::Incomplete },
+                ..Reading::of(Mapped::new(frames, asked), search.frame_reader.notes())
+            })
+        })
+    }
+
+    fn rows(report: &Mapped) -> &[Row] {
+        &report.rows
+    }
+
+    fn rows_mut(report: &mut Mapped) -> &mut [Row] {
+        &mut report.rows
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        view::write(out, shown.report, shown.rows, &shown.columns(view::DEFAULT), shown.layout)?;
+        shown.notes(out)
+    }
+}
+
+/// Who shares frames, as the driver runs it.
+struct Shared<'a>(&'a [Target]);
+
+impl Command for Shared<'_> {
+    const SCHEMA: &'static str = SCHEMA;
+    // They stand with the process they share with.
+    const ROWS: &'static str = "sharers";
+    const ROWS_IN_REPORT: bool = true;
+    type Row = Sharer;
+    type Report = Sharing;
+
+    fn fields(&self) -> Vec<Field<Sharer>> {
+        view::sharer_fields()
+    }
+
+    fn read(&mut self, cx: &Context<'_>, _: &command::Asked<'_>) -> Result<Reading<Sharing>> {
+        search(cx, |search| {
+            let found = target::find(search.root, self.0, false)?;
+            let missing = |text| Trouble { status: Status::NoProcess, ..Trouble::incomplete(text) };
+            let mut troubles: Vec<Trouble> = found.missing.into_iter().map(missing).collect();
+            let mut holders: Vec<Holder> = Vec::new();
+            for &pid in &found.pids {
+                match search.holder(pid) {
+                    Ok(holder) => holders.push(holder),
+                    Err(reason) => {
+                        let gap = Gap::process(pid, reason);
+                        if gap.reason.error().is_some() && found.pids.len() == 1 {
+                            return Err(error_of(gap));
+                        }
+                        troubles.push(Trouble::incomplete(gap.to_string()));
+                    }
                 }
-                say(&gap.to_string());
-                status = status.max(Status::Incomplete);
             }
+            let report = match &holders[..] {
+                [] => None,
+                [holder] => {
+                    let shared = search.shared_with(holder, progress(cx));
+                    Some(Sharing::With(shared.map_err(|reason| error_of(Gap::process(holder.pid, reason)))?))
+                }
+                _ => {
+                    refuse_rows(cx)?;
+                    Some(Sharing::Matrix(Matrix::of(&holders)))
+                }
+            };
+            let is_whole = |with: &Sharing| !matches!(with, Sharing::With(with) if !with.asked.unreadable.is_empty());
+            Ok(Reading {
+                status: if report.as_ref().is_none_or(is_whole) { Status::Complete } else { Status::Incomplete },
+                report,
+                notes: search.frame_reader.notes(),
+                said: None,
+                troubles,
+                is_last: false,
+            })
+        })
+    }
+
+    fn rows(report: &Sharing) -> &[Sharer] {
+        report.rows()
+    }
+
+    fn rows_mut(report: &mut Sharing) -> &mut [Sharer] {
+        match report {
+            Sharing::With(with) => &mut with.sharers,
+            Sharing::Matrix(matrix) => &mut matrix.processes,
         }
     }
-    let (root, notes, layout) = (search.root, search.frame_reader.notes(), output.layout(global, search.root));
-    match &holders[..] {
-        [] => {}
-        [holder] => {
-            #[derive(Serialize)]
-            struct Data<'a> {
-                shared: &'a SharedWith,
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        match shown.report {
+            Sharing::With(with) => {
+                view::write_shared(out, with, &shown.columns(view::SHARER_DEFAULT), shown.layout)?;
             }
-            let shared = search.shared_with(holder, progress(global));
-            let mut shared = shared.map_err(|reason| error_of(Gap::process(holder.pid, reason)))?;
-            if !shared.asked.unreadable.is_empty() {
-                status = status.max(Status::Incomplete);
-            }
-            choice.sort(&mut shared.sharers);
-            let data = Data { shared: &shared };
-            Report { schema: SCHEMA, data, rows: &shared.sharers, choice: &choice, notes }.write(
-                output,
-                global,
-                root,
-                |out, data, notes| {
-                    view::write_shared(out, data.shared, &data.shared.sharers, &choice.columns(), &layout)?;
-                    write_notes(out, notes, &layout)
-                },
-            )?;
+            Sharing::Matrix(matrix) => view::write_matrix(out, matrix, shown.layout)?,
         }
-        _ => {
-            #[derive(Serialize)]
-            struct Data<'a> {
-                matrix: &'a Matrix,
-            }
-            if global.format() == Format::Csv || global.columns.is_some() || global.sort.is_some() {
-                let text = "a matrix has no columns to choose or to sort by, and no CSV: use --json";
-                return Err(UsageError::Invalid(text.to_owned()).into());
-            }
-            let matrix = Matrix::of(&holders);
-            let data = Data { matrix: &matrix };
-            Report { schema: SCHEMA, data, rows: &matrix.processes, choice: &choice, notes }.write(
-                output,
-                global,
-                root,
-                |out, data, notes| {
-                    view::write_matrix(out, data.matrix, &layout)?;
-                    write_notes(out, notes, &layout)
-                },
-            )?;
-        }
+        shown.notes(out)
     }
-    Ok(status)
+}
+
+/// Refuses what a matrix cannot be: rows.
+fn refuse_rows(cx: &Context<'_>) -> Result<()> {
+    let words = cx.words();
+    if words.columns.is_some() || words.sort.is_some() || !(cx.is_for_people() || cx.is_document()) {
+        let text = "a matrix has no columns to choose or to sort by, and no rows: use --json";
+        return Err(UsageError::Invalid(text.to_owned()).into());
+    }
+    Ok(())
 }

@@ -79,13 +79,8 @@ fn of(documents: &[&Document], lines: bool) -> Result<Value> {
             continue;
         }
         let title = format!("A line of pmem {} --format jsonl", document.command);
-        let kinds: Vec<Value> = same.iter().flat_map(|document| types.lines(document)).collect();
-        let schema = match <[Value; 1]>::try_from(kinds) {
-            Ok([schema]) => schema,
-            Err(kinds) if kinds.is_empty() => continue,
-            Err(kinds) => json!({ "anyOf": kinds }),
-        };
-        found.push((format!("{}.line", document.name()), titled(schema, title)));
+        let schema = types.lines(same);
+        found.extend(schema.map(|schema| (format!("{}.line", document.name()), titled(schema, title))));
     }
     let mut all = types.definitions();
     let mut schema = match <[_; 1]>::try_from(found) {

@@ -6,21 +6,27 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use serde::{Serialize, Serializer};
+
 use super::address::Address;
-use super::options::{Format, GlobalOptions};
+use super::options::GlobalOptions;
 use super::output::Output;
-use super::status::{Status, UsageError, error_of, explain, say};
+use super::run::command::{self, Asked, Command, Reading, Shown};
+use super::run::context::Context;
+use super::run::rounds::Rounds;
+use super::run::trouble::Trouble;
+use super::status::{Status, UsageError, error_of};
 use super::target::{self, Target};
 use crate::analysis::gap::{Gap, Severity};
 use crate::analysis::note::Note;
 use crate::analysis::processes::visit::{self, Looked, Seen};
 use crate::analysis::translate::Translator;
 use crate::analysis::translate::translation::{Lack, Translation};
-use crate::cli::run::old::{Choice, Report};
 use crate::kernel::access::what_would_help;
 use crate::kernel::root::Root;
-use crate::view::notes::write as write_notes;
-use crate::view::{table, translate as view};
+use crate::view::field::Field;
+use crate::view::json::Object;
+use crate::view::translate as view;
 
 /// Walk a process's page tables to an address, and tell what is there
 ///
@@ -56,30 +62,63 @@ fn address() -> impl TypedValueParser<Value = Address> {
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let choice = Choice::new(global, view::columns(), view::DEFAULT)?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
+    let cx = Context::open(global, output)?;
+    command::run(&mut Translate(args), Rounds::ONE, &cx, output)
+}
+
+/// The command as the driver runs it.
+struct Translate<'a>(&'a Args);
+
+/// What is at the address: the one row, which is all of the document.
+struct Report {
+    row: Translation,
+    /// Whether page tables were asked for.
+    with_tables: bool,
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Object(&view::fields(self.with_tables), &self.row).serialize(serializer)
     }
-    let root = Root::open(&global.root)?;
-    let pid = one(&target::find(&root, std::slice::from_ref(&args.target), false)?.pids)?;
-    let translator = Translator::new(&root);
-    let mut report = translate(args, &root, &translator, pid)?;
-    let status = tell_what_is_missing(args, global, &translator, &mut report);
-    let layout = output.layout(global, &root);
-    let rows = [report];
-    let [report] = &rows;
-    if global.format() == Format::Table && global.columns.is_some() {
-        table::write(output, &choice.columns(), &rows, None, &layout)?;
-        return Ok(status);
+}
+
+impl Command for Translate<'_> {
+    const SCHEMA: &'static str = "pmem.translate/1";
+    // There is one, and no list.
+    const ROWS: &'static str = "translations";
+    const ROWS_IN_REPORT: bool = true;
+    type Row = Translation;
+    type Report = Report;
+
+    fn fields(&self) -> Vec<Field<Translation>> {
+        view::fields(self.0.tables)
     }
-    let notes = report.notes.clone();
-    let form = Report { schema: "pmem.translate/1", data: report, rows: &rows, choice: &choice, notes };
-    form.write(output, global, &root, |out, report, notes| {
-        view::write(out, report, &layout)?;
-        write_notes(out, notes, &layout)
-    })?;
-    Ok(status)
+
+    fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<Report>> {
+        let with_tables = self.0.tables || view::OF_TABLES.iter().any(|name| asked.has(name));
+        let pid = one(&target::find(&cx.root, std::slice::from_ref(&self.0.target), false)?.pids)?;
+        let translator = Translator::new(&cx.root);
+        let mut row = translate(self.0, with_tables, &cx.root, &translator, pid)?;
+        let troubles = what_is_missing(with_tables, &translator, &mut row);
+        let notes = std::mem::take(&mut row.notes);
+        Ok(Reading { troubles, ..Reading::of(Report { row, with_tables }, notes) })
+    }
+
+    fn rows(report: &Report) -> &[Translation] {
+        std::slice::from_ref(&report.row)
+    }
+
+    fn rows_mut(report: &mut Report) -> &mut [Translation] {
+        std::slice::from_mut(&mut report.row)
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> std::io::Result<()> {
+        if shown.only_columns() {
+            return shown.table(out, &shown.columns(view::DEFAULT), None);
+        }
+        view::write(out, &shown.report.row, shown.layout)?;
+        shown.notes(out)
+    }
 }
 
 fn one(pids: &[u32]) -> Result<u32> {
@@ -94,13 +133,24 @@ fn one(pids: &[u32]) -> Result<u32> {
 }
 
 /// Looks at a process that may end, or call exec, meanwhile.
-fn translate(args: &Args, root: &Root, translator: &Translator<'_>, pid: u32) -> Result<Translation> {
+fn translate(
+    args: &Args,
+    with_tables: bool,
+    root: &Root,
+    translator: &Translator<'_>,
+    pid: u32,
+) -> Result<Translation> {
     // An address that cannot be is an error of the command line, and none of the process.
-    let looked = visit::process(root, pid, |seen| look(args, translator, seen));
+    let looked = visit::process(root, pid, |seen| look(args, with_tables, translator, seen));
     Ok(looked.map_err(|reason| error_of(Gap::process(pid, reason)))??)
 }
 
-fn look(args: &Args, translator: &Translator<'_>, seen: &Seen<'_>) -> Looked<Result<Translation, UsageError>> {
+fn look(
+    args: &Args,
+    with_tables: bool,
+    translator: &Translator<'_>,
+    seen: &Seen<'_>,
+) -> Looked<Result<Translation, UsageError>> {
     let mut report = Translation::of(seen.pid(), seen.process().comm()?);
     let process = match seen.address_space() {
         Ok(process) => process,
@@ -119,40 +169,30 @@ fn look(args: &Args, translator: &Translator<'_>, seen: &Seen<'_>) -> Looked<Res
         Ok(address) => address,
         Err(error) => return Ok(Err(error)),
     };
-    translator.translate(&space, address, args.tables, &mut report)?;
+    translator.translate(&space, address, with_tables, &mut report)?;
     Ok(Ok(report))
 }
 
-/// Says on standard error what was asked for and is not there, and gives the status.
-fn tell_what_is_missing(
-    args: &Args,
-    global: &GlobalOptions,
-    translator: &Translator<'_>,
-    report: &mut Translation,
-) -> Status {
-    let mut status = Status::Complete;
-    let mut tell = |text: &str, help: Option<&str>, with: Status| {
-        say(text);
-        if let Some(help) = help.filter(|_| !global.quiet) {
-            explain(help);
-        }
-        status = status.max(with);
-    };
+/// What was asked for and is not there.
+fn what_is_missing(with_tables: bool, translator: &Translator<'_>, report: &mut Translation) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
     for lack in &report.lacks {
-        let with = match lack {
+        let status = match lack {
             Lack::FrameNumber => Status::Denied,
             Lack::Stillness => Status::Incomplete,
         };
-        tell(lack.words(), None, with);
+        troubles.push(Trouble { status, ..Trouble::incomplete(lack.words()) });
         // People have read it.
         report.notes.push(Note { in_json_only: true, ..lack.note() });
     }
-    if args.tables && report.no_address_space.is_none() && report.tables.is_none() {
-        tell("--tables: how many levels the page tables have is not known", None, Status::Unsupported);
+    if with_tables && report.no_address_space.is_none() && report.tables.is_none() {
+        let text = "--tables: how many levels the page tables have is not known";
+        troubles.push(Trouble { status: Status::Unsupported, ..Trouble::incomplete(text) });
     }
     if let Some(error) = translator.without_frames().filter(|_| report.pfn.is_some()) {
-        tell(&error.to_string(), what_would_help(error), Severity::of(error).into());
+        let trouble = Trouble::incomplete(error.to_string()).with_help(what_would_help(error));
+        troubles.push(Trouble { status: Severity::of(error).into(), ..trouble });
         report.notes.push(Note { in_json_only: true, ..Note::general("frame-unknown", error.to_string()) });
     }
-    status
+    troubles
 }

@@ -30,8 +30,7 @@ use crate::model::pagemap::Entry;
 use crate::unit::{PageSize, Pfn};
 
 /// By what the pages of a file were counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// cachestat(2).
     Cachestat,
@@ -39,6 +38,17 @@ pub enum How {
     Mincore,
     /// `st_blocks` of a file on hugetlbfs.
     Blocks,
+}
+
+impl How {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cachestat => "cachestat",
+            Self::Mincore => "mincore",
+            Self::Blocks => "blocks",
+        }
+    }
 }
 
 /// What the page cache has of a range of a file, in base pages: `struct cachestat` of include/uapi/linux/mman.h.
@@ -59,6 +69,7 @@ pub struct CacheStat {
 
 /// What a run of cached pages is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileState"))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// As on the disk.

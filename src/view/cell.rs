@@ -76,8 +76,12 @@ pub(crate) enum Cell<'r> {
     Ratio(f64),
     /// A number, shown with one decimal.
     Decimal(f64),
+    /// Words of pmem's own, perhaps none: blanks between them.
+    Words(&'r [&'static str]),
     /// What only JSON has room for.
     Nested(Nested<'r>),
+    /// The same, a list: how many it has, where there is no room.
+    Counted(Nested<'r>, u64),
     /// There can be none here: `·`.
     Absent,
     /// The same, shown as nothing.
@@ -117,6 +121,7 @@ impl Cell<'_> {
             | Cell::Pages(n)
             | Cell::Offset(n)
             | Cell::Percent(n)
+            | Cell::Counted(_, n)
             | Cell::Pfn(Pfn(n)) => Growth::WithNumber(*n),
             Cell::Bytes(n) | Cell::PagesAsSize(n) | Cell::FrameFlags(FrameFlags(n)) => Growth::By(*n),
             Cell::Text(text) | Cell::Unnamed(text) | Cell::Word { shown: text, .. } => Growth::AtMost(text.len()),
@@ -130,6 +135,7 @@ impl Cell<'_> {
             | Cell::Cgroup(_)
             | Cell::Names(..)
             | Cell::List(_)
+            | Cell::Words(_)
             | Cell::Decimal(_)
             | Cell::Nodes(_) => Growth::AtMost(usize::MAX),
             Cell::FrameLetters(_) | Cell::Class(_) => Growth::AtMost(64),
@@ -150,6 +156,7 @@ impl Cell<'_> {
                 | Cell::Bytes(0)
                 | Cell::SizeChange(0)
                 | Cell::Percent(0)
+                | Cell::Counted(_, 0)
         )
     }
 
@@ -168,7 +175,7 @@ impl Cell<'_> {
             // At least eight digits, as `maps` does.
             Cell::Address(address) | Cell::Offset(address) => hex(*address, 8, out),
             cell if cell.is_zero() => out.extend_from_slice(NONE.as_bytes()),
-            Cell::Number(number) => super::size::grouped(*number, out),
+            Cell::Number(number) | Cell::Counted(_, number) => super::size::grouped(*number, out),
             Cell::Id(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Cell::Pages(pages) => scale.pages(*pages, out),
             Cell::PagesAsSize(pages) => scale.size(scale.page_size.bytes_of(*pages), out),
@@ -199,6 +206,7 @@ impl Cell<'_> {
             Cell::Cgroup(cgroup) => out.extend(cgroup.shown().as_bytes()),
             Cell::Names(first, others) => out.extend(joined(std::iter::once(*first).chain(*others)).as_bytes()),
             Cell::List(names) => out.extend(joined(*names).as_bytes()),
+            Cell::Words(words) => out.extend_from_slice(words.join(" ").as_bytes()),
             Cell::Percent(percent) => out.extend(format!("{percent}%").as_bytes()),
             Cell::Nodes(counts) => out.extend(by_node(counts).as_bytes()),
             Cell::Bool(yes) => out.extend_from_slice(if *yes { b"yes" } else { b"no" }),
@@ -222,7 +230,8 @@ impl Cell<'_> {
             | Cell::Pages(number)
             | Cell::PagesAsSize(number)
             | Cell::Bytes(number)
-            | Cell::Percent(number) => number.to_string(),
+            | Cell::Percent(number)
+            | Cell::Counted(_, number) => number.to_string(),
             Cell::Change(change) | Cell::CountChange(change) | Cell::SizeChange(change) => change.to_string(),
             Cell::Dev(dev) => dev.to_string(),
             Cell::Flags(codes) => words(codes),
@@ -234,6 +243,7 @@ impl Cell<'_> {
             Cell::Cgroup(Cgroup::Gone(inode)) => inode.to_string(),
             Cell::Names(first, others) => joined(std::iter::once(*first).chain(*others)),
             Cell::List(names) => joined(*names),
+            Cell::Words(words) => words.join(" "),
             Cell::Nodes(counts) => by_node(counts),
             Cell::Bool(yes) => yes.to_string(),
             Cell::Ratio(number) | Cell::Decimal(number) => number.to_string(),
@@ -244,24 +254,31 @@ impl Cell<'_> {
     /// The order of two cells of one column; what is not known comes first.
     pub(crate) fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
+            (a, b) if a.is_unknown() || b.is_unknown() => b.is_unknown().cmp(&a.is_unknown()),
             (Cell::Text(a), Cell::Text(b))
             | (Cell::Flags(a), Cell::Flags(b))
             | (Cell::Word { name: a, .. }, Cell::Word { name: b, .. }) => a.cmp(b),
             (Cell::Name(a), Cell::Name(b)) => a.cmp(b),
             (Cell::Names(a, more), Cell::Names(b, others)) => (a, more).cmp(&(b, others)),
             (Cell::List(a), Cell::List(b)) => a.cmp(b),
+            (Cell::Words(a), Cell::Words(b)) => a.cmp(b),
             (Cell::Nodes(a), Cell::Nodes(b)) => a.cmp(b),
-            (Cell::Unnamed(_), Cell::Name(_)) => Ordering::Less,
-            (Cell::Name(_), Cell::Unnamed(_)) => Ordering::Greater,
             (Cell::Dev(a), Cell::Dev(b)) => a.cmp(b),
             (Cell::Cgroup(a), Cell::Cgroup(b)) => a.cmp(b),
             (Cell::FrameFlags(a), Cell::FrameFlags(b)) | (Cell::FrameLetters(a), Cell::FrameLetters(b)) => a.cmp(b),
             (Cell::Class(a), Cell::Class(b)) => a.cmp(b),
             (Cell::Bool(a), Cell::Bool(b)) => a.cmp(b),
             (Cell::Ratio(a), Cell::Ratio(b)) | (Cell::Decimal(a), Cell::Decimal(b)) => a.total_cmp(b),
-            (Cell::Unknown | Cell::Absent, Cell::Bool(_) | Cell::Ratio(_) | Cell::Decimal(_)) => Ordering::Less,
-            (Cell::Bool(_) | Cell::Ratio(_) | Cell::Decimal(_), Cell::Unknown | Cell::Absent) => Ordering::Greater,
-            (a, b) => a.number().cmp(&b.number()),
+            (a, b) => a.number().cmp(&b.number()).then(a.rank().cmp(&b.rank())),
+        }
+    }
+
+    /// The order of two that are no numbers, and of which one is something else than the other.
+    fn rank(&self) -> u8 {
+        match self {
+            Cell::Unnamed(_) => 0,
+            Cell::Text(_) | Cell::Word { .. } => 1,
+            _ => 2,
         }
     }
 
@@ -276,6 +293,7 @@ impl Cell<'_> {
             | Cell::PagesAsSize(n)
             | Cell::Bytes(n)
             | Cell::Percent(n)
+            | Cell::Counted(_, n)
             | Cell::Pfn(Pfn(n)) => Some(i128::from(*n)),
             Cell::Change(n) | Cell::CountChange(n) | Cell::SizeChange(n) => Some(i128::from(*n)),
             _ => None,
@@ -344,6 +362,28 @@ mod tests {
         let sum = [Cell::Unknown, Cell::Pages(2), Cell::Unknown, Cell::Pages(3)].into_iter().reduce(Cell::plus);
         assert!(matches!(sum, Some(Cell::Pages(5))));
         assert!(matches!(Cell::Unknown.plus(Cell::Unknown), Cell::Unknown));
+    }
+
+    #[test]
+    fn what_is_not_known_comes_first_and_then_what_has_no_name() {
+        let name = Name::new(b"a");
+        let text = [Cell::Text("b"), Cell::Unknown, Cell::Text("a"), Cell::Absent, Cell::Text("c")];
+        let named = [Cell::Name(&name), Cell::Unnamed("[anon]"), Cell::None];
+        let classes = [Cell::Class(Class::Free), Cell::Text("swapped"), Cell::Unnamed("none"), Cell::Unknown];
+        for cells in [&text[..], &named, &classes] {
+            let mut cells = cells.to_vec();
+            for _ in 0..cells.len() {
+                cells.rotate_left(1);
+                let mut sorted = cells.clone();
+                sorted.sort_by(Cell::compare);
+                let shown: Vec<bool> = sorted.iter().map(Cell::is_unknown).collect();
+                assert!(shown.is_sorted_by(|a, b| a >= b), "{sorted:?}");
+                assert!(sorted.is_sorted_by(|a, b| a.compare(b).is_le()), "{sorted:?}");
+                // Not only neighbours are in order: all pairs are.
+                let pairs = sorted.iter().enumerate().flat_map(|(at, a)| sorted[at..].iter().map(move |b| (a, b)));
+                pairs.for_each(|(a, b)| assert!(a.compare(b).is_le(), "{a:?} {b:?}"));
+            }
+        }
     }
 
     #[test]

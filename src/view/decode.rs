@@ -1,57 +1,75 @@
 //! How `pmem decode` looks: a word and its bits, a line each; the whole table, two lines or three a flag.
 
-use crate::view::field::Field;
 use std::io::{self, Write};
 
 use super::cell::{Cell, NONE};
+use super::field::{Field, Kind as As};
 use super::style::Emphasis;
 use super::table::{Layout, wrapped};
 use crate::analysis::decode::{Bit, Kind, Word};
 use crate::analysis::physical::class::Class;
 
-/// The columns of words.
-pub(crate) fn word_columns() -> Vec<Field<Word>> {
-    let number = |name: &'static str, heading: &'static str, help: &'static str, field: fn(&Word) -> Option<u64>| {
-        Field::old_number(name, heading, help, move |word: &Word| field(word).map_or(Cell::Text(""), Cell::Id))
+/// The fields of words that people see who ask for more than these.
+pub(crate) const WORD_DEFAULT: &[&str] =
+    &["input", "kind", "raw", "class", "state", "pfn", "physical_address", "swap.type", "swap.offset", "names"];
+
+/// What there is to say of a word.
+pub(crate) fn word_fields() -> Vec<Field<Word>> {
+    let number = |name, heading, help, of: fn(&Word) -> Option<u64>| {
+        Field::label(name, heading, help, As::Unsigned, move |word: &Word| of(word).map_or(Cell::None, Cell::Id))
+            .aligned_right()
+    };
+    let text = |name, heading, help, kind, of: for<'w> fn(&'w Word) -> Option<&'w str>| {
+        Field::label(name, heading, help, kind, move |word: &Word| of(word).map_or(Cell::None, Cell::Text))
     };
     vec![
-        Field::old_text("input", "INPUT", "the word as it was given", |word: &Word| Cell::Text(&word.input)),
-        Field::old_text("kind", "KIND", "frame_flags, flag, pagemap or swap", |word: &Word| {
-            Cell::Text(word.kind.name())
+        Field::text("input", "INPUT", "The word as it was given", |word: &Word| &word.input),
+        Field::text("kind", "KIND", "What it was read as: frame_flags, flag, pagemap or swap", |word: &Word| {
+            word.kind.name()
         }),
-        Field::old_text("raw", "RAW", "the word in hexadecimal", |word: &Word| Cell::Text(&word.raw)),
-        Field::old_text("class", "CLASS", "what a frame with these flags is used for", |word: &Word| {
-            Cell::Text(word.class.map_or("", |class| class.name()))
+        text("raw", "RAW", "The word in hexadecimal", As::Hex, |word| Some(&word.raw)).always(),
+        text("class", "CLASS", "What a frame with these flags is used for", As::Text, |word| {
+            word.class.map(Class::name)
         }),
-        Field::old_text("state", "STATE", "what a page-table entry is", |word: &Word| {
-            Cell::Text(word.state.unwrap_or(""))
-        }),
-        number("pfn", "PFN", "the frame it maps", |word| word.pfn),
-        Field::old_text("physical_address", "PHYSICAL", "the address of that frame", |word: &Word| {
-            Cell::Text(word.physical_address.as_deref().unwrap_or(""))
-        }),
-        number("swap_type", "TYPE", "the swap area, or the special kind", |word| word.swap.map(|swap| swap.area)),
-        number("swap_offset", "OFFSET", "where in it, in pages", |word| word.swap.map(|swap| swap.offset)),
-        Field::old_text("names", "NAMES", "the names of its bits", |word: &Word| Cell::Text(&word.names_text)),
+        text("state", "STATE", "What a page-table entry is", As::Text, |word| word.state),
+        number("pfn", "PFN", "Frame that it maps", |word| word.pfn),
+        text("physical_address", "PHYSICAL", "Address of that frame", As::Hex, |word| word.physical_address.as_deref()),
+        number("swap.type", "TYPE", "Number of the swap area, or of the special kind", |word| {
+            word.swap.map(|swap| swap.area)
+        })
+        .alias("swap_type"),
+        number("swap.offset", "OFFSET", "Offset in the swap area, in pages", |word| word.swap.map(|swap| swap.offset))
+            .alias("swap_offset"),
+        Field::label("names", "NAMES", "Names of its bits", As::List, |word: &Word| Cell::Words(&word.names)).always(),
+        Field::nested("bits", "Its bits, with all meanings of each", |word: &Word| &word.bits).always(),
+        Field::nested("notes", "What is particular about it, in sentences", |word: &Word| &word.notes).always(),
     ]
 }
 
-/// The columns of the whole table.
-pub(crate) fn legend_columns() -> Vec<Field<Bit>> {
-    let text = |name: &'static str, heading: &'static str, help: &'static str, field: fn(&Bit) -> Option<&str>| {
-        Field::old_text(name, heading, help, move |bit: &Bit| Cell::Text(field(bit).unwrap_or("")))
+/// The fields of flags that people see who ask for more than these.
+pub(crate) const LEGEND_DEFAULT: &[&str] =
+    &["bit", "name", "pg_name", "page_types", "when", "set_by", "since", "until", "meaning", "note"];
+
+/// What there is to say of a flag.
+pub(crate) fn legend_fields() -> Vec<Field<Bit>> {
+    let text = |name, heading, help, of: for<'b> fn(&'b Bit) -> Option<&'b str>| {
+        Field::label(name, heading, help, As::Text, move |bit: &Bit| of(bit).map_or(Cell::None, Cell::Text))
     };
     vec![
-        Field::old_number("bit", "BIT", "its place in the word", |bit: &Bit| Cell::Id(u64::from(bit.bit))),
-        text("name", "NAME", "the name that pmem shows", |bit| Some(bit.name)),
-        text("pg_name", "KERNEL", "the kernel's own name", |bit| bit.pg_name),
-        text("page_types", "PAGE-TYPES", "the name in page-types of Linux 6.12", |bit| bit.page_types),
-        text("when", "WHEN", "on which frames the bit means this; empty for all", |bit| bit.when.as_deref()),
-        text("set_by", "SET BY", "the kernel, or page-types only", |bit| Some(bit.set_by)),
-        text("since", "SINCE", "the first release that has it; empty where that is before 4.19", |bit| bit.since),
-        text("until", "UNTIL", "the last release that has it", |bit| bit.until),
-        text("meaning", "MEANING", "what it says of a frame", |bit| Some(bit.meaning)),
-        text("note", "NOTE", "what a reader can get wrong", |bit| bit.note),
+        Field::id("bit", "BIT", "Its place in the word", |bit: &Bit| u64::from(bit.bit)),
+        text("name", "NAME", "Name that pmem shows", |bit| Some(bit.name)).always(),
+        text("pg_name", "KERNEL", "Name in the kernel", |bit| bit.pg_name),
+        text("page_types", "PAGE-TYPES", "Name in page-types of Linux 6.12", |bit| bit.page_types),
+        text("letter", "LETTER", "Letter in page-types", |bit| bit.letter.as_deref()),
+        text("when", "WHEN", "On which frames the bit means this; empty for all", |bit| bit.when.as_deref()),
+        text("set_by", "SET BY", "The kernel, or page-types only", |bit| Some(bit.set_by)).always(),
+        text("since", "SINCE", "First release that has it; empty where that is before 4.19", |bit| bit.since),
+        text("until", "UNTIL", "Last release that has it", |bit| bit.until),
+        text("meaning", "MEANING", "What it says of a frame", |bit| Some(bit.meaning)).always(),
+        text("note", "NOTE", "What a reader can get wrong", |bit| bit.note),
+        Field::bool("left_over", "LEFT OVER", "Whether it is left over from another use of the field", |bit: &Bit| {
+            bit.left_over
+        }),
     ]
 }
 
@@ -116,7 +134,7 @@ pub(crate) fn write_legend(out: &mut dyn Write, flags: &[Bit], layout: &Layout) 
 /// Writes a flag: its names on a line, and its meaning and its trap below.
 fn write_flag(out: &mut dyn Write, flag: &Bit, layout: &Layout) -> io::Result<()> {
     const INDENT: usize = 5;
-    let page_types = match (flag.letter, flag.page_types) {
+    let page_types = match (&flag.letter, flag.page_types) {
         (Some(letter), Some(name)) => format!("{letter} {name}"),
         _ => NONE.to_owned(),
     };

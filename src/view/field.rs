@@ -118,6 +118,8 @@ pub(crate) enum Kind {
     Nodes,
     /// Any structure of its own.
     Nested,
+    /// A list of objects in JSON, and their number elsewhere.
+    Counted,
 }
 
 /// Text that a field is made of: what pmem has, or what it makes.

@@ -1,98 +1,128 @@
 //! How the cached pages of files look.
 
-use crate::view::field::{self, Column, Field};
 use std::io::{self, Write};
+use std::sync::Arc;
 
-use super::cell::Cell;
-use super::notes;
+use super::cell::{Cell, Nested};
+use super::field::{self, Column, Field, Kind};
 use super::size::Unit;
 use super::style::Emphasis;
 use super::table::{self, Layout};
 use crate::analysis::file::{Counts, FileRow, Run};
-use crate::analysis::note::Note;
-use crate::kernel::cached_pages::{How, State};
+use crate::kernel::cached_pages::State;
+use crate::name::Name;
 
-/// The columns of files.
-pub(crate) fn columns() -> Vec<Field<FileRow>> {
-    let pages = |name: &'static str, heading: &'static str, help: &'static str, field: fn(&Counts) -> Option<u64>| {
-        Field::old_summed(name, heading, help, move |row: &FileRow| {
-            field(&row.counts).map_or(Cell::Unknown, Cell::Pages)
-        })
+/// What there is to say of a file; with `mapped` how much of it is mapped, with `runs` which parts of it are cached.
+pub(crate) fn fields(mapped: bool, runs: bool) -> Vec<Field<FileRow>> {
+    let pages = |name, heading, help, of: fn(&Counts) -> Option<u64>| {
+        Field::pages(name, heading, help, move |row: &FileRow| of(&row.counts)).summed()
     };
     vec![
-        Field::old_summed("size", "SIZE", "size", |row: &FileRow| {
-            row.counts.size_bytes.map_or(Cell::Unknown, Cell::Bytes)
-        }),
-        pages("pages", "PAGES", "pages the file has room for", |c| c.pages),
-        pages("cached", "CACHED", "in the page cache", |c| c.cached_pages),
-        Field::old_number("percent", "%", "how much of the file is cached, in per cent", |row: &FileRow| {
-            row.counts.cached_percent().map_or(Cell::Unknown, Cell::Number)
-        }),
-        pages("dirty", "DIRTY", "of the cached: dirty, by whole folios", |c| c.dirty_pages),
-        pages("writeback", "WRITEBACK", "of the cached: being written back", |c| c.writeback_pages),
-        pages("evicted", "EVICTED", "remembered as evicted; on tmpfs: swapped out", |c| c.evicted_pages),
-        pages("recent", "RECENT", "of the evicted: recently", |c| c.recently_evicted_pages),
-        pages("mapped", "MAPPED", "of the cached: in page tables of processes (--mapped)", |c| c.mapped_pages),
-        Field::old_number("runs", "RUNS", "runs of cached pages (--runs)", |row: &FileRow| {
-            row.runs.as_ref().map_or(Cell::Unknown, |runs| Cell::Number(runs.len() as u64))
-        }),
-        Field::old_text("how", "HOW", "by what it was found: cachestat, mincore, blocks", |row: &FileRow| {
-            row.how.map_or(Cell::Unknown, |how| {
-                Cell::Text(match how {
-                    How::Cachestat => "cachestat",
-                    How::Mincore => "mincore",
-                    How::Blocks => "blocks",
-                })
+        Field::bytes("size_bytes", "SIZE", "Size of the file", |row: &FileRow| row.counts.size_bytes)
+            .summed()
+            .alias("size"),
+        pages("pages", "PAGES", "Pages the file has room for", |c| c.pages),
+        pages("cached_pages", "CACHED", "Pages in the page cache", |c| c.cached_pages).alias("cached"),
+        Field {
+            unit: field::Unit::Percent,
+            ..Field::count("cached_percent", "%", "Share of the file that is cached, in percent", |row: &FileRow| {
+                row.counts.cached_percent()
             })
+        }
+        .alias("percent"),
+        pages("dirty_pages", "DIRTY", "Of the cached: dirty, by whole folios", |c| c.dirty_pages).alias("dirty"),
+        pages("writeback_pages", "WRITEBACK", "Of the cached: being written back", |c| c.writeback_pages)
+            .alias("writeback"),
+        pages("evicted_pages", "EVICTED", "Remembered as evicted; on tmpfs: swapped out", |c| c.evicted_pages)
+            .alias("evicted"),
+        pages("recently_evicted_pages", "RECENT", "Of the evicted: recently", |c| c.recently_evicted_pages)
+            .alias("recent"),
+        pages("mapped_pages", "MAPPED", "Of the cached: in page tables of processes (--mapped)", |c| c.mapped_pages)
+            .only_if(mapped)
+            .alias("mapped"),
+        Field::label("runs", "RUNS", "Runs of cached pages (--runs)", Kind::Counted, |row: &FileRow| {
+            row.runs.as_ref().map_or(Cell::Unknown, |runs| Cell::Counted(Nested(runs), runs.len() as u64))
+        })
+        .counted()
+        .only_if(runs),
+        Field::label("how", "HOW", "How it was found: cachestat, mincore, blocks", Kind::Text, |row: &FileRow| {
+            row.how.map_or(Cell::Unknown, |how| Cell::Text(how.name()))
         }),
-        Field::old_text("name", "FILE", "path of the file", |row: &FileRow| Cell::Name(&row.path)),
+        Field::label("refused", "REFUSED", "Why nothing was found", Kind::Text, |row: &FileRow| {
+            row.refused.map_or(Cell::Absent, Cell::Text)
+        }),
+        Field::name("path", "FILE", "Path of the file", |row: &FileRow| &row.path).alias("name"),
     ]
 }
 
-/// The columns that are shown unless others are asked for: such that 80 columns suffice.
-pub(crate) fn default_columns(width: Option<usize>, mapped: bool, runs: bool) -> Vec<&'static str> {
-    let mut names = vec!["size", "pages", "cached", "percent", "dirty"];
-    names.extend(width.is_some_and(|width| width >= 110).then_some(["writeback", "evicted"]).into_iter().flatten());
-    names.extend(mapped.then_some("mapped"));
+/// The fields that people see unless others are asked for: such that 80 columns suffice.
+pub(crate) fn default_fields(width: Option<usize>, mapped: bool, runs: bool) -> Vec<&'static str> {
+    let mut names = vec!["size_bytes", "pages", "cached_pages", "cached_percent", "dirty_pages"];
+    let more = width.is_some_and(|width| width >= 110).then_some(["writeback_pages", "evicted_pages"]);
+    names.extend(more.into_iter().flatten());
+    names.extend(mapped.then_some("mapped_pages"));
     names.extend(runs.then_some("runs"));
-    names.push("name");
+    names.push("path");
     names
 }
 
-/// The columns of runs.
-pub(crate) fn run_columns() -> Vec<Field<Run>> {
+/// A run of cached pages, and the file it is in.
+#[derive(Clone, Debug)]
+pub(crate) struct RunRow {
+    /// The path of the file.
+    pub(crate) path: Arc<Name>,
+    /// The run.
+    pub(crate) run: Run,
+}
+
+/// What there is to say of a run of cached pages.
+pub(crate) fn run_fields() -> Vec<Field<RunRow>> {
+    let mut fields = vec![Field::name("path", "FILE", "Path of the file", |row: &RunRow| &row.path).alias("name")];
+    fields.extend(fields_of_runs(|row: &RunRow| &row.run));
+    fields
+}
+
+/// The same without the file.
+fn fields_of_runs<R: 'static>(run: impl Fn(&R) -> &Run + Copy + Send + Sync + 'static) -> Vec<Field<R>> {
     vec![
-        Field::old_number("offset", "OFFSET", "where it begins", |run: &Run| Cell::Address(run.offset_bytes)),
-        Field::old_summed("pages", "PAGES", "its length", |run: &Run| Cell::Pages(run.pages)),
-        Field::old_text("state", "STATE", "what its pages are", |run: &Run| {
-            Cell::Text(match run.state {
-                State::Clean => "clean",
-                State::Dirty => "dirty",
-                State::Writeback => "writeback",
-                State::Cached => "cached",
-            })
+        Field::label("offset_bytes", "OFFSET", "Offset in the file where it begins", Kind::Unsigned, move |row: &R| {
+            Cell::Offset(run(row).offset_bytes)
+        })
+        .in_bytes()
+        .always()
+        .alias("offset"),
+        Field::pages("pages", "PAGES", "Length of the run", move |row: &R| run(row).pages).summed(),
+        Field::text("state", "STATE", "State of its pages: clean, dirty, writeback, cached", move |row: &R| match run(
+            row,
+        )
+        .state
+        {
+            State::Clean => "clean",
+            State::Dirty => "dirty",
+            State::Writeback => "writeback",
+            State::Cached => "cached",
         }),
     ]
 }
 
-/// The table of files, of which the last may stand for all, and below it the runs of each where they were asked for.
-pub(crate) fn write(
-    out: &mut dyn Write,
-    columns: &[&Column<FileRow>],
-    rows: &[FileRow],
-    notes: &[Note],
-    layout: &Layout,
-) -> io::Result<()> {
-    table::write(out, columns, rows, None, layout)?;
-    for row in rows {
+/// Writes the runs of each file, where they were asked for.
+pub(crate) fn write_runs(out: &mut dyn Write, files: &[FileRow], layout: &Layout) -> io::Result<()> {
+    let fields = fields_of_runs(|run: &Run| run);
+    let columns: Vec<&Column<Run>> = fields.iter().map(|field| &field.column).collect();
+    for row in files {
         if let Some(runs) = row.runs.as_ref().filter(|runs| !runs.is_empty()) {
             writeln!(out, "\n{}", layout.palette.paint(Emphasis::Accent, &row.path.escaped()))?;
-            table::write(out, &field::columns(&run_columns().iter().collect::<Vec<_>>()), runs, None, layout)?;
+            table::write(out, &columns, runs, None, layout)?;
         }
     }
+    Ok(())
+}
+
+/// Says what is counted.
+pub(crate) fn write_unit(out: &mut dyn Write, layout: &Layout) -> io::Result<()> {
     if matches!(layout.scale.unit, Unit::Human | Unit::Pages) {
         let line = format!("counts are pages of {} KiB", layout.scale.page_size.bytes() / 1024);
         writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))?;
     }
-    notes::write(out, notes, layout)
+    Ok(())
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, PrettyFormatter};
 
 use super::cell::{Cell, vm_flag_names};
-use super::field::Rows;
+use super::field::{Field, Rows};
 use crate::analysis::note::Note;
 use crate::analysis::physical::page::Cgroup;
 use crate::kernel::manifest::Host;
@@ -225,6 +225,29 @@ impl Serialize for Records<'_> {
     }
 }
 
+/// Rows of a report as a list of objects with these fields, but for those that are there on request only.
+pub(crate) struct Objects<'r, R>(pub(crate) &'r [Field<R>], pub(crate) Vec<&'r R>);
+
+impl<R> Serialize for Objects<'_, R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(fields, rows) = self;
+        serializer.collect_seq(rows.iter().map(|&row| Object(fields, row)))
+    }
+}
+
+/// One such row.
+pub(crate) struct Object<'r, R>(pub(crate) &'r [Field<R>], pub(crate) &'r R);
+
+impl<R> Serialize for Object<'_, R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(fields, row) = *self;
+        let fields = || fields.iter().filter(|field| !field.on_request);
+        let plan = Plan::of(fields().map(|field| &*field.name));
+        let cells: Vec<Cell<'_>> = fields().map(|field| (field.column.cell)(row)).collect();
+        Record { plan: &plan, cells: &cells }.serialize(serializer)
+    }
+}
+
 /// A cell as a value.
 struct Value<'r>(Cell<'r>);
 
@@ -269,12 +292,13 @@ impl Serialize for Value<'_> {
                 list.end()
             }
             Cell::List(names) => serializer.collect_seq(names.iter().map(Name::shown_in_json)),
+            Cell::Words(words) => serializer.collect_seq(words),
             Cell::Nodes(counts) => {
                 serializer.collect_seq(counts.iter().map(|&(node, slabs)| NodeSlabs { node, slabs }))
             }
             Cell::Bool(yes) => serializer.serialize_bool(yes),
             Cell::Ratio(number) | Cell::Decimal(number) => serializer.serialize_f64(number),
-            Cell::Nested(nested) => erased_serde::serialize(nested.0, serializer),
+            Cell::Nested(nested) | Cell::Counted(nested, _) => erased_serde::serialize(nested.0, serializer),
             Cell::Unknown | Cell::Absent | Cell::None => serializer.serialize_unit(),
         }
     }

@@ -1,9 +1,9 @@
 //! How `pmem page` looks: a frame in words, several as a table.
 
-use crate::view::field::Field;
 use std::io::{self, Write};
 
 use super::cell::Cell;
+use super::field::{Field, Kind, Role, Unit};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::Layout;
@@ -11,45 +11,99 @@ use crate::analysis::physical::class::Class;
 use crate::analysis::physical::page::{Folio, Frame};
 use crate::model::frame_flags::{COMPOUND_HEAD, COMPOUND_TAIL};
 
-/// The columns that are shown unless others are asked for.
-pub(crate) const DEFAULT: &[&str] = &["pfn", "class", "mapcount", "zone", "order", "flags"];
+/// The fields that people see unless others are asked for.
+pub(crate) const DEFAULT: &[&str] = &["pfn", "what", "mapcount", "zone", "order", "flags"];
 
-/// All columns.
-pub(crate) fn columns() -> Vec<Field<Frame>> {
-    let known = |number: Option<u64>| number.map_or(Cell::Unknown, Cell::Number);
-    vec![
-        Field::old_number("pfn", "PFN", "The page frame number", |f: &Frame| Cell::Pfn(f.pfn)),
-        Field::old_text("address", "PHYSICAL", "The physical address", |f: &Frame| Cell::Address(f.physical_address.0)),
-        Field::old_text("class", "CLASS", "What it is used for", |f: &Frame| {
+/// What a frame says.
+pub(crate) fn fields() -> Vec<Field<Frame>> {
+    let pfn = |name, heading, help, cell: fn(&Frame) -> Cell<'static>| {
+        Field::label(name, heading, help, Kind::Unsigned, move |frame: &Frame| cell(frame)).aligned_right()
+    };
+    let mut fields = vec![
+        pfn("pfn", "PFN", "Page frame number", |f| Cell::Pfn(f.pfn)).always(),
+        Field::address("physical_address", "PHYSICAL", "Physical address of its first byte", |f: &Frame| {
+            f.physical_address.0
+        })
+        .alias("address")
+        .alias("physical"),
+        Field::bool(
+            "exists",
+            "EXISTS",
+            "Whether memory has such a frame; not known where it was not recorded",
+            |f: &Frame| f.exists,
+        ),
+        Field::label("what", "CLASS", "What it is used for, or why there is none", Kind::Text, |f: &Frame| {
             let none = if f.exists.is_none() { "not recorded" } else { "behind the end of memory" };
             f.class.map_or(Cell::Unnamed(none), Cell::Class)
-        }),
-        Field::old_number("mapcount", "MAPPED", "Page-table entries that map it", move |f: &Frame| known(f.mapcount)),
-        Field::old_text("cgroup", "CGROUP", "The memory cgroup it is charged to", |f: &Frame| {
-            f.cgroup.as_ref().map_or(Cell::Text(super::cell::NONE), Cell::Cgroup)
-        }),
-        Field::old_text("zone", "ZONE", "Its zone", |f: &Frame| f.zone.as_deref().map_or(Cell::Unknown, Cell::Text)),
-        Field::old_number("node", "NODE", "Its NUMA node", |f: &Frame| {
-            f.node.map_or(Cell::Unknown, |n| Cell::Id(n.into()))
-        }),
-        Field::old_number("order", "ORDER", "The size of its folio, as a power of two of frames", |f: &Frame| match f
-            .folio
-        {
-            None if alone(f) => Cell::Id(0),
-            Some(Folio { order: Some(order), .. }) => Cell::Id(order.into()),
-            _ => Cell::Unknown,
-        }),
-        Field::old_number("head", "FOLIO", "The first frame of its folio", |f: &Frame| match f.folio {
+        })
+        .people_only(),
+        pfn("head", "FOLIO", "First frame of its folio, which is itself where it is in none", |f| match f.folio {
             None if alone(f) => Cell::Pfn(f.pfn),
             None => Cell::Unknown,
             Some(folio) => Cell::Pfn(folio.head_pfn),
+        })
+        .people_only(),
+        pfn("order", "ORDER", "Order of its folio, which is 0 where it is in none", |f| match f.folio {
+            None if alone(f) => Cell::Id(0),
+            Some(Folio { order: Some(order), .. }) => Cell::Id(order.into()),
+            _ => Cell::Unknown,
+        })
+        .people_only(),
+    ];
+    fields.extend(fields_of_frame(|f: &Frame| Some(f)));
+    fields
+}
+
+/// What a row says of the frame it has, if it has one.
+pub(super) fn fields_of_frame<R: 'static>(
+    frame: impl Fn(&R) -> Option<&Frame> + Copy + Send + Sync + 'static,
+) -> Vec<Field<R>> {
+    let folio = move |row: &R| frame(row).and_then(|f| f.folio);
+    // A frame that is alone has no folio; of one that nobody could look at it is not known.
+    let of_folio = move |row: &R, cell: fn(Folio) -> Cell<'static>| match (folio(row), frame(row)) {
+        (Some(folio), _) => cell(folio),
+        (None, Some(frame)) if alone(frame) => Cell::Absent,
+        _ => Cell::Unknown,
+    };
+    let place = |name, heading, help, cell: fn(Folio) -> Cell<'static>| {
+        Field::label(name, heading, help, Kind::Unsigned, move |row: &R| of_folio(row, cell)).aligned_right()
+    };
+    vec![
+        Field::label("class", "CLASS", "What the frame is used for", Kind::Text, move |row: &R| {
+            frame(row).map_or(Cell::Unknown, |f| f.class.map_or(Cell::Unknown, Cell::Class))
         }),
-        Field::old_text("flags", "FLAGS", "Its flags in words", |f: &Frame| {
-            f.flags.map_or(Cell::Unknown, Cell::FrameFlags)
+        Field::label("flags", "FLAGS", "Flags of the frame", Kind::Flags, move |row: &R| {
+            frame(row).map_or(Cell::Unknown, |f| f.flags.map_or(Cell::Unknown, Cell::FrameFlags))
         }),
-        Field::old_text("raw", "RAW", "Its flags as a number", |f: &Frame| {
-            f.flags.map_or(Cell::Unknown, |f| Cell::Address(f.0))
+        Field::address("flags_raw", "RAW", "The flags as a number", move |row: &R| frame(row)?.flags.map(|f| f.0))
+            .people_only()
+            .alias("raw"),
+        Field::count("mapcount", "MAPPED", "Page-table entries that map the frame", move |row: &R| {
+            frame(row)?.mapcount
         }),
+        Field::label(
+            "cgroup",
+            "CGROUP",
+            "Memory cgroup the frame is charged to",
+            Kind::NameOrNumber,
+            move |row: &R| frame(row).map_or(Cell::Unknown, |f| f.cgroup.as_ref().map_or(Cell::Absent, Cell::Cgroup)),
+        ),
+        Field::label("zone", "ZONE", "Zone of the frame", Kind::Text, move |row: &R| {
+            frame(row).map_or(Cell::Unknown, |f| f.zone.as_deref().map_or(Cell::Unknown, Cell::Text))
+        }),
+        Field::id("node", "NODE", "NUMA node of the frame", move |row: &R| frame(row)?.node.map(u64::from)),
+        place("folio.head_pfn", "FOLIO", "First frame of the folio, where the frame is in one", |f| {
+            Cell::Pfn(f.head_pfn)
+        }),
+        place("folio.order", "ORDER", "Size of the folio, as a power of two of frames", |f| {
+            f.order.map_or(Cell::Unknown, |order| Cell::Id(order.into()))
+        }),
+        Field {
+            unit: Unit::Frames,
+            role: Role::Gauge,
+            ..place("folio.frames", "FRAMES", "Size of the folio, as far as it was seen", |f| Cell::Pages(f.frames))
+        },
+        place("folio.index", "INDEX", "Place of the frame in the folio, from 0", |f| Cell::Id(f.index)),
     ]
 }
 

@@ -1,11 +1,13 @@
 //! How `pmem rmap` looks: who maps a frame, a line each, and whether these are all.
 
-use crate::view::field::{Column, Field};
+use std::collections::HashMap;
 use std::io::{self, Write};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::cell::{Cell, NONE};
+use super::cell::Cell;
+use super::field::{Column, Field, Kind};
+use super::json::Objects;
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
@@ -14,49 +16,114 @@ use crate::analysis::rmap::shared::{Matrix, SharedWith, Sharer};
 use crate::analysis::rmap::{Asked, FrameMappers, Mapper};
 use crate::unit::Pfn;
 
-/// The columns that are shown unless others are asked for.
+/// The fields that people see unless others are asked for, below the frame that is mapped.
 pub(crate) const DEFAULT: &[&str] = &["pid", "comm", "address", "perm", "name"];
 
-/// The same for programs, whose rows are of several frames.
-pub(crate) const DEFAULT_OF_ROWS: &[&str] = &["pfn", "pid", "comm", "address", "perm", "name"];
-
 /// A mapper with the frame it maps: a row.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// The frame.
-    pub pfn: Pfn,
+    pub(crate) pfn: Pfn,
     /// Who maps it.
-    #[serde(flatten)]
-    pub mapper: Mapper,
+    pub(crate) mapper: Mapper,
 }
 
-/// All columns.
-pub(crate) fn columns() -> Vec<Field<Row>> {
+/// What a mapper says; the frame first, which in JSON it stands in.
+pub(crate) fn fields() -> Vec<Field<Row>> {
     vec![
-        Field::old_number("pfn", "PFN", "The page frame number", |row: &Row| Cell::Pfn(row.pfn)),
-        Field::old_number("pid", "PID", "The process", |row: &Row| Cell::Id(row.mapper.pid.into())),
-        Field::old_text("comm", "COMM", "Its name", |row: &Row| Cell::Name(&row.mapper.comm)),
-        Field::old_text("address", "ADDRESS", "The address of the page", |row: &Row| {
-            Cell::Address(row.mapper.address.0)
-        }),
-        Field::old_text("perm", "PERM", "The permissions of the mapping", |row: &Row| {
+        Field::label("pfn", "PFN", "Page frame number", Kind::Unsigned, |row: &Row| Cell::Pfn(row.pfn))
+            .always()
+            .aligned_right(),
+        Field::id("pid", "PID", "Process", |row: &Row| u64::from(row.mapper.pid)),
+        Field::name("comm", "COMM", "Name of the process", |row: &Row| &row.mapper.comm),
+        Field::address("address", "ADDRESS", "Address of the page", |row: &Row| row.mapper.address.0),
+        Field::label("perm", "PERM", "Permissions of the mapping", Kind::Text, |row: &Row| {
             row.mapper.perm.as_ref().map_or(Cell::Unknown, |perm| Cell::Text(perm.as_str()))
         }),
-        Field::old_number(
+        Field::label("name", "MAPPING", "Name of the mapping", Kind::Name, |row: &Row| {
+            match row.mapper.name.is_empty() {
+                true => Cell::Unnamed("[anonymous]"),
+                false => Cell::Name(&row.mapper.name),
+            }
+        })
+        .always(),
+        Field::label(
             "shares_with",
             "SHARES",
-            "The process with which it shares its address space",
-            |row: &Row| row.mapper.shares_with.map_or(Cell::Text(NONE), |pid| Cell::Id(pid.into())),
-        ),
-        Field::old_text("name", "MAPPING", "The name of the mapping", |row: &Row| match row.mapper.name.is_empty() {
-            true => Cell::Unnamed("[anonymous]"),
-            false => Cell::Name(&row.mapper.name),
-        }),
+            "Process with which it shares its address space",
+            Kind::Unsigned,
+            |row: &Row| row.mapper.shares_with.map_or(Cell::Absent, |pid| Cell::Id(pid.into())),
+        )
+        .aligned_right(),
     ]
 }
 
+/// Who maps frames.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    /// The frames, without their mappers.
+    pub(crate) frames: Vec<FrameMappers>,
+    /// The mappers of all of them.
+    pub(crate) rows: Vec<Row>,
+    /// How far processes could be asked.
+    pub(crate) asked: Asked,
+}
+
+impl Mapped {
+    /// Makes rows of the mappers.
+    pub(crate) fn new(mut frames: Vec<FrameMappers>, asked: Asked) -> Self {
+        let rows = |frame: &mut FrameMappers| {
+            let pfn = frame.pfn;
+            std::mem::take(&mut frame.mappers).into_iter().map(move |mapper| Row { pfn, mapper })
+        };
+        let rows = frames.iter_mut().flat_map(rows).collect();
+        Self { frames, rows, asked }
+    }
+}
+
+impl Serialize for Mapped {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Frame<'m> {
+            #[serde(flatten)]
+            frame: &'m FrameMappers,
+            mappers: Objects<'m, Row>,
+        }
+        #[derive(Serialize)]
+        struct Document<'m> {
+            frames: Vec<Frame<'m>>,
+            asked: &'m Asked,
+        }
+        let fields = fields();
+        let mut rows: HashMap<Pfn, Vec<&Row>> = HashMap::new();
+        self.rows.iter().for_each(|row| rows.entry(row.pfn).or_default().push(row));
+        let mut mappers = |frame: &FrameMappers| Objects(&fields[1..], rows.remove(&frame.pfn).unwrap_or_default());
+        let frames = self.frames.iter().map(|frame| Frame { frame, mappers: mappers(frame) }).collect();
+        Document { frames, asked: &self.asked }.serialize(serializer)
+    }
+}
+
+/// Writes who maps frames: `rows`, with these columns, a table for each frame.
+pub(crate) fn write(
+    out: &mut dyn Write,
+    mapped: &Mapped,
+    rows: &[Row],
+    columns: &[&Column<Row>],
+    layout: &Layout,
+) -> io::Result<()> {
+    let mut by_frame: HashMap<Pfn, Vec<Row>> = HashMap::new();
+    rows.iter().for_each(|row| by_frame.entry(row.pfn).or_default().push(row.clone()));
+    for (place, frame) in mapped.frames.iter().enumerate() {
+        if place > 0 {
+            writeln!(out)?;
+        }
+        write_frame(out, frame, &by_frame.remove(&frame.pfn).unwrap_or_default(), columns, layout)?;
+    }
+    write_asked(out, &mapped.asked, layout)
+}
+
 /// Writes who maps a frame.
-pub(crate) fn write_frame(
+fn write_frame(
     out: &mut dyn Write,
     frame: &FrameMappers,
     rows: &[Row],
@@ -89,7 +156,7 @@ pub(crate) fn write_frame(
 }
 
 /// Writes how many processes were asked.
-pub(crate) fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Result<()> {
+fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Result<()> {
     let mut text = format!("{} processes asked", grouped_string(asked.processes));
     if !asked.unreadable.is_empty() {
         text += &format!(", {} could not be read ({})", asked.unreadable.len(), asked.unreadable.pids());
@@ -100,23 +167,67 @@ pub(crate) fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &text))
 }
 
-/// The columns of processes that share frames.
-pub(crate) fn sharer_columns() -> Vec<Field<Sharer>> {
+/// What a process says with which another shares frames.
+pub(crate) fn sharer_fields() -> Vec<Field<Sharer>> {
     vec![
-        Field::old_number("frames", "FRAMES", "How many frames they share", |row: &Sharer| Cell::Pages(row.frames)),
-        Field::old_number("pid", "PID", "The process", |row: &Sharer| Cell::Id(row.pid.into())),
-        Field::old_text("comm", "COMM", "Its name", |row: &Sharer| Cell::Name(&row.comm)),
+        Field::id("pid", "PID", "Process", |row: &Sharer| u64::from(row.pid)),
+        Field::name("comm", "COMM", "Name of the process", |row: &Sharer| &row.comm),
+        Field::frames("frames", "FRAMES", "Number of frames they share", |row: &Sharer| row.frames),
     ]
 }
 
-/// Those that are shown.
+/// Those that people see unless others are asked for.
 pub(crate) const SHARER_DEFAULT: &[&str] = &["frames", "pid", "comm"];
+
+/// Who shares frames.
+#[derive(Debug)]
+pub(crate) enum Sharing {
+    /// With one process.
+    With(SharedWith),
+    /// Several with each other.
+    Matrix(Matrix),
+}
+
+impl Sharing {
+    /// The processes.
+    pub(crate) fn rows(&self) -> &[Sharer] {
+        match self {
+            Self::With(with) => &with.sharers,
+            Self::Matrix(matrix) => &matrix.processes,
+        }
+    }
+}
+
+impl Serialize for Sharing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Document<'s> {
+            Shared {
+                #[serde(flatten)]
+                with: &'s SharedWith,
+                sharers: Objects<'s, Sharer>,
+            },
+            Matrix {
+                processes: Objects<'s, Sharer>,
+                #[serde(flatten)]
+                matrix: &'s Matrix,
+            },
+        }
+        let fields = sharer_fields();
+        let objects = || Objects(&fields, self.rows().iter().collect());
+        match self {
+            Self::With(with) => Document::Shared { with, sharers: objects() },
+            Self::Matrix(matrix) => Document::Matrix { processes: objects(), matrix },
+        }
+        .serialize(serializer)
+    }
+}
 
 /// Writes with whom a process shares frames.
 pub(crate) fn write_shared(
     out: &mut dyn Write,
     shared: &SharedWith,
-    rows: &[Sharer],
     columns: &[&Column<Sharer>],
     layout: &Layout,
 ) -> io::Result<()> {
@@ -125,8 +236,8 @@ pub(crate) fn write_shared(
     let size = human_string(layout.scale.page_size.bytes_of(shared.frames));
     let name = layout.palette.paint(Emphasis::Accent, &name);
     writeln!(out, "{name}  {frames} frames = {size}, {alone} of them its own alone")?;
-    if !rows.is_empty() {
-        table::write(out, columns, rows, None, layout)?;
+    if !shared.sharers.is_empty() {
+        table::write(out, columns, &shared.sharers, None, layout)?;
     }
     write_asked(out, &shared.asked, layout)
 }

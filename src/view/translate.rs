@@ -1,64 +1,150 @@
 //! How `pmem translate` looks: the walk as a line, what is at its end in words, and the page tables as a short table.
 
-use crate::view::field::Field;
 use std::io::{self, Write};
 
-use super::cell::Cell;
+use super::cell::{Cell, Nested};
+use super::field::{Field, Kind};
 use super::page;
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{Layout, clipped, wrapped};
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::page::Frame;
+use crate::analysis::processes::address_space::NoAddressSpace;
 use crate::analysis::translate::tables::{LevelTables, Tables};
 use crate::analysis::translate::translation::{Place, State, Translation};
 use crate::model::pagemap::Entry;
+use crate::model::vma::Vma;
 use crate::unit::VirtAddr;
 
-/// The columns that are shown unless others are asked for.
-pub(crate) const DEFAULT: &[&str] = &["address", "state", "pfn", "physical", "class", "mapcount", "mapping"];
+/// The fields that people see who ask for more than these.
+pub(crate) const DEFAULT: &[&str] = &["address", "state", "pfn", "physical_address", "class", "mapcount", "vma.name"];
 
-/// All columns.
-pub(crate) fn columns() -> Vec<Field<Translation>> {
+/// The fields of the tables that a process needs.
+pub(crate) const OF_TABLES: [&str; 6] =
+    ["tables", "needed_tables", "vm_pte_tables", "unneeded_tables", "why_unneeded", "passed_over_bytes"];
+
+/// What there is at an address; with `tables` the tables that the process needs.
+pub(crate) fn fields(tables: bool) -> Vec<Field<Translation>> {
     type Row = Translation;
-    let frame =
-        |name: &'static str, heading: &'static str, help: &'static str, cell: for<'f> fn(&'f Frame) -> Cell<'f>| {
-            Field::old_text(name, heading, help, move |row: &Row| row.frame.as_ref().map_or(Cell::Unknown, cell))
-        };
+    let text = |name, heading, help, of: for<'r> fn(&'r Row) -> Option<&'r str>| {
+        Field::label(name, heading, help, Kind::Text, move |row: &Row| of(row).map_or(Cell::Unknown, Cell::Text))
+    };
+    let offset = |name, heading, help, of: fn(&Row) -> Option<u64>| {
+        Field::label(name, heading, help, Kind::Unsigned, move |row: &Row| of(row).map_or(Cell::Unknown, Cell::Offset))
+            .aligned_right()
+    };
+    let place = |name, help, of: fn(&Row) -> &Option<Place>| {
+        Field::label(name, "", help, Kind::Nested, move |row: &Row| {
+            of(row).as_ref().map_or(Cell::Unknown, |place| Cell::Nested(Nested(place)))
+        })
+    };
+    let mut fields = vec![
+        Field::id("pid", "PID", "Process", |row: &Row| u64::from(row.pid)),
+        Field::name("comm", "COMM", "Name of the process", |row: &Row| &row.comm),
+        text("no_address_space", "NO SPACE", "Why the process has no address space, where it has none", |row| {
+            row.no_address_space.map(NoAddressSpace::name)
+        }),
+        Field::address("address", "ADDRESS", "Virtual address", |row: &Row| row.address.map(|address| address.0)),
+    ];
+    fields.extend(fields_of_mapping());
+    fields.extend([
+        offset("file_offset", "IN FILE", "Offset of the byte in the mapped file", |row| row.file_offset),
+        place("below", "Where there is no mapping: the one below", |row| &row.below),
+        place("above", "Where there is no mapping: the one above", |row| &row.above),
+        Field::label("levels", "", "Entries that the walk uses, from the top down", Kind::Nested, |row: &Row| {
+            row.levels.as_ref().map_or(Cell::Unknown, |levels| Cell::Nested(Nested(levels)))
+        }),
+        offset("page_offset", "OFFSET", "Offset of the byte in what the last entry covers", |row| row.page_offset),
+        Field::bytes("mapped_bytes", "PAGE", "Size of the page that maps it", |row: &Row| row.mapped_bytes)
+            .alias("page"),
+        text("state", "STATE", "What is there: present, zero, none, swapped, guard, …", |row| {
+            row.state.map(State::name)
+        }),
+        Field::address("entry", "ENTRY", "Page-table entry as pagemap shows it", |row: &Row| {
+            row.entry.map(|entry| entry.0)
+        }),
+        Field::label("pfn", "PFN", "Page frame number", Kind::Unsigned, |row: &Row| {
+            row.pfn.map_or(Cell::Unknown, Cell::Pfn)
+        })
+        .aligned_right(),
+        Field::address("physical_address", "PHYSICAL", "Physical address of the byte", |row: &Row| {
+            row.physical_address.map(|address| address.0)
+        })
+        .alias("physical"),
+    ]);
+    fields.extend(page::fields_of_frame(|row: &Row| row.frame.as_ref()));
+    fields.extend([
+        Field::id("swap.type", "AREA", "Number of the swap area", |row: &Row| row.swap.map(|slot| slot.area)),
+        Field::id("swap.offset", "SLOT", "Swap slot", |row: &Row| row.swap.map(|slot| slot.offset)),
+        text("why", "WHY", "What the state means", |row| row.why.as_deref()),
+    ]);
+    fields.extend(fields_of_tables().into_iter().map(|field| field.only_if(tables)));
+    fields
+}
+
+/// What there is to say of the mapping around an address.
+fn fields_of_mapping() -> Vec<Field<Translation>> {
+    type Row = Translation;
+    fn vma(row: &Row) -> Option<&Vma> {
+        row.vma.as_ref().map(|place| &place.vma)
+    }
     vec![
-        Field::old_number("pid", "PID", "process", |row: &Row| Cell::Id(row.pid.into())),
-        Field::old_text("address", "ADDRESS", "virtual address", |row: &Row| {
-            row.address.map_or(Cell::Unknown, |address| Cell::Address(address.0))
+        Field::address("vma.start", "START", "Start of the mapping", |row: &Row| vma(row).map(|vma| vma.range.start.0)),
+        Field::address("vma.end", "END", "End of the mapping, exclusive", |row: &Row| {
+            vma(row).map(|vma| vma.range.end.0)
         }),
-        Field::old_text("state", "STATE", "what is there: present, zero, none, swapped, guard, …", |row: &Row| {
-            row.state.map_or(Cell::Unknown, |state| Cell::Text(state.name()))
+        Field::label("vma.perm", "PERM", "Permissions of the mapping", Kind::Text, |row: &Row| {
+            vma(row).map_or(Cell::Unknown, |vma| Cell::Text(vma.perm.as_str()))
+        })
+        .alias("perm"),
+        Field::label("vma.offset", "OFFSET", "Offset of the mapping in the file", Kind::Unsigned, |row: &Row| {
+            vma(row).map_or(Cell::Unknown, |vma| Cell::Offset(vma.offset))
+        })
+        .aligned_right(),
+        Field::label("vma.dev", "DEV", "Device of the file", Kind::Text, |row: &Row| {
+            vma(row).map_or(Cell::Unknown, |vma| Cell::Dev(vma.dev))
         }),
-        Field::old_text("entry", "ENTRY", "the kernel's word for the page-table entry (pagemap)", |row: &Row| {
-            row.entry.map_or(Cell::Unknown, |entry| Cell::Address(entry.0))
+        Field::id("vma.inode", "INODE", "Inode of the file", |row: &Row| vma(row).map(|vma| vma.inode)),
+        Field::label("vma.name", "MAPPING", "Name of the mapping, as in maps", Kind::Name, |row: &Row| {
+            match vma(row) {
+                None => Cell::Unknown,
+                Some(vma) if vma.name.is_empty() => Cell::Unnamed("[anon]"),
+                Some(vma) => Cell::Name(&vma.name),
+            }
+        })
+        .alias("mapping"),
+        Field::label("vma.kind", "KIND", "Kind of memory of the mapping", Kind::Text, |row: &Row| {
+            row.vma.as_ref().map_or(Cell::Unknown, |place| Cell::Text(place.kind.name()))
         }),
-        Field::old_number("pfn", "PFN", "page frame number", |row: &Row| row.pfn.map_or(Cell::Unknown, Cell::Pfn)),
-        Field::old_text("physical", "PHYSICAL", "physical address of the byte", |row: &Row| {
-            row.physical_address.map_or(Cell::Unknown, |address| Cell::Address(address.0))
+    ]
+}
+
+/// What there is to say of the page tables of the process.
+fn fields_of_tables() -> Vec<Field<Translation>> {
+    type Row = Translation;
+    fn tables(row: &Row) -> Option<&Tables> {
+        row.tables.as_ref()
+    }
+    vec![
+        Field::label("tables", "", "Page tables that are needed, by level", Kind::Nested, |row: &Row| {
+            tables(row).map_or(Cell::Unknown, |tables| Cell::Nested(Nested(&tables.levels)))
         }),
-        frame("class", "CLASS", "what the frame is used for", |f| {
-            f.class.map_or(Cell::Unknown, |class| Cell::Text(class.title()))
+        Field::count("needed_tables", "NEEDED", "Page tables that are needed, of the levels in VmPTE", |row: &Row| {
+            tables(row).map(|tables| tables.needed)
         }),
-        frame("mapcount", "MAPPED", "page-table entries that map the frame", |f| {
-            f.mapcount.map_or(Cell::Unknown, Cell::Number)
+        Field::count("vm_pte_tables", "VMPTE", "Page tables that VmPTE counts", |row: &Row| tables(row)?.vm_pte),
+        Field::count_change(
+            "unneeded_tables",
+            "UNNEEDED",
+            "Page tables that VmPTE counts beyond those",
+            |row: &Row| tables(row)?.more,
+        ),
+        Field::label("why_unneeded", "WHY UNNEEDED", "Why there may be such", Kind::Text, |row: &Row| {
+            tables(row).and_then(|tables| tables.why).map_or(Cell::Unknown, Cell::Text)
         }),
-        frame("flags", "FLAGS", "the frame's flags in words", |f| f.flags.map_or(Cell::Unknown, Cell::FrameFlags)),
-        frame("zone", "ZONE", "the frame's zone", |f| f.zone.as_deref().map_or(Cell::Unknown, Cell::Text)),
-        frame("node", "NODE", "the frame's NUMA node", |f| f.node.map_or(Cell::Unknown, |node| Cell::Id(node.into()))),
-        frame("cgroup", "CGROUP", "the memory cgroup the frame is charged to", |f| {
-            f.cgroup.as_ref().map_or(Cell::Text(super::cell::NONE), Cell::Cgroup)
-        }),
-        Field::old_number("page", "PAGE", "size of the page that maps it", |row: &Row| {
-            row.mapped_bytes.map_or(Cell::Unknown, Cell::Bytes)
-        }),
-        Field::old_text("mapping", "MAPPING", "name of its mapping, as in maps", |row: &Row| match &row.vma {
-            None => Cell::Unknown,
-            Some(place) if place.vma.name.is_empty() => Cell::Unnamed("[anon]"),
-            Some(place) => Cell::Name(&place.vma.name),
+        Field::bytes("passed_over_bytes", "PASSED OVER", "Size of mappings that were passed over", |row: &Row| {
+            tables(row).map(|tables| tables.passed_over_bytes)
         }),
     ]
 }

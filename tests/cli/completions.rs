@@ -23,7 +23,7 @@ const LINES: [(&str, &str); 12] = [
     ("pmem doctor --color=ne", "pmem doctor --color=never "),
     ("pmem pages --state sw", "pmem pages --state swapped "),
     ("pmem pages --state present,gu", "pmem pages --state present,guard "),
-    ("pmem slab -s -object_", "pmem slab -s -object_size "),
+    ("pmem slab -s -object_si", "pmem slab -s -object_size_bytes "),
     ("pmem slab --columns=+limit,objects_per", "pmem slab --columns=+limit,objects_per_slab "),
     ("pmem pages --flags 'anon,!swapb", "pmem pages --flags 'anon,!swapbacked' "),
     ("pmem decode upto", "pmem decode uptodate "),

@@ -286,7 +286,8 @@ fn no_tree_is_forgotten_or_tells_of_the_machine_it_was_made_on() {
     }
     // Those of whole machines' memory are in memory_trees.rs.
     found.retain(|tree| !tree.ends_with("/memory"));
-    let known = TREES.iter().map(|(tree, _)| *tree).chain(SEVERAL_PROCESSES);
+    let nodes = super::numa::TREES.iter().map(|(tree, _)| *tree);
+    let known = TREES.iter().map(|(tree, _)| *tree).chain(SEVERAL_PROCESSES).chain(nodes);
     assert_eq!(found, known.map(str::to_owned).collect());
     assert!(bytes < 2_800_000, "fixtures take {bytes} bytes");
 }

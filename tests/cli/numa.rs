@@ -8,7 +8,7 @@ use crate::support::text::assert_no_control;
 use crate::support::tree::fixtures;
 
 /// Trees with NUMA nodes, and how many each has.
-const TREES: [(&str, usize); 5] =
+pub(super) const TREES: [(&str, usize); 5] =
     [("6.12/numa-2", 2), ("6.12/numa-4", 4), ("6.12/numa-tiers", 2), ("6.1/numa-8", 8), ("6.1/numa-imbalance", 2)];
 
 fn numa(tree: &str, arguments: &[&str]) -> Finished {

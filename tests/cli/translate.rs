@@ -354,12 +354,15 @@ fn one_row_has_columns_for_scripts() {
     let tree = "x86-64-la57/scene";
     let csv =
         translate(tree, &["ab7f1668a3c123", "--format", "csv", "-o", "address,pfn,physical,state,page"]).with_status(0);
-    assert_eq!(csv.text(), "address,pfn,physical,state,page\n0xab7f1668a3c123,1351422,0x149efe123,present,4096\n");
+    assert_eq!(
+        csv.text(),
+        "address,pfn,physical_address,state,mapped_bytes\n0xab7f1668a3c123,1351422,0x149efe123,present,4096\n"
+    );
     let table = translate(tree, &["ab7f1668a3c123", "-o", "pfn", "--no-headings"]).with_status(0);
     assert_eq!(table.text(), "0x149efe\n");
     let line = translate(tree, &["ab7f1668a3c123", "--format", "jsonl"]).with_status(0).json();
     assert_eq!(line["pfn"], 1_351_422);
-    assert!(translate(tree, &["-o", "help", "0"]).with_status(0).text().contains("physical address of the byte"));
+    assert!(translate(tree, &["-o", "help", "0"]).with_status(0).text().contains("Physical address of the byte"));
 }
 
 #[test]

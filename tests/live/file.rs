@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use crate::support::json::{name_bytes, number};
 use crate::support::ordinary::Ordinary;
 use crate::support::run::{Finished, finish, pmem};
+use crate::support::terminal::Terminal;
 use crate::support::text::assert_no_control;
 use crate::support::{page_size, skipped};
 
@@ -113,8 +114,46 @@ fn exactly_the_pages_that_were_read_are_cached() {
             same(&runs(&file).iter().all(|(_, _, state)| state == "clean"), &true)?;
         }
         let csv = pmem(["file", "--format", "csv", "--runs", text(&path)]).with_status(0);
-        same(&csv.text().lines().count(), &5)
+        same(&csv.text().lines().count(), &5)?;
+        assert_eq!(csv.text().lines().next(), Some("path,offset_bytes,pages,state"));
+        let lines = pmem(["file", "--format", "jsonl", "--runs", text(&path)]).with_status(0);
+        let run = |line: &str| {
+            let run: Value = serde_json::from_str(line).unwrap();
+            (number(&run["offset_bytes"]) / page_size(), number(&run["pages"]))
+        };
+        same(&lines.text().lines().map(run).collect::<Vec<_>>(), &found)
     });
+}
+
+#[test]
+fn rounds_are_told_apart() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("file");
+    fs::write(&path, "x").unwrap();
+    let csv =
+        pmem(["file", "-n", "2", "-d", "0.1", "--format", "csv", "-o", "cached,name", text(&path)]).with_status(0);
+    let lines: Vec<&str> = csv.text().lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "time,cached_pages,path"));
+    assert!(lines[1..].iter().all(|line| line.ends_with(&format!(",1,{}", text(&path)))), "{lines:?}");
+}
+
+#[test]
+fn a_table_is_cut_to_the_height_of_the_terminal_unless_all_are_wanted() {
+    let directory = TempDir::new().unwrap();
+    for number in 0..30 {
+        fs::write(directory.path().join(format!("file{number:02}")), "x").unwrap();
+    }
+    for (option, is_cut) in [("-r", true), ("-r --all", false)] {
+        let options: Vec<&str> = option.split(' ').collect();
+        let program = [&[env!("CARGO_BIN_EXE_pmem"), "file"], &options[..], &[text(directory.path())]].concat();
+        let terminal = Terminal::start((110, 20), &program);
+        // What comes last is at the foot of the screen.
+        terminal.wait_for("counts are pages");
+        let shown = terminal.text();
+        assert_eq!(terminal.end().code(), Some(0));
+        assert!(shown.contains("total of 30 files"), "{option}: {shown}");
+        assert_eq!((shown.contains(" more (--all)"), shown.contains("DIRTY")), (is_cut, is_cut), "{option}: {shown}");
+    }
 }
 
 #[test]

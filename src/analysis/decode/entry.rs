@@ -150,8 +150,8 @@ mod tests {
     fn a_present_entry_has_a_frame_unless_it_is_hidden() {
         let word = pagemap("", 0x8100_0000_0014_9efe, page_size(4096));
         assert_eq!(
-            (word.state, word.pfn, word.names_text.as_str()),
-            (Some("present"), Some(0x14_9efe), "EXCLUSIVE PRESENT")
+            (word.state, word.pfn, word.names.as_slice()),
+            (Some("present"), Some(0x14_9efe), &["EXCLUSIVE", "PRESENT"][..])
         );
         assert_eq!(word.physical_address.as_deref(), Some("0x149efe000"));
         let word = pagemap("", 0x8000_0000_0014_9efe, page_size(65536));
@@ -167,7 +167,7 @@ mod tests {
     fn every_bit_of_an_entry_has_a_name() {
         let word = pagemap("", !0, page_size(4096));
         let names = "SOFT_DIRTY EXCLUSIVE UFFD_WP GUARD BIT_59 BIT_60 FILE SWAP PRESENT";
-        assert_eq!(word.names_text, names);
+        assert_eq!(word.names.join(" "), names);
         assert!(word.notes[0].contains("No kernel"), "{:?}", word.notes);
     }
 

@@ -19,7 +19,7 @@ use crate::name::{Name, as_fields};
 use crate::unit::{PageSize, Pfn, PhysAddr};
 
 /// What is known of one frame.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Frame {
     /// Its number.
     pub pfn: Pfn,
@@ -36,7 +36,6 @@ pub struct Frame {
     pub mapcount: Option<u64>,
     /// The memory cgroup that it is charged to, or the nearest ancestor of it that is not removed; `None` where it is charged
     /// to none, and where there is no kpagecgroup, which is a note.
-    #[serde(flatten, serialize_with = "as_cgroup")]
     pub cgroup: Option<Cgroup>,
     /// The name of its zone.
     pub zone: Option<String>,
@@ -47,7 +46,7 @@ pub struct Frame {
 }
 
 /// A compound page: one of several frames that the kernel handles as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Folio {
     /// Its first frame.
     pub head_pfn: Pfn,

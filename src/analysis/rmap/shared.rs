@@ -23,12 +23,11 @@ pub struct Holder {
 }
 
 /// A process that shares frames with another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sharer {
     /// The process.
     pub pid: u32,
     /// Its name.
-    #[serde(flatten, serialize_with = "as_comm")]
     pub comm: Name,
     /// How many frames they share.
     pub frames: u64,
@@ -36,17 +35,20 @@ pub struct Sharer {
 
 /// Which processes share frames with one.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SharedWith {
     /// The process.
     pub pid: u32,
     /// Its name.
     #[serde(flatten, serialize_with = "as_comm")]
+    #[cfg_attr(test, schemars(with = "crate::name::schema::AsComm"))]
     pub comm: Name,
     /// Its frames.
     pub frames: u64,
     /// Those it shares with nobody.
     pub alone_frames: u64,
     /// The others, who shares most first.
+    #[serde(skip)]
     pub sharers: Vec<Sharer>,
     /// How far all processes could be asked.
     pub asked: Asked,
@@ -54,8 +56,10 @@ pub struct SharedWith {
 
 /// How many frames each of several processes shares with each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Matrix {
     /// The processes, with the number of their frames.
+    #[serde(skip)]
     pub processes: Vec<Sharer>,
     /// The frames that two of them have in common; a process with itself, all of its frames.
     pub frames: Vec<Vec<u64>>,

@@ -20,6 +20,7 @@ use crate::unit::{PageSize, VirtAddr, difference};
 
 /// The tables of one level.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LevelTables {
     /// The level's name: `PTE` tables are those that hold PTEs.
     pub name: &'static str,
@@ -33,28 +34,22 @@ pub struct LevelTables {
 }
 
 /// The tables that a process needs, beside those it has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
     /// By level, from the top down.
-    #[serde(rename = "tables")]
     pub levels: Vec<LevelTables>,
     /// The sum of the levels that VmPTE counts.
-    #[serde(rename = "needed_tables")]
     pub needed: u64,
     /// What VmPTE says, in tables.
-    #[serde(rename = "vm_pte_tables")]
     pub vm_pte: Option<u64>,
     /// What VmPTE has more than is needed.
-    #[serde(rename = "unneeded_tables")]
     pub more: Option<i64>,
     /// Why it may have, as a sentence.
-    #[serde(rename = "why_unneeded")]
     pub why: Option<&'static str>,
     /// Bytes of mappings that were passed over, where pagemap had to be read word by word.
     pub passed_over_bytes: u64,
     /// Whether huge pages were told apart. Without a scan they are counted as small ones: anonymous ones rightly, since their
     /// tables are kept ready; those of files and shared memory with tables that nobody made.
-    #[serde(skip)]
     pub huge_told: bool,
 }
 

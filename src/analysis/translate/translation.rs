@@ -1,6 +1,5 @@
 //! What `pmem translate` reports.
 
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::analysis::note::Note;
@@ -12,7 +11,7 @@ use crate::analysis::translate::tables::Tables;
 use crate::model::page_table::Level;
 use crate::model::pagemap::Entry;
 use crate::model::vma::Vma;
-use crate::name::{Name, as_comm};
+use crate::name::Name;
 use crate::unit::{Pfn, PhysAddr, VirtAddr};
 
 /// What there is at an address.
@@ -64,12 +63,6 @@ impl State {
     }
 }
 
-impl Serialize for State {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
 /// A mapping, and what kind of memory it is.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -100,8 +93,35 @@ impl Serialize for Place {
     }
 }
 
+/// What is written of it, for the schema.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[schemars(rename = "Mapping")]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct AsPlace {
+    /// First address
+    #[schemars(regex(pattern = r"^0x[0-9a-f]+$"))]
+    start: String,
+    /// Address of the first byte after it
+    #[schemars(regex(pattern = r"^0x[0-9a-f]+$"))]
+    end: String,
+    /// Permissions as in maps
+    perm: String,
+    /// Offset in the file, in bytes
+    offset: u64,
+    /// Device of the file, major:minor
+    dev: String,
+    /// Inode of the file
+    inode: u64,
+    #[serde(flatten)]
+    name: crate::name::schema::AsName,
+    /// Kind of memory
+    kind: String,
+}
+
 /// One step of the walk: which entry of a table of this level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
     /// The level's name.
     pub name: &'static str,
@@ -119,15 +139,13 @@ impl Step {
 }
 
 /// Everything that `pmem translate` says.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Translation {
     /// The process.
     pub pid: u32,
     /// Its name.
-    #[serde(flatten, serialize_with = "as_comm")]
     pub comm: Name,
     /// Why it has no address space, where it has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub no_address_space: Option<NoAddressSpace>,
     /// The address; `None` where only tables were asked for.
     pub address: Option<VirtAddr>,
@@ -136,10 +154,8 @@ pub struct Translation {
     /// Where in the file it is, in a mapping of one.
     pub file_offset: Option<u64>,
     /// Where no mapping holds it: the one below.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub below: Option<Place>,
     /// Where no mapping holds it: the one above.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub above: Option<Place>,
     /// The walk from the top down, to the entry that maps the page; `None` where it is not known, or there is none.
     pub levels: Option<Vec<Step>>,
@@ -150,27 +166,22 @@ pub struct Translation {
     /// What is there.
     pub state: Option<State>,
     /// The kernel's word for the entry.
-    #[serde(serialize_with = "as_hex")]
     pub entry: Option<Entry>,
     /// The frame.
     pub pfn: Option<Pfn>,
     /// The physical address of the byte.
     pub physical_address: Option<PhysAddr>,
     /// What is known of the frame.
-    #[serde(flatten, serialize_with = "as_fields")]
     pub frame: Option<Frame>,
     /// Where in swap it is.
     pub swap: Option<Slot>,
     /// What the state means, as a sentence.
     pub why: Option<String>,
     /// The tables that the process needs, where they were asked for.
-    #[serde(flatten)]
     pub tables: Option<Tables>,
     /// What was asked for and could not be found out.
-    #[serde(skip)]
     pub lacks: Vec<Lack>,
     /// What a reader must know.
-    #[serde(skip)]
     pub notes: Vec<Note>,
 }
 
@@ -231,25 +242,4 @@ impl Translation {
             notes: Vec::new(),
         }
     }
-}
-
-fn as_hex<S: Serializer>(entry: &Option<Entry>, serializer: S) -> Result<S::Ok, S::Error> {
-    match entry {
-        Some(Entry(word)) => serializer.collect_str(&format_args!("{word:#x}")),
-        None => serializer.serialize_none(),
-    }
-}
-
-/// The fields of a frame but those that the byte has of its own; all `null` where there is none.
-fn as_fields<S: Serializer>(frame: &Option<Frame>, serializer: S) -> Result<S::Ok, S::Error> {
-    let frame = frame.as_ref();
-    let mut map = serializer.serialize_map(None)?;
-    map.serialize_entry("class", &frame.map(|frame| frame.class))?;
-    map.serialize_entry("flags", &frame.map(|frame| frame.flags))?;
-    map.serialize_entry("mapcount", &frame.map(|frame| frame.mapcount))?;
-    map.serialize_entry("cgroup", &frame.map(|frame| &frame.cgroup))?;
-    map.serialize_entry("zone", &frame.map(|frame| &frame.zone))?;
-    map.serialize_entry("node", &frame.map(|frame| frame.node))?;
-    map.serialize_entry("folio", &frame.map(|frame| frame.folio))?;
-    map.end()
 }

@@ -23,7 +23,7 @@ pub(in crate::cli) trait Command {
     const SCHEMA: &'static str;
     /// What the document calls the rows.
     const ROWS: &'static str;
-    /// Whether the report has them in a shape of its own: then the document does not have them once more.
+    /// Whether the report's `Serialize` writes them itself, within something else.
     const ROWS_IN_REPORT: bool = false;
     /// A row.
     type Row: Sync + 'static;

@@ -14,78 +14,128 @@ use crate::view::field::{Described, Kind, Role, Unit};
 /// The schemas of what is no field, made of the types: see `types.rs`.
 const TYPES: &str = include_str!("types.json");
 
-/// A document of a command.
+/// A document of a command. A command whose options make another one has several with one `id`.
 pub(super) struct Document {
     /// The command, subcommands with a blank before their name.
     pub(super) command: &'static str,
     /// Its member `schema`.
     pub(super) id: &'static str,
-    /// What its data has besides rows: its name among the types. Empty for nothing.
-    data: &'static str,
-    rows: Option<Rows>,
-    parts: Parts,
+    /// What its data is made of.
+    data: &'static [Part],
+    /// What a line of its rows is made of, for each kind of row.
+    lines: &'static [&'static [Part]],
 }
 
-/// The rows of a document.
-struct Rows {
-    /// What it calls them.
-    key: &'static str,
-    /// The options with which the command has these rows.
-    options: &'static [&'static str],
-    /// Whether the document has them.
-    there: There,
-}
-
-/// Whether a document has its rows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum There {
-    Always,
-    /// With some options.
-    AtTimes,
-    /// In a shape of its own: as rows they are in lines only.
-    InLines,
-}
-
-/// What the rows of a document are of.
-enum Parts {
-    /// All of the machine's, or of whatever it is about.
-    One,
-    /// Of one process.
+/// Part of an object.
+enum Part {
+    /// The members of a type: its name in `types.json`.
+    Type(&'static str),
+    /// The fields of a row: the command, and the options with which it has these rows.
+    Row(&'static str, &'static [&'static str]),
+    /// The same without this field, which stands around the rows.
+    RowWithout(&'static str, &'static str, &'static [&'static str]),
+    /// Whose the rows are.
     Process,
-    /// Of several processes, each a row with these options.
-    Rows(&'static [&'static str]),
-    /// Of several processes, each with the members of this type.
-    Typed(&'static str),
+    /// A list of objects of these parts.
+    List(&'static str, &'static [Part]),
+    /// The same, which some options leave out.
+    ListAtTimes(&'static str, &'static [Part]),
+    /// An object of these parts.
+    Object(&'static str, &'static [Part]),
 }
 
-/// What a document calls several processes.
-const PROCESSES: &str = "processes";
-
-const fn document(command: &'static str, id: &'static str, data: &'static str, key: &'static str) -> Document {
-    Document { command, id, data, rows: Some(Rows { key, options: &[], there: There::Always }), parts: Parts::One }
-}
+use Part::{List, ListAtTimes, Object as Below, Process, Row, RowWithout, Type};
 
 /// All documents.
 pub(super) static DOCUMENTS: &[Document] = &[
-    document("buddy", "pmem.buddy/1", "buddy", "zones"),
     Document {
-        // Without --summary.
-        rows: Some(Rows { key: "vmas", options: &[], there: There::AtTimes }),
-        parts: Parts::Rows(&["--summary"]),
-        ..document("frames", "pmem.frames/1", "", "")
+        command: "buddy",
+        id: "pmem.buddy/1",
+        data: &[Type("buddy"), List("zones", &[Row("buddy", &[])])],
+        lines: &[&[Row("buddy", &[])]],
     },
     Document {
-        rows: Some(Rows { key: "lines", options: &[], there: There::InLines }),
-        ..document("numa", "pmem.numa/1", "numa", "")
+        command: "decode",
+        id: "pmem.decode/1",
+        data: &[List("words", &[Row("decode", &[])])],
+        lines: &[&[Row("decode", &[])]],
     },
     Document {
-        rows: Some(Rows { key: "mappings", options: &["--all"], there: There::Always }),
-        parts: Parts::Typed("numa process"),
-        ..document("numa", "pmem.numa/1", "", "")
+        command: "decode",
+        id: "pmem.decode/1",
+        data: &[List("flags", &[Row("decode", &["--legend"])])],
+        lines: &[&[Row("decode", &["--legend"])]],
     },
-    Document { parts: Parts::Process, ..document("pages", "pmem.pages/1", "", "runs") },
-    document("slab", "pmem.slab/1", "slab", "caches"),
-    document("where", "pmem.where/1", "where", "lines"),
+    Document {
+        command: "file",
+        id: "pmem.file/1",
+        data: &[Type("file"), List("files", &[Row("file", &[])])],
+        lines: &[&[Row("file", &[])], &[Row("file runs", &[])]],
+    },
+    Document {
+        command: "frames",
+        id: "pmem.frames/1",
+        data: &[List("processes", &[Row("frames", &["--summary"]), ListAtTimes("vmas", &[Row("frames", &[])])])],
+        lines: &[&[Process, Row("frames", &[])], &[Row("frames", &["--summary"])]],
+    },
+    Document { command: "numa", id: "pmem.numa/1", data: &[Type("numa")], lines: &[&[Row("numa", &[])]] },
+    Document {
+        command: "numa",
+        id: "pmem.numa/1",
+        data: &[List("processes", &[Type("numa process"), List("mappings", &[Row("numa", &["--all"])])])],
+        lines: &[&[Process, Row("numa", &["--all"])]],
+    },
+    Document {
+        command: "page",
+        id: "pmem.page/1",
+        data: &[List("frames", &[Row("page", &[])])],
+        lines: &[&[Row("page", &[])]],
+    },
+    Document {
+        command: "pages",
+        id: "pmem.pages/1",
+        data: &[Process, List("runs", &[Row("pages", &[])])],
+        lines: &[&[Process, Row("pages", &[])]],
+    },
+    Document {
+        command: "rmap",
+        id: "pmem.rmap/1",
+        data: &[
+            List("frames", &[Type("rmap frame"), List("mappers", &[RowWithout("pfn", "rmap", &[])])]),
+            Type("rmap"),
+        ],
+        lines: &[&[Row("rmap", &[])]],
+    },
+    Document {
+        command: "rmap",
+        id: "pmem.rmap/1",
+        data: &[Below("shared", &[Type("rmap shared"), List("sharers", &[Row("rmap", &["--shared-with"])])])],
+        lines: &[&[Row("rmap", &["--shared-with"])]],
+    },
+    Document {
+        command: "rmap",
+        id: "pmem.rmap/1",
+        data: &[Below("matrix", &[Type("rmap matrix"), List("processes", &[Row("rmap", &["--shared-with"])])])],
+        lines: &[],
+    },
+    Document {
+        command: "slab",
+        id: "pmem.slab/1",
+        data: &[Type("slab"), List("caches", &[Row("slab", &[])])],
+        lines: &[&[Row("slab", &[])]],
+    },
+    Document {
+        command: "translate",
+        id: "pmem.translate/1",
+        data: &[Row("translate", &[])],
+        lines: &[&[Row("translate", &[])]],
+    },
+    Document {
+        command: "where",
+        id: "pmem.where/1",
+        data: &[Type("where"), List("lines", &[Row("where", &[])])],
+        lines: &[&[Row("where", &[])]],
+    },
 ];
 
 impl Document {
@@ -112,11 +162,8 @@ impl Types {
     /// The schema of documents of one name, and everything that stands around their data.
     pub(super) fn document(&self, documents: &[&Document], about: &str) -> Option<Value> {
         let document = documents.first()?;
-        let mut data: Vec<Value> = documents.iter().map(|document| self.data(document)).collect();
-        let data = match data.len() {
-            1 => data.remove(0),
-            _ => json!({ "anyOf": data }),
-        };
+        let data: Vec<Value> = documents.iter().map(|document| self.object(document.data).schema()).collect();
+        let data = any(data)?;
         let text = |text: &str| json!({ "type": "string", "description": text });
         let mut time = text("When it was made, UTC");
         time["format"] = "date-time".into();
@@ -141,27 +188,27 @@ impl Types {
         }))
     }
 
-    fn data(&self, document: &Document) -> Value {
-        let mut data = self.typed(document.data);
-        match document.parts {
-            Parts::One => self.add_rows(&mut data, document),
-            Parts::Process => {
-                let process = process();
-                data = self.object(document.command, &process, &|_| true);
-                self.add_rows(&mut data, document);
-            }
-            Parts::Rows(_) | Parts::Typed(_) => {
-                let mut part = match document.parts {
-                    Parts::Rows(options) => self.row(document.command, options),
-                    Parts::Typed(name) => self.typed(name),
-                    Parts::One | Parts::Process => Object::default(),
-                };
-                self.add_rows(&mut part, document);
-                data.properties.insert(PROCESSES.to_owned(), json!({ "type": "array", "items": part.schema() }));
-                data.required.push(PROCESSES.into());
+    /// An object of these parts.
+    fn object(&self, parts: &[Part]) -> Object {
+        let mut object = Object::default();
+        for part in parts {
+            match part {
+                Type(name) => object.add(self.typed(name)),
+                Row(command, options) => object.add(self.row(command, options, |_| true)),
+                RowWithout(name, command, options) => {
+                    object.add(self.row(command, options, |field| field.name != *name));
+                }
+                Process => object.add(self.fields("", &process(), &|_| true)),
+                List(key, parts) => {
+                    object.add_member(key, json!({ "type": "array", "items": self.object(parts).schema() }), true);
+                }
+                ListAtTimes(key, parts) => {
+                    object.add_member(key, json!({ "type": "array", "items": self.object(parts).schema() }), false);
+                }
+                Below(key, parts) => object.add_member(key, self.object(parts).schema(), true),
             }
         }
-        data.schema()
+        object
     }
 
     /// The members of a type.
@@ -174,50 +221,39 @@ impl Types {
         }
     }
 
-    fn add_rows(&self, to: &mut Object, document: &Document) {
-        let Some(rows) = document.rows.as_ref().filter(|rows| rows.there != There::InLines) else { return };
-        let row = self.row(document.command, rows.options).schema();
-        to.properties.insert(rows.key.to_owned(), json!({ "type": "array", "items": row }));
-        if rows.there == There::Always {
-            to.required.push(rows.key.into());
-        }
-    }
-
     /// A row of a document.
-    fn row(&self, command: &str, options: &[&str]) -> Object {
+    fn row(&self, command: &str, options: &[&str], keeps: impl Fn(&Described) -> bool) -> Object {
         let has = |option: &str| options.contains(&option);
         let mut fields = fields_of(command, &has);
-        fields.retain(|field| !field.people_only);
+        fields.retain(|field| !field.people_only && keeps(field));
         let always = fields::always(command, &has);
-        self.object(command, &fields, &|field| always.contains(&*field.name))
+        self.fields(command, &fields, &|field| always.contains(&*field.name))
     }
 
-    /// The lines of a command, of each kind that it has: a row with any of its fields, after its time and the process it
-    /// belongs to.
-    pub(super) fn lines(&self, document: &Document) -> Vec<Value> {
-        let mut kinds = Vec::new();
-        if let Parts::Rows(options) = document.parts {
-            kinds.push((options, Vec::new()));
-        }
-        if let Some(rows) = &document.rows {
-            kinds.push((rows.options, if matches!(document.parts, Parts::One) { Vec::new() } else { process() }));
-        }
-        let line = |(options, before): (&[&str], Vec<Described>)| {
-            let fields = fields_of(document.command, &|option| options.contains(&option));
-            // An object with some of its members is not known where these are not.
-            let mut object = self.object(document.command, &fields, &|_| false);
-            let before = self.object(document.command, &before, &|_| true);
-            object.properties.extend(before.properties);
-            object.required = before.required;
-            object.required.push("time".into());
-            let time = json!({ "type": "string", "format": "date-time", "description": "When it was made, UTC" });
-            object.properties.insert("time".to_owned(), time);
-            object.schema()
-        };
-        kinds.into_iter().map(line).collect()
+    /// The lines of documents of one name: a row with any of its fields, after its time and the process it belongs to.
+    pub(super) fn lines(&self, documents: &[&Document]) -> Option<Value> {
+        let kinds = documents.iter().flat_map(|document| document.lines);
+        any(kinds.map(|parts| self.line(parts).schema()).collect())
     }
 
-    fn object(&self, command: &str, fields: &[Described], is_always: &dyn Fn(&Described) -> bool) -> Object {
+    fn line(&self, parts: &[Part]) -> Object {
+        let mut object = Object::default();
+        for part in parts {
+            object.add(match part {
+                // Any of the fields can be left out; an object with some of its members is not known where these are not.
+                Row(command, options) => {
+                    let fields = fields_of(command, &|option| options.contains(&option));
+                    self.fields(command, &fields, &|_| false)
+                }
+                other => self.object(std::slice::from_ref(other)),
+            });
+        }
+        let time = json!({ "type": "string", "format": "date-time", "description": "When it was made, UTC" });
+        object.add_member("time", time, true);
+        object
+    }
+
+    fn fields(&self, command: &str, fields: &[Described], is_always: &dyn Fn(&Described) -> bool) -> Object {
         let nested = |name: &str| self.0["nested"][command].get(name).cloned();
         let members = fields.iter().map(|field| Member { name: &field.name, field, is_always: is_always(field) });
         let mut object = Object::of(&members.collect::<Vec<_>>(), &nested);
@@ -231,6 +267,14 @@ impl Types {
             object.patterns.insert("^node[0-9]+_bytes$".to_owned(), schema);
         }
         object
+    }
+}
+
+/// One of these; `None` where there is none.
+fn any(mut schemas: Vec<Value>) -> Option<Value> {
+    match schemas.len() {
+        0 | 1 => schemas.pop(),
+        _ => Some(json!({ "anyOf": schemas })),
     }
 }
 

@@ -51,10 +51,7 @@ impl Object {
             if is_unknown_at_times(&below) {
                 or_null(&mut schema);
             }
-            object.properties.insert(first.to_owned(), schema);
-            if below.iter().any(|member| member.is_always) {
-                object.required.push(first.into());
-            }
+            object.add_member(first, schema, below.iter().any(|member| member.is_always));
         }
         object
     }
@@ -70,12 +67,22 @@ impl Object {
         schema
     }
 
+    /// Adds all that another has.
+    pub(super) fn add(&mut self, other: Self) {
+        self.properties.extend(other.properties);
+        self.required.extend(other.required);
+        self.patterns.extend(other.patterns);
+    }
+
+    /// Adds a member.
+    pub(super) fn add_member(&mut self, name: &str, schema: Value, is_always: bool) {
+        self.properties.insert(name.to_owned(), schema);
+        self.required.extend(is_always.then(|| name.into()));
+    }
+
     fn add_value(&mut self, member: &Member<'_>, nested: &Nested<'_>) {
         let Member { name, field, is_always } = *member;
-        self.properties.insert(name.to_owned(), property(field, nested));
-        if is_always {
-            self.required.push(name.into());
-        }
+        self.add_member(name, property(field, nested), is_always);
         if matches!(field.kind, Kind::Name | Kind::NameOrNumber) {
             self.properties.insert(format!("{name}_hex"), hex_of(name));
         }
@@ -141,7 +148,7 @@ fn property(field: &Described, nested: &Nested<'_>) -> Value {
                 "additionalProperties": false,
             },
         }),
-        Kind::Nested => nested(&field.name).unwrap_or_else(|| json!({})),
+        Kind::Nested | Kind::Counted => nested(&field.name).unwrap_or_else(|| json!({})),
     };
     if field.nullable {
         or_null(&mut schema);

@@ -7,19 +7,46 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::analysis::decode::Bit;
+use crate::analysis::file::{Run, Totals};
 use crate::analysis::note::Note;
 use crate::analysis::physical::huge_blocks::Blocker;
+use crate::analysis::rmap::shared::{Matrix, SharedWith};
+use crate::analysis::rmap::{Asked, FrameMappers};
+use crate::analysis::translate::tables::LevelTables;
+use crate::analysis::translate::translation::{AsPlace, Step};
 use crate::analysis::r#where::ledger::Part;
 use crate::analysis::{numa, physical, slab, r#where};
 use crate::kernel::manifest::Host;
 use crate::model::frame_flags::FrameFlags;
 
+/// What a document of files has besides them.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Files {
+    /// The sum of all files
+    totals: Totals,
+}
+
+/// What a document of frames and who maps them has besides them.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Mapped {
+    /// How far processes could be asked
+    asked: Asked,
+}
+
 /// What the data of a document has besides rows.
 fn data(generator: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
     vec![
         ("buddy", members::<physical::buddy::Buddy>(generator)),
+        ("file", members::<Files>(generator)),
         ("numa", members::<numa::Report>(generator)),
         ("numa process", members::<numa::process::ProcessNodes>(generator)),
+        ("rmap", members::<Mapped>(generator)),
+        ("rmap frame", members::<FrameMappers>(generator)),
+        ("rmap matrix", members::<Matrix>(generator)),
+        ("rmap shared", members::<SharedWith>(generator)),
         ("slab", members::<slab::Report>(generator)),
         ("where", members::<r#where::Report>(generator)),
     ]
@@ -29,6 +56,13 @@ fn data(generator: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
 fn nested(generator: &mut SchemaGenerator) -> Vec<(&'static str, &'static str, Value)> {
     vec![
         ("buddy", "huge_blocks.blockers", of::<Vec<Blocker>>(generator)),
+        ("decode", "bits", of::<Vec<Bit>>(generator)),
+        ("decode", "notes", of::<Vec<String>>(generator)),
+        ("file", "runs", of::<Vec<Run>>(generator)),
+        ("translate", "above", of::<AsPlace>(generator)),
+        ("translate", "below", of::<AsPlace>(generator)),
+        ("translate", "levels", of::<Vec<Step>>(generator)),
+        ("translate", "tables", of::<Vec<LevelTables>>(generator)),
         ("where", "parts", of::<Vec<Part>>(generator)),
     ]
 }
