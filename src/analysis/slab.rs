@@ -2,7 +2,6 @@
 
 pub mod diff;
 pub mod history;
-mod json;
 pub mod names;
 mod reader;
 pub mod show;

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::note::Note;
@@ -17,17 +16,17 @@ use crate::model::vmallocinfo::{self, Area, Kind};
 use crate::name::Name;
 use crate::unit::{PageSize, PhysAddr, VirtAddr, difference};
 
-/// The code of the note that says what may be huge.
-pub const MAY_BE_HUGE: &str = "may-be-huge";
-
 /// The report.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocReport"))]
 pub struct Report {
     /// The areas by kind; `None` where vmallocinfo cannot be read.
     pub kinds: Option<Vec<Group>>,
     /// The same by who asked for them, and kind; those that the filter leaves.
+    #[serde(skip)]
     pub callers: Option<Vec<Group>>,
     /// The areas themselves, in the order of the file unless they are sorted, those that the filter leaves; `None` unless they were asked for.
+    #[serde(skip)]
     pub areas: Option<Vec<AreaRow>>,
     /// Whether the file gives addresses, and no hashes of them; `None` where there is no area.
     pub addresses_known: Option<bool>,
@@ -41,13 +40,18 @@ pub struct Report {
 
 /// Areas that have something in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocGroup"))]
 pub struct Group {
     /// The function that asked for them; `None` for all of a kind, and where nobody is noted.
-    pub function: Option<String>,
+    #[serde(serialize_with = "as_text")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub function: Option<Name>,
     /// The module it is in; `None` for the kernel itself.
-    pub module: Option<String>,
-    /// The two as they are shown; in JSON only where they are not UTF-8, as `caller_hex`.
-    #[serde(flatten, serialize_with = "as_hex")]
+    #[serde(serialize_with = "as_text")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub module: Option<Name>,
+    /// The two as they are shown; empty for all of a kind.
+    #[serde(skip)]
     pub caller: Name,
     /// What they are.
     pub kind: Kind,
@@ -65,17 +69,14 @@ pub struct Group {
     pub nodes: Vec<NodePages>,
 }
 
-/// A caller whole, where the text of function and module is escaped.
-fn as_hex<S: Serializer>(caller: &Name, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    if std::str::from_utf8(caller.bytes()).is_err() {
-        map.serialize_entry("caller_hex", &caller.to_hex())?;
-    }
-    map.end()
+/// Serializes a name as JSON shows it.
+fn as_text<S: Serializer>(name: &Option<Name>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    name.as_ref().map(Name::shown_in_json).serialize(serializer)
 }
 
 /// Pages on a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodePages {
     /// The node.
     pub node: u32,
@@ -84,7 +85,7 @@ pub struct NodePages {
 }
 
 /// One area.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AreaRow {
     /// Where it begins; `None` where the kernel gives a hash.
     pub start: Option<VirtAddr>,
@@ -97,12 +98,12 @@ pub struct AreaRow {
     /// The list of its pages is in an area of its own.
     pub vpages: bool,
     /// The rest, as of a group of one.
-    #[serde(flatten)]
     pub group: Group,
 }
 
 /// A sum beside the kernel's counter of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocCheck"))]
 pub struct Check {
     /// The key of meminfo.
     pub name: &'static str,
@@ -118,6 +119,7 @@ pub struct Check {
 
 /// What the kernel maps for itself.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "KernelMappings"))]
 pub struct Mappings {
     /// All memory at one place, by the size of the pages that map it (`DirectMap*` of meminfo); empty where the architecture
     /// does not tell.
@@ -140,6 +142,7 @@ pub struct Mappings {
 
 /// Part of the direct map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DirectMap"))]
 pub struct Direct {
     /// The size of the pages that map it.
     pub page_bytes: u64,
@@ -293,10 +296,9 @@ impl Machine {
             (Some(function), Some(module)) => Name::new(&[function, b" [", module, b"]"].concat()),
             (function, _) => Name::new(function.unwrap_or_default()),
         };
-        let text = |name: &[u8]| Name::new(name).shown_in_json().into_owned();
         Group {
-            function: area.function.map(text),
-            module: area.module.map(text),
+            function: area.function.map(Name::new),
+            module: area.module.map(Name::new),
             caller,
             kind: area.kind,
             areas: 1,
@@ -389,8 +391,8 @@ fn sorted(groups: HashMap<Key, Group>) -> Vec<Group> {
 }
 
 impl Found {
-    /// What a reader must know.
-    pub fn notes(&self) -> Vec<Note> {
+    /// What a reader must know; with `huge` also what it means that pages may be huge, where some may.
+    pub fn notes(&self, huge: bool) -> Vec<Note> {
         let mut notes = Vec::new();
         let only_json = |code, text: String| Note { in_json_only: true, ..Note::general(code, text) };
         if let Some(error) = &self.missing {
@@ -402,7 +404,7 @@ impl Found {
             notes.push(only_json(code, format!("{what}: {error}")));
         }
         let callers = || self.report.callers.iter().flatten();
-        if callers().any(|group| group.may_be_huge_pages > 0) {
+        if huge && callers().any(|group| group.may_be_huge_pages > 0) {
             let addresses = match self.report.addresses_known {
                 Some(true) => "and their addresses",
                 _ => "(addresses are hidden here)",
@@ -411,14 +413,14 @@ impl Found {
                 "HUGE? is what has the size of huge pages: areas that own whole ones by their numbers of pages {addresses}. \
                  Whether they are mapped by such, the kernel does not tell: only some callers allow it, and none before Linux 5.13"
             );
-            notes.push(Note::general(MAY_BE_HUGE, text));
+            notes.push(Note::general("may-be-huge", text));
         }
         if self.report.areas.is_some() && self.report.addresses_known == Some(false) {
             let text = "the kernel hides addresses: it gives hashes of them, or zeros. The boot option no_hash_pointers shows them, \
                         and on older kernels kernel.kptr_restrict=1 does";
             notes.push(Note::general("addresses-hidden", text));
         }
-        if callers().any(|group| group.function.as_deref() == Some("pcpu_get_vm_areas")) {
+        if callers().any(|group| group.function.as_ref().is_some_and(|name| name.bytes() == b"pcpu_get_vm_areas")) {
             let text = "the memory at the addresses of pcpu_get_vm_areas is per-CPU data, whose pages meminfo counts as Percpu";
             notes.push(Note::general("per-cpu-elsewhere", text));
         }

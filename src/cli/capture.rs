@@ -1,22 +1,21 @@
 //! `pmem capture`: record processes and the machine, to be read back with `--root`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::options::{Format, GlobalOptions};
+use super::options::GlobalOptions;
 use super::output::Output;
-use super::progress::Progress;
+use super::run::context::Context;
+use super::run::document;
 use super::status::{Status, UsageError, say};
 use super::target::{self, Target};
 use crate::analysis::processes::visit;
 use crate::kernel::capture::Recording;
-use crate::kernel::root::Root;
 use crate::name::escaped;
 use crate::view::size::grouped_string;
-use crate::view::{json, time};
+use crate::view::time;
 
 /// Record processes and the machine into a directory that --root reads back
 ///
@@ -46,7 +45,8 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let root = Root::open(&global.root)?;
+    let cx = Context::open(global, output)?;
+    let root = &cx.root;
     if root.is_recorded() {
         return Err(UsageError::Invalid("a recorded tree is copied with cp, not captured".to_owned()).into());
     }
@@ -60,29 +60,29 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         let text = format!("is {name} the directory or the process? 'pmem capture DIR {name}', or './{name}'");
         return Err(UsageError::Invalid(text).into());
     }
-    let found = target::find(&root, &args.targets, args.all)?;
+    let found = target::find(root, &args.targets, args.all)?;
     let mut status = Status::Complete;
     for missing in &found.missing {
         say(missing);
         status = Status::Incomplete;
     }
-    if let Some(remark) = found.remark.filter(|_| !global.quiet) {
+    if let Some(remark) = found.remark.filter(|_| !cx.is_quiet()) {
         say(&remark);
     }
-    let own_pid = target::find(&root, &[Target::Myself], false)?.pids;
-    let mut recording = Recording::begin(&root, &args.directory)?;
-    let mut progress = Progress::new(global.quiet);
+    let own_pid = target::find(root, &[Target::Myself], false)?.pids;
+    let mut recording = Recording::begin(root, &args.directory)?;
+    let mut progress = cx.progress();
     let (mut processes, mut mappings, mut entries) = (0u64, 0, 0);
     for (number, &pid) in found.pids.iter().enumerate() {
         progress.show(|| format!("{} of {} processes", number + 1, found.pids.len()));
         let is_own = own_pid.contains(&pid);
         // Also what has no address space is recorded.
-        match visit::process(&root, pid, |seen| Ok(recording.process(seen.process(), is_own)?)) {
+        match visit::process(root, pid, |seen| Ok(recording.process(seen.process(), is_own)?)) {
             Ok(kept) => {
                 processes += 1;
                 mappings += kept.mappings as u64;
                 entries += kept.entries;
-                if !kept.held_still && !args.all && !global.quiet {
+                if !kept.held_still && !args.all && !cx.is_quiet() {
                     progress.wipe();
                     say(&format!("{pid}: the process did not hold still; its files may not agree with each other"));
                 }
@@ -100,20 +100,16 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         progress.show(|| format!("{file}: {} frames", grouped_string(words)));
     })?;
     progress.wipe();
-    match global.format() {
-        Format::Table | Format::Csv => {
-            let [processes, mappings, entries] = [processes, mappings, entries].map(grouped_string);
-            writeln!(
-                output,
-                "{}: {processes} processes, {mappings} mappings, {entries} page-table entries",
-                escaped(args.directory.as_os_str().as_encoded_bytes())
-            )?;
-            for gap in &manifest.gaps {
-                writeln!(output, "  not recorded: {} ({})", gap.path, gap.why)?;
-            }
-        }
-        Format::Json => json::pretty(output, &manifest)?,
-        Format::Jsonl => json::line(output, &manifest)?,
-    }
+    let shown = document::Report { schema: None, data: &manifest, notes: &[] };
+    document::show(&shown, &cx, output, |out| {
+        let [processes, mappings, entries] = [processes, mappings, entries].map(grouped_string);
+        writeln!(
+            out,
+            "{}: {processes} processes, {mappings} mappings, {entries} page-table entries",
+            escaped(args.directory.as_os_str().as_encoded_bytes())
+        )?;
+        let mut gaps = manifest.gaps.iter();
+        gaps.try_for_each(|gap| writeln!(out, "  not recorded: {} ({})", gap.path, gap.why))
+    })?;
     Ok(status)
 }

@@ -12,19 +12,20 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::options::{Format, GlobalOptions, seconds};
+use super::options::{GlobalOptions, seconds};
 use super::output::Output;
+use super::run::context::Context;
+use super::run::rounds::Rounds;
+use super::run::{command, document};
 use super::status::{Status, UsageError, explain, say};
 use crate::demo::environment::Environment;
 use crate::demo::facts::Facts;
 use crate::demo::play::Spoil;
 use crate::demo::report::{DemoReport, Verdict};
 use crate::demo::{Demo, Skip};
-use crate::kernel::root::Root;
 use crate::unit::decimal;
 use crate::view::demo::{self as view, Summary};
-use crate::view::table::Layout;
-use crate::view::{json, time};
+use crate::view::table::{self, Layout};
 
 /// Watch the kernel hand out frames, with numbers that must come true
 ///
@@ -122,16 +123,16 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let demos = choice::demos(args)?;
-    let root = Root::open(Path::new("/"))?;
+    let cx = Context::open(global, output)?;
     if args.list || args.names.is_empty() {
-        return list(args, &demos, global, &root, output);
+        return list(args, demos, &cx, output);
     }
-    let rows = rows::choice(global)?;
-    if let Some(help) = &rows.help {
-        output.write_all(help)?;
+    if cx.asks_for_columns() {
+        table::write_help(output, &view::fields())?;
         return Ok(Status::Complete);
     }
-    let mut facts = match Facts::probe(&root) {
+    let rows = rows::choice(&cx)?;
+    let mut facts = match Facts::probe(&cx.root) {
         Ok(facts) => facts,
         Err(Skip(reason)) => {
             say(&format!("demo: {reason}"));
@@ -139,21 +140,23 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         }
     };
     facts.pages = args.asked_pages();
-    let layout = output.layout(global, &root);
-    let mut show = show::Show::new(args, global, &layout, &facts);
-    let played = if demos.len() == 1 {
-        vec![show.play(demos[0], output)?]
-    } else {
-        several(&mut show, &demos, &layout, output)?
-    };
+    let mut show = show::Show::new(args, &cx, &facts);
     let single = demos.len() == 1;
+    let played = match single {
+        true => vec![show.play(demos[0], output)?],
+        false => several(&mut show, &demos, &cx.layout, output)?,
+    };
     let reports: Vec<&DemoReport> = played.iter().map(|played| &played.report).collect();
-    match global.format() {
-        Format::Table => {}
-        Format::Json if played.iter().any(|played| played.written) => {}
-        Format::Json if single => document(output, &root, "pmem.demo/1", reports[0], &reports)?,
-        Format::Json => document(output, &root, "pmem.demo-all/1", All::of(&reports), &reports)?,
-        Format::Jsonl | Format::Csv => rows::write(output, global, &rows, &reports)?,
+    if cx.is_document() {
+        // Where it was held, its document was written before.
+        if !played.iter().any(|played| played.written) {
+            match single {
+                true => document(output, &cx, "pmem.demo/1", reports[0], &reports)?,
+                false => document(output, &cx, "pmem.demo-all/1", &All::of(&reports), &reports)?,
+            }
+        }
+    } else if !cx.is_for_people() {
+        rows::write(output, &cx, &rows, &reports)?;
     }
     Ok(status_of(&reports))
 }
@@ -204,13 +207,13 @@ fn several(
         if brief {
             let Played { report, planned, time, .. } = &played;
             view::summary(output, &Summary { report, planned: *planned, time: *time }, layout)?;
-        } else if show.is_table() {
+        } else if show.is_for_people() {
             writeln!(output)?;
         }
         output.flush()?;
         all.push(played);
     }
-    if show.is_table() {
+    if show.is_for_people() {
         if !brief {
             if layout.headings {
                 view::summary_headings(output, layout)?;
@@ -235,39 +238,26 @@ fn failed(demo: &'static Demo, environment: &Environment, error: anyhow::Error) 
     Ok(DemoReport { verdict: Verdict::Off, ..report })
 }
 
-fn list(
-    args: &Args,
-    demos: &[&'static Demo],
-    global: &GlobalOptions,
-    root: &Root,
-    output: &mut Output,
-) -> Result<Status> {
-    let layout = output.layout(global, root);
-    if args.explain && global.format() == Format::Table {
-        for (demo, number) in demos.iter().zip(0..) {
-            if number > 0 {
-                writeln!(output)?;
-            }
-            view::explain(output, demo, &layout)?;
-        }
-        return Ok(Status::Complete);
+fn list(args: &Args, demos: Vec<&'static Demo>, cx: &Context<'_>, output: &mut Output) -> Result<Status> {
+    let status = command::run(&mut rows::List { args, demos }, Rounds::ONE, cx, output)?;
+    let is_asked_for = args.list || args.explain || cx.asks_for_columns();
+    if cx.is_for_people() && !is_asked_for && !cx.is_quiet() {
+        explain("'pmem demo NAME' runs one, 'pmem demo all' all of them. To learn: --explain, --step, --predict.");
     }
-    if let Some(help) = rows::write_list(demos, args.explain, global, root, &layout, output)? {
-        output.write_all(&help)?;
-    } else if args.names.is_empty() && !args.list && global.format() == Format::Table && !global.quiet {
-        let hint = "'pmem demo NAME' runs one, 'pmem demo all' all of them. To learn: --explain, --step, --predict.";
-        output.flush()?;
-        explain(hint);
-    }
-    Ok(Status::Complete)
+    Ok(status)
 }
 
 /// What is said of several demos together.
 #[derive(Debug, serde::Serialize)]
-struct All<'r> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct All<'r> {
+    /// The runs.
     demos: Vec<&'r DemoReport>,
+    /// How many of them were as expected.
     ok: usize,
+    /// How many were not.
     off: usize,
+    /// How many could not be shown here.
     skipped: usize,
 }
 
@@ -279,17 +269,16 @@ impl<'r> All<'r> {
     }
 }
 
-/// Writes a JSON document.
+/// Writes a document.
 fn document(
     output: &mut Output,
-    root: &Root,
+    cx: &Context<'_>,
     schema: &'static str,
-    data: impl serde::Serialize,
+    data: &dyn erased_serde::Serialize,
     reports: &[&DemoReport],
 ) -> Result<()> {
     let notes: Vec<_> = reports.iter().flat_map(|report| report.notes()).collect();
-    let (host, source) = (root.host(), root.source());
-    Ok(json::pretty(output, &json::Document { schema, time: &time::now(), host, source, data, notes })?)
+    document::show(&document::Report { schema: Some(schema), data, notes: &notes }, cx, output, |_| Ok(()))
 }
 
 /// Off where any is; skipped where all are.

@@ -3,15 +3,15 @@
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::options::{Format, GlobalOptions};
+use super::options::GlobalOptions;
 use super::output::Output;
-use super::status::{Status, UsageError};
+use super::run::context::Context;
+use super::run::document;
+use super::status::Status;
 use crate::analysis::doctor::Seen;
-use crate::analysis::note::Note;
 use crate::kernel::interfaces;
-use crate::kernel::root::Root;
 use crate::model::capabilities::Capabilities;
-use crate::view::{doctor as view, json, time};
+use crate::view::doctor as view;
 
 /// Tell what this machine lets pmem see, and what would help
 ///
@@ -27,39 +27,26 @@ pub struct Args {}
 
 /// Runs the command.
 pub fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    if global.columns.is_some() || global.sort.is_some() {
-        let text = "doctor has no columns to choose or to sort by: use --format json";
-        return Err(UsageError::Invalid(text.to_owned()).into());
-    }
-    let root = Root::open(&global.root)?;
+    let cx = Context::open(global, output)?;
+    document::refuse_rows(
+        &cx,
+        "doctor has no columns to choose or to sort by: use --format json",
+        "doctor has no CSV form: use --format json",
+    )?;
+    let root = &cx.root;
     let seen = Seen {
         host: root.host().clone(),
         features: root.features(),
-        interfaces: interfaces::interfaces(&root),
-        capabilities: interfaces::own_status(&root).and_then(|status| Capabilities::effective(&status)),
-        clear_soft_dirty_succeeds: interfaces::clear_soft_dirty_succeeds(&root),
-        nopage_reported: interfaces::nopage_reported(&root),
+        interfaces: interfaces::interfaces(root),
+        capabilities: interfaces::own_status(root).and_then(|status| Capabilities::effective(&status)),
+        clear_soft_dirty_succeeds: interfaces::clear_soft_dirty_succeeds(root),
+        nopage_reported: interfaces::nopage_reported(root),
         idle_bitmap: root.dir().exists("sys/kernel/mm/page_idle/bitmap"),
-        settings: interfaces::settings(&root),
-        swap_areas: interfaces::swap_areas(&root),
+        settings: interfaces::settings(root),
+        swap_areas: interfaces::swap_areas(root),
     };
     let report = seen.report();
-    let document = json::Document {
-        schema: "pmem.doctor/1",
-        time: &time::now(),
-        host: root.host(),
-        source: root.source(),
-        data: &report,
-        notes: Vec::<Note>::new(),
-    };
-    match global.format() {
-        Format::Table => {
-            let layout = output.layout(global, &root);
-            view::write(output, &report, root.host(), &layout)?;
-        }
-        Format::Json => json::pretty(output, &document)?,
-        Format::Jsonl => json::line(output, &document)?,
-        Format::Csv => return Err(UsageError::Invalid("doctor has no CSV form: use --format json".to_owned()).into()),
-    }
+    let shown = document::Report { schema: Some("pmem.doctor/1"), data: &report, notes: &[] };
+    document::show(&shown, &cx, output, |out| view::write(out, &report, root.host(), &cx.layout))?;
     Ok(Status::Complete)
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::view::field::{Described, Field};
-use crate::view::{buddy, decode, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, r#where};
+use crate::view::{
+    buddy, decode, demo, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, vmalloc, r#where,
+};
 
 /// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
 const ORDERS: usize = 11;
@@ -42,23 +44,28 @@ pub(super) fn with(
         "buddy" => described(buddy::fields(ORDERS, more)),
         "decode" if has("--legend") => described(decode::legend_fields()),
         "decode" => described(decode::word_fields()),
+        "demo" if has("--list") => described(demo::list_fields(more)),
+        "demo" => described(demo::fields()),
         "file" => described(file::fields(more, more)),
         "file runs" => described(file::run_fields()),
         "frames" if has("--summary") => described(frames::process_fields(more, more)),
         "frames" => described(frames::mapping_fields(smaps_keys, more, more)),
-        "lru" => described(lru::columns()),
+        "lru" => described(lru::fields()),
         "numa" if has("--all") => described(numa::mapping_fields(&[0])),
         "numa" => described(numa::fields()),
         "page" => described(page::fields()),
         "pages" => described(pages::fields()),
-        "phys" => described(phys::columns()),
+        "phys" => described(phys::fields()),
         "rmap" if has("--shared-with") => described(rmap::sharer_fields()),
         "rmap" => described(rmap::fields()),
         "slab" => described(slab::fields(more)),
-        "slab diff" => described(slab::diff::columns()),
+        "slab diff" => described(slab::diff::fields()),
+        "slab show" => described(slab::show::fields()),
         "translate" => described(translate::fields(more)),
+        "vmalloc" if has("--areas") => described(vmalloc::area_fields(&[0])),
+        "vmalloc" => described(vmalloc::fields(&[0])),
         "where" => described(r#where::fields(more, more)),
-        "where diff" => described(r#where::diff::columns()),
+        "where diff" => described(r#where::diff::fields()),
         _ => return None,
     })
 }
@@ -73,25 +80,45 @@ mod tests {
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 11] =
-        ["buddy", "decode", "file", "frames", "numa", "page", "pages", "rmap", "slab", "translate", "where"];
+    const COMMANDS: [&str; 19] = [
+        "buddy",
+        "decode",
+        "demo",
+        "file",
+        "file runs",
+        "frames",
+        "lru",
+        "numa",
+        "page",
+        "pages",
+        "phys",
+        "rmap",
+        "slab",
+        "slab diff",
+        "slab show",
+        "translate",
+        "vmalloc",
+        "where",
+        "where diff",
+    ];
+
+    /// Options with which commands have other rows.
+    const OTHER_ROWS: [&str; 6] = ["--summary", "--all", "--legend", "--shared-with", "--areas", "--list"];
 
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
             for summary in [false, true] {
-                let has =
-                    |option: &str| summary && matches!(option, "--summary" | "--all" | "--legend" | "--shared-with");
+                let has = |option: &str| summary && OTHER_ROWS.contains(&option);
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
-        // Rows of their own where there is no room for them in a file's.
-        described(file::run_fields()).iter().for_each(|field| check("file --runs", field));
     }
 
     #[test]
     fn the_unit_is_in_the_name() {
         each(|command, field| {
-            let last = field.name.rsplit('.').next().unwrap();
+            // A rate is named by what it is of: `bytes_per_hour`.
+            let last = field.name.rsplit('.').next().unwrap().trim_end_matches("_per_hour");
             let is_good = match field.unit {
                 Unit::Bytes => last.ends_with("bytes"),
                 Unit::Pages => last.ends_with("pages"),
@@ -107,7 +134,7 @@ mod tests {
     fn a_word_names_one_field() {
         for command in COMMANDS {
             for summary in [false, true] {
-                let fields = of(command, &|option| summary && matches!(option, "--summary" | "--all")).unwrap();
+                let fields = of(command, &|option| summary && OTHER_ROWS.contains(&option)).unwrap();
                 let words = fields.iter().flat_map(|field| std::iter::once(&field.name).chain(&field.aliases));
                 let mut seen = BTreeSet::new();
                 words.for_each(|word| assert!(seen.insert(word.clone()), "{command}: {word} names two"));

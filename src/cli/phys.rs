@@ -1,29 +1,29 @@
 //! `pmem phys`: what all of physical memory is used for.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::options::GlobalOptions;
+use super::options::{GlobalOptions, Repeat};
 use super::output::{Output, check_new, write_file};
-use super::progress::Progress;
+use super::run::command::{self, Asked, Reading, Shown};
+use super::run::context::Context;
 use super::status::Status;
 use crate::analysis::physical::page::FrameReader;
-use crate::analysis::physical::phys::{self, Wanted};
-use crate::cli::run::old::Choice;
-use crate::cli::run::old::Report;
-use crate::kernel::root::Root;
-use crate::view::notes::write as write_notes;
+use crate::analysis::physical::phys::{self, ClassRow, Report, Wanted};
+use crate::view::field::Field;
 use crate::view::phys as view;
+use crate::view::table::Layout;
 
 /// Tell what all of physical memory is used for
 ///
 /// Looks at every page frame once: classes that add up to the frames looked at, combinations of flags, the sizes of folios,
 /// zones, and how far the kernel's own counters agree, with the reason where they do not. Needs root.
 #[derive(Debug, ClapArgs)]
+#[command(mut_arg("delay", |delay| delay.help("Repeat every SECONDS")))]
 #[command(after_long_help = "Examples:
   sudo pmem phys                   classes, folios, zones, flags, beside the kernel's counters
   sudo pmem phys --cgroups         and which memory cgroups the frames are charged to
@@ -41,8 +41,10 @@ pub struct Args {
     #[arg(long)]
     map: bool,
     /// Draw it into an SVG file, too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["delay", "count"])]
     svg: Option<PathBuf>,
+    #[command(flatten)]
+    repeat: Repeat,
 }
 
 impl Args {
@@ -54,68 +56,79 @@ impl Args {
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let choice = Choice::new(global, view::columns(), view::DEFAULT)?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
+    let cx = Context::open(global, output)?;
+    command::run(&mut Phys { args, took: Duration::ZERO }, args.repeat.rounds(), &cx, output)
+}
+
+/// The command as the driver runs it.
+struct Phys<'a> {
+    args: &'a Args,
+    /// How long the last sweep took.
+    took: Duration,
+}
+
+impl command::Command for Phys<'_> {
+    const SCHEMA: &'static str = "pmem.phys/1";
+    const ROWS: &'static str = "classes";
+    type Row = ClassRow;
+    type Report = Report;
+
+    fn fields(&self) -> Vec<Field<ClassRow>> {
+        view::fields()
     }
-    let root = Root::open(&global.root)?;
-    let frame_reader = FrameReader::new(&root, &root.features_cheaply())?;
-    let layout = output.layout(global, &root);
-    let end = phys::end(&root, &frame_reader.physical, &frame_reader.files.flags)?;
-    if let Some(path) = &args.svg {
-        check_new(path, global.force)?;
+
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Report>> {
+        let root = &cx.root;
+        let frame_reader = FrameReader::new(root, &root.features_cheaply())?;
+        let end = phys::end(root, &frame_reader.physical, &frame_reader.files.flags)?;
+        if let Some(path) = &self.args.svg {
+            check_new(path, cx.may_replace())?;
+        }
+        let draws = self.args.map || self.args.svg.is_some();
+        let block_frames = || view::map::block_frames(phys::frames(&frame_reader, end), cells(&cx.layout));
+        let wanted = Wanted {
+            mapcounts: self.args.mapcounts,
+            cgroups: self.args.cgroups,
+            block_frames: draws.then(block_frames),
+        };
+        let mut progress = cx.progress();
+        let began = Instant::now();
+        let found = phys::phys(root, &frame_reader, wanted, end, |done| progress.show(|| percent(done, end)))?;
+        self.took = began.elapsed();
+        drop(progress);
+        if let (Some(path), Some(map)) = (&self.args.svg, &found.map) {
+            write_file(path, cx.may_replace(), view::map::svg(&found, map, root.page_size()).as_bytes())?;
+        }
+        Ok(Reading::of(found, frame_reader.notes()))
     }
-    let cells = view::map::cells_in(layout.width);
-    let draws = args.map || args.svg.is_some();
-    let wanted = Wanted {
-        mapcounts: args.mapcounts,
-        cgroups: args.cgroups,
-        block_frames: draws.then(|| view::map::block_frames(phys::frames(&frame_reader, end), cells)),
-    };
-    let mut progress = Progress::new(global.quiet);
-    let began = Instant::now();
-    let mut found = phys::phys(&root, &frame_reader, wanted, end, |done| {
-        progress.show(|| percent(done, end));
-    })?;
-    let took = began.elapsed();
-    drop(progress);
-    if let (Some(path), Some(map)) = (&args.svg, &found.map) {
-        write_file(path, global.force, view::map::svg(&found, map, root.page_size()).as_bytes())?;
+
+    fn rows(report: &Report) -> &[ClassRow] {
+        &report.classes
     }
-    choice.sort(&mut found.classes);
-    let as_table = global.columns.is_some() || global.sort.is_some();
-    let report = Report {
-        schema: "pmem.phys/1",
-        data: &found,
-        rows: &found.classes,
-        choice: &choice,
-        notes: frame_reader.notes(),
-    };
-    report.write(output, global, &root, |out, found, notes| {
-        if as_table {
-            return crate::view::table::write(out, &choice.columns(), &found.classes, Some("total"), &layout);
+
+    fn rows_mut(report: &mut Report) -> &mut [ClassRow] {
+        &mut report.classes
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        let Shown { report, layout, .. } = *shown;
+        if shown.only_columns() || shown.is_sorted {
+            return shown.table(out, &shown.columns(view::DEFAULT), Some("total"));
         }
-        view::write_head(out, found, took, &layout)?;
-        if let Some(map) = found.map.as_ref().filter(|_| args.map) {
-            view::map::write(out, map, cells, &layout)?;
-            view::map::write_legend(out, found, map, &layout)?;
-            return write_notes(out, notes, &layout);
+        view::write_head(out, report, self.took, layout)?;
+        if let Some(map) = report.map.as_ref().filter(|_| self.args.map) {
+            view::map::write(out, map, cells(layout), layout)?;
+            view::map::write_legend(out, report, map, layout)?;
+            return shown.notes(out);
         }
-        view::write_classes(out, found, &layout)?;
-        view::write_folios(out, found, &layout)?;
-        view::write_zones(out, found, &layout)?;
-        view::write_flags(out, found, &layout)?;
-        if let Some(rows) = &found.mapcounts {
-            view::write_mapcounts(out, rows, &layout)?;
-        }
-        if let Some(rows) = &found.cgroups {
-            view::write_cgroups(out, rows, &layout)?;
-        }
-        view::write_checks(out, found, &layout)?;
-        write_notes(out, notes, &layout)
-    })?;
-    Ok(Status::Complete)
+        view::write(out, report, layout)?;
+        shown.notes(out)
+    }
+}
+
+/// The characters of a line of the map.
+fn cells(layout: &Layout) -> u64 {
+    view::map::cells_in(layout.width)
 }
 
 /// How far a sweep is.

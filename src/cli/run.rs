@@ -4,6 +4,7 @@
 pub(super) mod columns;
 pub(super) mod command;
 pub(super) mod context;
+pub(super) mod document;
 pub(super) mod old;
 pub(super) mod parts;
 pub(super) mod rounds;

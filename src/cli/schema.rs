@@ -73,13 +73,14 @@ fn of(documents: &[&Document], lines: bool) -> Result<Value> {
     let mut found: Vec<(String, Value)> = Vec::new();
     for same in documents.chunk_by(|a, b| a.id == b.id) {
         let Some(document) = same.first() else { continue };
+        let about = about(document.command);
         if !lines {
-            let schema = types.document(same, &about(document.command));
+            let schema = types.document(same, &about);
             found.extend(schema.map(|schema| (document.name().to_owned(), schema)));
             continue;
         }
         let title = format!("A line of pmem {} --format jsonl", document.command);
-        let schema = types.lines(same);
+        let schema = types.lines(same, &about);
         found.extend(schema.map(|schema| (format!("{}.line", document.name()), titled(schema, title))));
     }
     let mut all = types.definitions();

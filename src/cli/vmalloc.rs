@@ -1,26 +1,22 @@
 //! `pmem vmalloc`: what is in the kernel's vmalloc address space, and who asked for it.
 
-use crate::view::field::Field;
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
 use regex_lite::Regex;
+use serde::Serialize;
 
-use super::options::{Format, GlobalOptions};
+use super::options::{GlobalOptions, Repeat};
 use super::output::Output;
-use super::status::{Status, report as tell, say};
-use crate::analysis::note::Note;
-use crate::analysis::vmalloc::{Found, MAY_BE_HUGE, Machine};
-use crate::cli::run::old::Choice;
-use crate::cli::run::old::Report;
+use super::run::command::{self, Asked, Reading, Shown};
+use super::run::context::Context;
+use super::run::trouble::Trouble;
+use super::status::Status;
+use crate::analysis::vmalloc::{AreaRow, Found, Group, Machine, Report};
 use crate::kernel::root::Root;
-use crate::view::notes::write as write_notes;
-
-use crate::view::{table, vmalloc as view};
-
-/// The schema of its JSON.
-const SCHEMA: &str = "pmem.vmalloc/1";
+use crate::view::field::Field;
+use crate::view::vmalloc as view;
 
 /// Tell what is in the kernel's vmalloc address space, and who asked for it
 ///
@@ -29,6 +25,7 @@ const SCHEMA: &str = "pmem.vmalloc/1";
 /// them, with the memory they own, beside the kernel's counters, and beside its other mappings: the direct map, kmap and
 /// fixmap. With -o, --areas or --filter only the table is shown. Needs root.
 #[derive(Debug, ClapArgs)]
+#[command(mut_arg("delay", |delay| delay.help("Repeat every SECONDS")))]
 #[command(after_long_help = "Examples:
   sudo pmem vmalloc                who has how much
   sudo pmem vmalloc --filter 'bpf|htab'
@@ -44,106 +41,174 @@ pub struct Args {
     /// Only areas whose caller matches, as it is shown: 'function [module]'; of those without one, whose kind does
     #[arg(long, value_name = "REGEX", value_parser = Regex::new)]
     filter: Option<Regex>,
+    /// All rows, also where a terminal has no room for them
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    repeat: Repeat,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let root = Root::open(&global.root)?;
+    let cx = Context::open(global, output)?;
+    // Which nodes have columns of their own is seen in the first look.
+    let first = look(args, &cx.root);
+    let (nodes, rounds) = (view::nodes(&first.report), args.repeat.rounds());
+    let looks = Looks { args, nodes, first: Some(first) };
+    match args.areas {
+        true => command::run(&mut Areas(looks), rounds, &cx, output),
+        false => command::run(&mut Callers(looks), rounds, &cx, output),
+    }
+}
+
+/// Reads everything.
+fn look(args: &Args, root: &Root) -> Found {
     let wanted = |name: &str| args.filter.as_ref().is_none_or(|filter| filter.is_match(name));
-    let mut found = Machine::read(&root).report(args.areas, wanted);
-    let shown = match args.areas {
-        true => show_areas(&mut found, global, &root, output)?,
-        false => show_callers(&found, args.filter.is_some(), global, &root, output)?,
-    };
+    Machine::read(root).report(args.areas, wanted)
+}
+
+/// What both commands look with.
+struct Looks<'a> {
+    args: &'a Args,
+    /// The nodes that areas have pages on.
+    nodes: Vec<u32>,
+    /// The first look, until it is shown.
+    first: Option<Found>,
+}
+
+impl Looks<'_> {
+    fn next(&mut self, cx: &Context<'_>) -> Found {
+        self.first.take().unwrap_or_else(|| look(self.args, &cx.root))
+    }
+}
+
+/// What a look shows of itself: nothing unless `is_shown`, and then what is missing is why.
+fn reading<D>(
+    found: Found,
+    is_shown: bool,
+    (cx, asked): (&Context<'_>, &Asked<'_>),
+    report: impl FnOnce(Report) -> D,
+) -> Result<Reading<D>> {
+    let adds = cx.words().columns.is_some_and(|list| list.starts_with('+'));
+    let shows_default = cx.is_for_people() && (!asked.only_columns || adds);
+    let notes = found.notes(shows_default || asked.has("may_be_huge_pages"));
+    let mut troubles = Vec::new();
     match found.missing {
-        Some(error) if shown => {
+        Some(error) if !is_shown => return Err(error.into()),
+        Some(error) => {
             if found.lines_missing > 1 {
-                say(&format!("{} lines of vmallocinfo could not be understood; the first:", found.lines_missing));
+                let text = format!("{} lines of vmallocinfo could not be understood; the first:", found.lines_missing);
+                troubles.push(Trouble::incomplete(text));
             }
-            Ok(tell(&error.into(), global.quiet))
+            troubles.push(error.into());
         }
-        Some(error) => Err(error.into()),
-        None => Ok(Status::Complete),
+        None => {}
+    }
+    let reading = Reading { troubles, ..Reading::of(report(found.report), notes) };
+    Ok(Reading { report: reading.report.filter(|_| is_shown), ..reading })
+}
+
+/// The command where its rows are callers.
+struct Callers<'a>(Looks<'a>);
+
+impl command::Command for Callers<'_> {
+    const SCHEMA: &'static str = "pmem.vmalloc/1";
+    const ROWS: &'static str = "callers";
+    type Row = Group;
+    type Report = Report;
+
+    fn fields(&self) -> Vec<Field<Group>> {
+        view::fields(&self.0.nodes)
+    }
+
+    fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<Report>> {
+        let found = self.0.next(cx);
+        // Where there are no callers to show, there is what else is known.
+        let has_more = asked.document || (cx.is_for_people() && !self.only_table(asked.only_columns));
+        let is_shown = found.report.callers.is_some() || has_more;
+        reading(found, is_shown, (cx, asked), |report| report)
+    }
+
+    fn rows(report: &Report) -> &[Group] {
+        report.callers.as_deref().unwrap_or_default()
+    }
+
+    fn rows_mut(report: &mut Report) -> &mut [Group] {
+        report.callers.as_deref_mut().unwrap_or_default()
+    }
+
+    fn has_rows(report: &Report) -> bool {
+        report.callers.is_some()
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        let Shown { report, layout, .. } = *shown;
+        let columns = shown.columns(&view::default_columns(report, layout.scale.unit));
+        let callers = |out: &mut dyn Write| shown.table(out, &columns, Some("total"));
+        match self.only_table(shown.only_columns()) {
+            true => callers(out)?,
+            false => view::write(out, report, callers, layout)?,
+        }
+        shown.notes(out)
+    }
+
+    fn may_be_cut(&self) -> bool {
+        !self.0.args.all
     }
 }
 
-/// Shows areas; says whether anything was.
-fn show_areas(found: &mut Found, global: &GlobalOptions, root: &Root, output: &mut Output) -> Result<bool> {
-    let (columns, default) =
-        (view::area_columns(&found.report), view::default_area_columns(&found.report, global.unit()));
-    let choice = choice(global, columns, &default)?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(true);
-    }
-    // In place: there can be very many.
-    let Some(areas) = &mut found.report.areas else { return Ok(false) };
-    choice.sort(areas);
-    let data = &found.report;
-    let rows = data.areas.as_deref().unwrap_or_default();
-    let layout = output.layout(global, root);
-    Report { schema: SCHEMA, data, rows, choice: &choice, notes: notes(found, global, &choice) }.write(
-        output,
-        global,
-        root,
-        |out, _, notes| {
-            table::write(out, &choice.columns(), rows, Some("total"), &layout)?;
-            write_notes(out, notes, &layout)
-        },
-    )?;
-    Ok(true)
-}
-
-/// Shows callers, or where there are none to show what else is known; says whether anything was.
-fn show_callers(
-    found: &Found,
-    filtered: bool,
-    global: &GlobalOptions,
-    root: &Root,
-    output: &mut Output,
-) -> Result<bool> {
-    let data = &found.report;
-    let choice = choice(global, view::columns(data), &view::default_columns(data, global.unit()))?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(true);
-    }
-    let only_table = filtered || global.columns.is_some();
-    let has_more = global.format() == Format::Json || (global.format() == Format::Table && !only_table);
-    if data.callers.is_none() && !has_more {
-        return Ok(false);
-    }
-    let mut rows = data.callers.clone().unwrap_or_default();
-    choice.sort(&mut rows);
-    let layout = output.layout(global, root);
-    Report { schema: SCHEMA, data, rows: &rows, choice: &choice, notes: notes(found, global, &choice) }.write(
-        output,
-        global,
-        root,
-        |out, data, notes| {
-            match only_table {
-                true => table::write(out, &choice.columns(), &rows, Some("total"), &layout)?,
-                false => view::write(out, data, &rows, &choice.columns(), &layout)?,
-            }
-            write_notes(out, notes, &layout)
-        },
-    )?;
-    Ok(true)
-}
-
-/// The columns that are shown: for programs all of them.
-fn choice<R>(global: &GlobalOptions, columns: Vec<Field<R>>, default: &[&str]) -> Result<Choice<R>> {
-    let all: Vec<String> = columns.iter().map(|column| column.name.clone().into_owned()).collect();
-    match global.format() {
-        Format::Csv => Choice::new(global, columns, &all.iter().map(String::as_str).collect::<Vec<_>>()),
-        _ => Choice::new(global, columns, default),
+impl Callers<'_> {
+    /// Whether people want the table only.
+    fn only_table(&self, only_columns: bool) -> bool {
+        only_columns || self.0.args.filter.is_some()
     }
 }
 
-/// What a reader must know of what is shown: in JSON of all, else of the columns.
-fn notes<R>(found: &Found, global: &GlobalOptions, choice: &Choice<R>) -> Vec<Note> {
-    let shown = |name| choice.shown().iter().any(|column| column.name == name);
-    let mut notes = found.notes();
-    notes.retain(|note| note.code != MAY_BE_HUGE || global.format() == Format::Json || shown("may_be_huge"));
-    notes
+/// The command where its rows are areas.
+struct Areas<'a>(Looks<'a>);
+
+/// A report whose rows are areas.
+#[derive(Serialize)]
+struct ByArea {
+    callers: view::Callers,
+    #[serde(flatten)]
+    report: Report,
+}
+
+impl command::Command for Areas<'_> {
+    const SCHEMA: &'static str = "pmem.vmalloc/1";
+    const ROWS: &'static str = "areas";
+    type Row = AreaRow;
+    type Report = ByArea;
+
+    fn fields(&self) -> Vec<Field<AreaRow>> {
+        view::area_fields(&self.0.nodes)
+    }
+
+    fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<ByArea>> {
+        let found = self.0.next(cx);
+        let is_shown = found.report.areas.is_some();
+        reading(found, is_shown, (cx, asked), |mut report| ByArea {
+            callers: view::Callers(report.callers.take()),
+            report,
+        })
+    }
+
+    fn rows(of: &ByArea) -> &[AreaRow] {
+        of.report.areas.as_deref().unwrap_or_default()
+    }
+
+    fn rows_mut(of: &mut ByArea) -> &mut [AreaRow] {
+        of.report.areas.as_deref_mut().unwrap_or_default()
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        let default = view::default_area_columns(&shown.report.report, shown.layout.scale.unit);
+        shown.table(out, &shown.columns(&default), Some("total"))?;
+        shown.notes(out)
+    }
+
+    fn may_be_cut(&self) -> bool {
+        !self.0.args.all
+    }
 }

@@ -9,6 +9,7 @@ use crate::model::meminfo::Meminfo;
 
 /// What shapes the numbers.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Environment {
     /// The kernel's release.
     pub kernel: String,
@@ -36,6 +37,7 @@ pub struct Environment {
 
 /// A smaller size of transparent huge pages.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mthp {
     /// In bytes.
     pub bytes: u64,

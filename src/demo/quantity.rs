@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// In what a quantity is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
     /// Base pages of the machine.

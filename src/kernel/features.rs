@@ -23,6 +23,7 @@ use crate::unit::VirtAddr;
 
 /// What one machine lets one user see. Probed once and handed down; a recorded tree brings its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Features {
     /// pagemap shows frame numbers and swap slots (CAP_SYS_ADMIN in the first user namespace).
     pub pfns_visible: bool,

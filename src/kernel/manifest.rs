@@ -34,6 +34,7 @@ impl Host {
 
 /// Something that was asked for and is not in the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CaptureGap"))]
 pub struct Gap {
     /// Its path below the tree.
     pub path: String,
@@ -43,6 +44,7 @@ pub struct Gap {
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: String,

@@ -30,6 +30,7 @@ pub fn cpu_partial_slabs(text: &str) -> Option<u64> {
 
 /// What `/proc/sys/fs/dentry-state` counts. (fs/dcache.c)
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DentryState {
     /// Dentries. The counters are summed over processors without a lock; `None` is one that was below 0 at that moment.
     pub total: Option<u64>,

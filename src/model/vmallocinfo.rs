@@ -42,6 +42,7 @@ pub struct Area<'t> {
 
 /// What an area is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocKind"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Memory of its own, in pages that need not be next to each other.

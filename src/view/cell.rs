@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use super::size::Scale;
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::page::Cgroup;
+use crate::analysis::vmalloc::NodePages;
 use crate::model::frame_flags::FrameFlags;
 use crate::name::Name;
 use crate::unit::Pfn;
@@ -63,6 +64,8 @@ pub(crate) enum Cell<'r> {
     Percent(u64),
     /// Counts by NUMA node.
     Nodes(&'r [(u32, u64)]),
+    /// Pages by NUMA node.
+    NodePages(&'r [NodePages]),
     /// A word of pmem's own: as people see it, and its name for programs.
     Word {
         /// For people.
@@ -137,7 +140,8 @@ impl Cell<'_> {
             | Cell::List(_)
             | Cell::Words(_)
             | Cell::Decimal(_)
-            | Cell::Nodes(_) => Growth::AtMost(usize::MAX),
+            | Cell::Nodes(_)
+            | Cell::NodePages(_) => Growth::AtMost(usize::MAX),
             Cell::FrameLetters(_) | Cell::Class(_) => Growth::AtMost(64),
             Cell::Bool(_) | Cell::Ratio(_) => Growth::AtMost(4),
             Cell::Unknown | Cell::Absent | Cell::None | Cell::Nested(_) => Growth::AtMost(NONE.len()),
@@ -208,7 +212,8 @@ impl Cell<'_> {
             Cell::List(names) => out.extend(joined(*names).as_bytes()),
             Cell::Words(words) => out.extend_from_slice(words.join(" ").as_bytes()),
             Cell::Percent(percent) => out.extend(format!("{percent}%").as_bytes()),
-            Cell::Nodes(counts) => out.extend(by_node(counts).as_bytes()),
+            Cell::Nodes(counts) => out.extend(by_node(counts.iter().copied()).as_bytes()),
+            Cell::NodePages(counts) => out.extend(by_node(pages(counts)).as_bytes()),
             Cell::Bool(yes) => out.extend_from_slice(if *yes { b"yes" } else { b"no" }),
             Cell::Ratio(share) => out.extend_from_slice(share_in_percent(*share).as_bytes()),
             Cell::Decimal(number) => out.extend_from_slice(format!("{number:.1}").as_bytes()),
@@ -244,7 +249,8 @@ impl Cell<'_> {
             Cell::Names(first, others) => joined(std::iter::once(*first).chain(*others)),
             Cell::List(names) => joined(*names),
             Cell::Words(words) => words.join(" "),
-            Cell::Nodes(counts) => by_node(counts),
+            Cell::Nodes(counts) => by_node(counts.iter().copied()),
+            Cell::NodePages(counts) => by_node(pages(counts)),
             Cell::Bool(yes) => yes.to_string(),
             Cell::Ratio(number) | Cell::Decimal(number) => number.to_string(),
             Cell::Unknown | Cell::Absent | Cell::None | Cell::Nested(_) | Cell::Unnamed(_) => String::new(),
@@ -263,6 +269,7 @@ impl Cell<'_> {
             (Cell::List(a), Cell::List(b)) => a.cmp(b),
             (Cell::Words(a), Cell::Words(b)) => a.cmp(b),
             (Cell::Nodes(a), Cell::Nodes(b)) => a.cmp(b),
+            (Cell::NodePages(a), Cell::NodePages(b)) => a.cmp(b),
             (Cell::Dev(a), Cell::Dev(b)) => a.cmp(b),
             (Cell::Cgroup(a), Cell::Cgroup(b)) => a.cmp(b),
             (Cell::FrameFlags(a), Cell::FrameFlags(b)) | (Cell::FrameLetters(a), Cell::FrameLetters(b)) => a.cmp(b),
@@ -331,8 +338,13 @@ fn share_in_percent(share: f64) -> String {
 }
 
 /// Counts by node as the kernel writes them.
-fn by_node(counts: &[(u32, u64)]) -> String {
-    counts.iter().map(|(node, count)| format!("N{node}={count}")).collect::<Vec<_>>().join(" ")
+fn by_node(counts: impl Iterator<Item = (u32, u64)>) -> String {
+    counts.map(|(node, count)| format!("N{node}={count}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Pages by node as pairs.
+fn pages(counts: &[NodePages]) -> impl Iterator<Item = (u32, u64)> {
+    counts.iter().map(|of| (of.node, of.pages))
 }
 
 /// Codes of VmFlags in words.

@@ -4,11 +4,13 @@ mod bar;
 mod boxes;
 mod environment;
 mod list;
+mod rows;
 mod steps;
 
 use std::io::{self, Write};
 
-pub(crate) use list::{ListRow, Summary, columns as list_columns, explain, summary, summary_headings};
+pub(crate) use list::{Summary, explain, fields as list_fields, summary, summary_headings};
+pub(crate) use rows::{Row, fields, rows};
 pub(crate) use steps::Steps;
 
 use super::style::Emphasis;

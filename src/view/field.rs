@@ -114,8 +114,10 @@ pub(crate) enum Kind {
     VmFlags,
     /// A string, or the number of what has no name any more.
     NameOrNumber,
-    /// A list of objects, a count for each NUMA node.
+    /// A list of objects, a number of slabs for each NUMA node.
     Nodes,
+    /// A list of objects, a number of pages for each NUMA node.
+    NodePages,
     /// Any structure of its own.
     Nested,
     /// A list of objects in JSON, and their number elsewhere.
@@ -447,6 +449,17 @@ impl<R> Field<R> {
 
     fn known(self, nullable: bool) -> Self {
         Self { nullable, ..self }
+    }
+
+    /// The field, of rows of which a row of this kind is a part.
+    pub(crate) fn within<S: 'static>(self, part: fn(&S) -> &R) -> Field<S>
+    where
+        R: 'static,
+    {
+        let Self { name, aliases, help, unit, role, kind, nullable, on_request, people_only, column } = self;
+        let Column { heading, right, total, cell } = column;
+        let column = Column { heading, right, total, cell: Box::new(move |row: &S| cell(part(row))) };
+        Field { name, aliases, help, unit, role, kind, nullable, on_request, people_only, column }
     }
 
     /// What it is, without how to get it.

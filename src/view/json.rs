@@ -296,6 +296,7 @@ impl Serialize for Value<'_> {
             Cell::Nodes(counts) => {
                 serializer.collect_seq(counts.iter().map(|&(node, slabs)| NodeSlabs { node, slabs }))
             }
+            Cell::NodePages(counts) => counts.serialize(serializer),
             Cell::Bool(yes) => serializer.serialize_bool(yes),
             Cell::Ratio(number) | Cell::Decimal(number) => serializer.serialize_f64(number),
             Cell::Nested(nested) | Cell::Counted(nested, _) => erased_serde::serialize(nested.0, serializer),

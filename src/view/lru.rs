@@ -9,17 +9,16 @@ use super::table::{self, Layout};
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::lru::{CLASSES, ClassFrames, ListCheck, Report, State};
 
-/// The columns of states, for programs.
+/// The columns of the plain table of states.
 pub(crate) const DEFAULT: &[&str] = &["active", "referenced", "class", "frames"];
 
-/// All of them.
-pub(crate) fn columns() -> Vec<Field<State>> {
-    let word = |yes: bool| Cell::Text(if yes { "yes" } else { "no" });
+/// What is said of a state.
+pub(crate) fn fields() -> Vec<Field<State>> {
     vec![
-        Field::old_text("active", "ACTIVE", "On the active list", move |row: &State| word(row.active)),
-        Field::old_text("referenced", "REFERENCED", "Marked as referenced", move |row: &State| word(row.referenced)),
-        Field::old_text("class", "CLASS", "anon, shmem or file", |row: &State| Cell::Text(row.class.name())),
-        Field::old_summed("frames", "FRAMES", "How many frames", |row: &State| Cell::Pages(row.frames)),
+        Field::bool("active", "ACTIVE", "On the active list", |row: &State| row.active),
+        Field::bool("referenced", "REFERENCED", "Marked as referenced", |row: &State| row.referenced),
+        Field::text("class", "CLASS", "Class of the frames: anon, shmem or file", |row: &State| row.class.name()),
+        Field::frames("frames", "FRAMES", "Number of frames", |row: &State| row.frames).summed(),
     ]
 }
 

@@ -14,18 +14,31 @@ use crate::analysis::physical::class::Class;
 use crate::analysis::physical::phys::{CgroupRow, ClassRow, FlagsRow, FolioRow, MapcountRow, Report, ZoneRow};
 use crate::analysis::physical::reconcile::Check;
 
-/// The columns that are shown unless others are asked for, for programs.
+/// The columns of the plain table of classes.
 pub(crate) const DEFAULT: &[&str] = &["class", "frames", "bytes"];
 
-/// The columns of classes.
-pub(crate) fn columns() -> Vec<Field<ClassRow>> {
+/// What is said of a class.
+pub(crate) fn fields() -> Vec<Field<ClassRow>> {
     vec![
-        Field::old_text("class", "CLASS", "What the frames are used for", |row: &ClassRow| {
-            Cell::Text(row.class.name())
-        }),
-        Field::old_summed("frames", "FRAMES", "How many frames", |row: &ClassRow| Cell::Pages(row.frames)),
-        Field::old_summed("bytes", "SIZE", "The same as a size", |row: &ClassRow| Cell::Bytes(row.bytes)),
+        Field::text("class", "CLASS", "What the frames are used for", |row: &ClassRow| row.class.name()),
+        Field::frames("frames", "FRAMES", "Number of frames", |row: &ClassRow| row.frames).summed(),
+        Field::bytes("bytes", "SIZE", "The same in bytes", |row: &ClassRow| row.bytes).summed(),
     ]
+}
+
+/// Writes the tables below the head: classes, folios, zones, flags, what else was asked for, and the kernel's counters.
+pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+    write_classes(out, report, layout)?;
+    write_folios(out, report, layout)?;
+    write_zones(out, report, layout)?;
+    write_flags(out, report, layout)?;
+    if let Some(rows) = &report.mapcounts {
+        write_mapcounts(out, rows, layout)?;
+    }
+    if let Some(rows) = &report.cgroups {
+        write_cgroups(out, rows, layout)?;
+    }
+    write_checks(out, report, layout)
 }
 
 /// Writes the head: how much was looked at.
@@ -45,7 +58,7 @@ pub(crate) fn write_head(out: &mut dyn Write, report: &Report, took: Duration, l
 const BAR: usize = 24;
 
 /// Writes a bar for each class, in the order of classes, holes last.
-pub(crate) fn write_classes(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+fn write_classes(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let rows = || report.classes.iter().filter(|row| row.class != Class::Hole);
     let most = rows().map(|row| row.frames).max().unwrap_or(0);
     let width = layout.width.unwrap_or(100);
@@ -108,7 +121,7 @@ fn beside(class: Class, report: &Report) -> String {
 }
 
 /// Writes folios by size and class.
-pub(crate) fn write_folios(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+fn write_folios(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let page = layout.scale.page_size;
     let columns: Vec<Column<FolioRow>> = vec![
         Column::number("ORDER", |row: &FolioRow| Cell::Id(row.order.into())),
@@ -128,7 +141,7 @@ pub(crate) fn write_folios(out: &mut dyn Write, report: &Report, layout: &Layout
 }
 
 /// Writes zones, a line each with the main classes as columns.
-pub(crate) fn write_zones(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+fn write_zones(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let page = layout.scale.page_size;
     let columns: Vec<Column<ZoneRow>> = vec![
         Column::number("NODE", |row: &ZoneRow| Cell::Id(row.node.into())),
@@ -154,7 +167,7 @@ fn bytes_of(row: &ZoneRow, classes: &[Class]) -> Cell<'static> {
 const MOST_FLAGS: usize = 12;
 
 /// Writes the most frequent combinations of flags.
-pub(crate) fn write_flags(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+fn write_flags(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let columns: Vec<Column<FlagsRow>> = vec![
         Column::number("FRAMES", |row: &FlagsRow| Cell::Number(row.frames)),
         Column::text("CLASS", |row: &FlagsRow| Cell::Text(row.class.title())),
@@ -172,7 +185,7 @@ pub(crate) fn write_flags(out: &mut dyn Write, report: &Report, layout: &Layout)
 }
 
 /// Writes the histogram of mapcounts.
-pub(crate) fn write_mapcounts(out: &mut dyn Write, rows: &[MapcountRow], layout: &Layout) -> io::Result<()> {
+fn write_mapcounts(out: &mut dyn Write, rows: &[MapcountRow], layout: &Layout) -> io::Result<()> {
     let page = layout.scale.page_size;
     let columns: Vec<Column<MapcountRow>> = vec![
         Column::number("MAPPED", |row: &MapcountRow| Cell::Id(row.mapcount)),
@@ -183,7 +196,7 @@ pub(crate) fn write_mapcounts(out: &mut dyn Write, rows: &[MapcountRow], layout:
 }
 
 /// Writes the cgroups.
-pub(crate) fn write_cgroups(out: &mut dyn Write, rows: &[CgroupRow], layout: &Layout) -> io::Result<()> {
+fn write_cgroups(out: &mut dyn Write, rows: &[CgroupRow], layout: &Layout) -> io::Result<()> {
     let columns: Vec<Column<CgroupRow>> = vec![
         Column::number("FRAMES", |row: &CgroupRow| Cell::Number(row.frames)),
         Column::number("SIZE", |row: &CgroupRow| Cell::Bytes(row.bytes)),
@@ -193,7 +206,7 @@ pub(crate) fn write_cgroups(out: &mut dyn Write, rows: &[CgroupRow], layout: &La
 }
 
 /// Writes what the kernel's counters say: of those that differ, why.
-pub(crate) fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
+fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let columns: Vec<Column<Check>> = vec![
         Column::text("FRAMES SAY", |check: &Check| Cell::Text(check.name)),
         Column::number("SIZE", |check: &Check| Cell::Bytes(check.ours_bytes)),

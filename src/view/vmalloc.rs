@@ -1,60 +1,20 @@
 //! How `pmem vmalloc` looks: the answer in words, then who asked for the areas, the kernel's counters, and its other mappings.
 
-use crate::view::field::{Column, Field};
 use std::io::{self, Write};
 
+use serde::{Serialize, Serializer};
+
 use super::cell::Cell;
+use super::field::{Column, Field, Kind as Form, Table};
+use super::json::{Plan, Records};
 use super::size::{Unit, grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
 use crate::analysis::vmalloc::{AreaRow, Check, Direct, Group, Mappings, Report};
 use crate::model::vmallocinfo::Kind;
 
-/// What both tables have: a column of a group, of a row that has one.
-fn of_group<R: 'static>(group: fn(&R) -> &Group, nodes: &[u32]) -> Vec<Field<R>> {
-    let mut columns = vec![
-        Field::old_text("kind", "KIND", "what the areas are", move |row: &R| Cell::Text(group(row).kind.name())),
-        Field::old_summed("size", "ADDRESSES", "the addresses they take, guard pages included", move |row: &R| {
-            Cell::Bytes(group(row).size_bytes)
-        }),
-        Field::old_summed("pages", "PAGES", "the pages they own; ioremap and most of vmap own none", move |row: &R| {
-            Cell::Pages(group(row).pages)
-        }),
-        Field::old_summed("memory", "MEMORY", "the same as a size", move |row: &R| Cell::Bytes(group(row).bytes)),
-        Field::old_summed(
-            "may_be_huge",
-            "HUGE?",
-            "of the pages, those of areas that have the size of huge pages",
-            move |row: &R| Cell::Pages(group(row).may_be_huge_pages),
-        ),
-    ];
-    for &node in nodes {
-        let (name, heading) = (format!("node{node}"), format!("NODE {node}"));
-        columns.push(Field::old_summed(
-            name.clone(),
-            heading.clone(),
-            format!("pages on node {node}"),
-            move |row: &R| {
-                let nodes = &group(row).nodes;
-                let place = nodes.binary_search_by_key(&node, |on| on.node);
-                Cell::Pages(place.map_or(0, |place| nodes[place].pages))
-            },
-        ));
-    }
-    columns.push(Field::old_text(
-        "caller",
-        "CALLER",
-        "the function that asked for them, and its module",
-        move |row: &R| {
-            let caller = &group(row).caller;
-            if caller.is_empty() { Cell::Unnamed("-") } else { Cell::Name(caller) }
-        },
-    ));
-    columns
-}
-
 /// The nodes that areas have pages on.
-fn nodes(report: &Report) -> Vec<u32> {
+pub(crate) fn nodes(report: &Report) -> Vec<u32> {
     let all = report.kinds.iter().flatten().flat_map(|group| &group.nodes);
     let mut nodes: Vec<u32> = all.map(|on| on.node).collect();
     nodes.sort_unstable();
@@ -62,41 +22,112 @@ fn nodes(report: &Report) -> Vec<u32> {
     nodes
 }
 
-/// The columns of callers.
-pub(crate) fn columns(report: &Report) -> Vec<Field<Group>> {
-    let mut columns = of_group(|group: &Group| group, &nodes(report));
-    columns.insert(1, Field::old_number("areas", "AREAS", "how many", |group: &Group| Cell::Number(group.areas)));
-    columns
+/// What is said of a group of areas; for people also its pages on each of these nodes.
+pub(crate) fn fields(nodes: &[u32]) -> Vec<Field<Group>> {
+    let mut fields = vec![
+        Field::label(
+            "function",
+            "FUNCTION",
+            "The function that asked for them, where one is noted",
+            Form::Name,
+            |row: &Group| row.function.as_ref().map_or(Cell::Absent, Cell::Name),
+        ),
+        Field::label("module", "MODULE", "Its module; none for the kernel itself", Form::Name, |row: &Group| {
+            row.module.as_ref().map_or(Cell::Absent, Cell::Name)
+        }),
+        Field::text("kind", "KIND", "What the areas are", |row: &Group| row.kind.name()),
+        Field::count("areas", "AREAS", "Number of areas", |row: &Group| row.areas),
+        Field::bytes("size_bytes", "ADDRESSES", "The addresses they take, guard pages included", |row: &Group| {
+            row.size_bytes
+        })
+        .summed()
+        .alias("size"),
+        Field::pages("pages", "PAGES", "The pages they own; ioremap and most of vmap own none", |row: &Group| {
+            row.pages
+        })
+        .summed(),
+        Field::bytes("bytes", "MEMORY", "The pages in bytes", |row: &Group| row.bytes).summed().alias("memory"),
+        Field::pages(
+            "may_be_huge_pages",
+            "HUGE?",
+            "Of the pages, those of areas that have the size of huge pages",
+            |row: &Group| row.may_be_huge_pages,
+        )
+        .summed()
+        .alias("may_be_huge"),
+        Field::label("nodes", "NODES", "The pages by NUMA node", Form::NodePages, |row: &Group| {
+            Cell::NodePages(&row.nodes)
+        })
+        .always(),
+    ];
+    fields.extend(nodes.iter().map(|&node| {
+        let (name, heading) = (format!("node{node}_pages"), format!("NODE {node}"));
+        Field::pages(name, heading, format!("Pages on node {node}"), move |row: &Group| {
+            let place = row.nodes.binary_search_by_key(&node, |on| on.node);
+            place.map_or(0, |place| row.nodes[place].pages)
+        })
+        .summed()
+        .alias(format!("node{node}"))
+        .people_only()
+    }));
+    fields.push(
+        Field::label("caller", "CALLER", "Function and module together", Form::Name, |row: &Group| {
+            if row.caller.is_empty() { Cell::Unnamed("-") } else { Cell::Name(&row.caller) }
+        })
+        .always(),
+    );
+    fields
 }
 
-/// The columns of areas.
-pub(crate) fn area_columns(report: &Report) -> Vec<Field<AreaRow>> {
-    let word = |yes: bool| Cell::Text(if yes { "yes" } else { "no" });
-    let mut columns = vec![
-        Field::old_number("start", "START", "where it begins, where the kernel tells", |row: &AreaRow| {
-            row.start.map_or(Cell::Unknown, |start| Cell::Address(start.0))
-        }),
-        Field::old_number("end", "END", "where it ends, the guard page included", |row: &AreaRow| {
-            row.end.map_or(Cell::Unknown, |end| Cell::Address(end.0))
-        }),
-        Field::old_number("physical", "PHYSICAL", "the physical address that is mapped", |row: &AreaRow| {
-            row.physical_address.map_or(Cell::Unknown, |physical| Cell::Address(physical.0))
-        }),
-        Field::old_text("user", "USER", "a process may map it, too", move |row: &AreaRow| word(row.user)),
-        Field::old_text("vpages", "VPAGES", "the list of its pages is in an area of its own", move |row: &AreaRow| {
-            word(row.vpages)
-        }),
+/// What is said of an area.
+pub(crate) fn area_fields(nodes: &[u32]) -> Vec<Field<AreaRow>> {
+    let mut all = vec![
+        Field::address("start", "START", "Where it begins, unless the kernel hides addresses", |row: &AreaRow| {
+            row.start.map(|start| start.0)
+        })
+        .aligned_right(),
+        Field::address("end", "END", "Where it ends, the guard page included", |row: &AreaRow| {
+            row.end.map(|end| end.0)
+        })
+        .aligned_right(),
+        Field::label(
+            "physical_address",
+            "PHYSICAL",
+            "The physical address that is mapped, where that is one piece",
+            Form::Hex,
+            |row: &AreaRow| row.physical_address.map_or(Cell::Unknown, |physical| Cell::Address(physical.0)),
+        )
+        .aligned_right()
+        .alias("physical"),
+        Field::bool("user", "USER", "A process may map it, too", |row: &AreaRow| row.user),
+        Field::bool("vpages", "VPAGES", "The list of its pages is in an area of its own", |row: &AreaRow| row.vpages),
     ];
-    columns.extend(of_group(|row: &AreaRow| &row.group, &nodes(report)));
-    columns
+    // An area is one.
+    let of_group = fields(nodes).into_iter().filter(|field| field.name != "areas");
+    all.extend(of_group.map(|field| field.within(|row: &AreaRow| &row.group)));
+    all
+}
+
+/// Callers as a member of a document whose rows are areas; `None` where they are not known.
+#[derive(Debug)]
+pub(crate) struct Callers(pub(crate) Option<Vec<Group>>);
+
+impl Serialize for Callers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = fields(&[]);
+        let fields: Vec<&Field<Group>> = fields.iter().collect();
+        let plan = Plan::of(fields.iter().map(|field| &*field.name));
+        let rows = self.0.as_deref().map(|rows| Table { fields: &fields, rows });
+        rows.as_ref().map(|rows| Records { plan: &plan, rows }).serialize(serializer)
+    }
 }
 
 /// The columns of callers that are shown unless others are asked for: such that 80 columns suffice.
 pub(crate) fn default_columns(report: &Report, unit: Unit) -> Vec<&'static str> {
-    let mut names = vec!["kind", "areas", "size"];
+    let mut names = vec!["kind", "areas", "size_bytes"];
     names.extend(memory_columns(unit));
     let huge = report.callers.iter().flatten().any(|group| group.may_be_huge_pages > 0);
-    names.extend(huge.then_some("may_be_huge"));
+    names.extend(huge.then_some("may_be_huge_pages"));
     names.push("caller");
     names
 }
@@ -104,9 +135,9 @@ pub(crate) fn default_columns(report: &Report, unit: Unit) -> Vec<&'static str> 
 /// A number of pages and their size; in one unit they would be the same.
 fn memory_columns(unit: Unit) -> &'static [&'static str] {
     match unit {
-        Unit::Human => &["pages", "memory"],
+        Unit::Human => &["pages", "bytes"],
         Unit::Pages => &["pages"],
-        Unit::Bytes | Unit::Kib | Unit::Mib => &["memory"],
+        Unit::Bytes | Unit::Kib | Unit::Mib => &["bytes"],
     }
 }
 
@@ -114,20 +145,19 @@ fn memory_columns(unit: Unit) -> &'static [&'static str] {
 pub(crate) fn default_area_columns(report: &Report, unit: Unit) -> Vec<&'static str> {
     let mut names = Vec::new();
     names.extend((report.addresses_known == Some(true)).then_some("start"));
-    names.extend(["kind", "size", if matches!(unit, Unit::Human | Unit::Pages) { "pages" } else { "memory" }]);
+    names.extend(["kind", "size_bytes", if matches!(unit, Unit::Human | Unit::Pages) { "pages" } else { "bytes" }]);
     let areas = || report.areas.iter().flatten();
-    names.extend(areas().any(|area| area.physical_address.is_some()).then_some("physical"));
-    names.extend(areas().any(|area| area.group.may_be_huge_pages > 0).then_some("may_be_huge"));
+    names.extend(areas().any(|area| area.physical_address.is_some()).then_some("physical_address"));
+    names.extend(areas().any(|area| area.group.may_be_huge_pages > 0).then_some("may_be_huge_pages"));
     names.push("caller");
     names
 }
 
-/// The whole report; `columns` are those of the callers.
+/// The whole report; `callers` writes the table of callers.
 pub(crate) fn write(
     out: &mut dyn Write,
     report: &Report,
-    callers: &[Group],
-    columns: &[&Column<Group>],
+    callers: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     layout: &Layout,
 ) -> io::Result<()> {
     if let Some(kinds) = &report.kinds {
@@ -135,7 +165,7 @@ pub(crate) fn write(
             writeln!(out, "{}", layout.palette.paint(Emphasis::Accent, line))?;
         }
         writeln!(out)?;
-        table::write(out, columns, callers, Some("total"), layout)?;
+        callers(out)?;
         writeln!(out)?;
         write_checks(out, report, layout)?;
         writeln!(out)?;

@@ -132,10 +132,12 @@ fn rows_are_caches() {
     let trees = trees();
     let csv = diff(&trees, &["--format", "csv"]).with_status(1);
     let lines: Vec<&str> = csv.text().lines().collect();
-    let head = "name,aliases,reclaimable,state,before,after,change,rate,active_before,active_after,active,active_rate,\
-                objects,slabs";
+    let head = "name,aliases,reclaimable,new,gone,before.active_objects,before.objects,before.slabs,before.bytes,\
+                after.active_objects,after.objects,after.slabs,after.bytes,change.active_objects,change.objects,\
+                change.slabs,change.bytes,bytes_per_hour,objects_per_hour,active_objects_per_hour";
     assert_eq!(lines[0], head);
-    let first = "signal_cache,UNIX = UNIX-STREAM,no,,131072,2457600,2326528,1551018,100,2100,2000,1333,1988,71";
+    let first = "signal_cache,UNIX = UNIX-STREAM,false,false,false,100,112,4,131072,2100,2100,75,2457600,2000,1988,71,\
+                 2326528,1551018,1325,1333";
     assert_eq!(lines[1], first);
     assert_eq!(lines.len(), 5);
     let jsonl = diff(&trees, &["--format", "jsonl", "-s", "name"]).with_status(1);

@@ -63,7 +63,7 @@ fn known_areas_are_counted() {
         data["callers"].as_array().unwrap().iter().find(same).unwrap_or_else(|| panic!("no {function} {kind}")).clone()
     };
     let hash = json!({
-        "function": "htab_map_alloc", "module": null, "kind": "vmalloc", "areas": 2, "size_bytes": 2101248 + 2105344,
+        "function": "htab_map_alloc", "module": null, "caller": "htab_map_alloc", "kind": "vmalloc", "areas": 2, "size_bytes": 2101248 + 2105344,
         "pages": 1025, "bytes": 1025 * 4096, "may_be_huge_pages": 0, "nodes": [{"node": 0, "pages": 1025}],
     });
     assert_eq!(caller(json!("htab_map_alloc"), Value::Null, "vmalloc"), hash);
@@ -139,12 +139,12 @@ fn areas_are_rows_and_can_be_chosen() {
     let csv = |arguments: &[&str]| {
         vmalloc(&tree, &[&["--format", "csv"], arguments].concat()).with_status(0).text().to_owned()
     };
-    let large = "start,physical,user,vpages,pages,node1,caller\n\
-                 0xffffc90000200000,,no,yes,1024,1024,alloc_large_system_hash\n";
+    let large = "start,physical_address,user,vpages,pages,node1_pages,caller\n\
+                 0xffffc90000200000,,false,true,1024,1024,alloc_large_system_hash\n";
     assert_eq!(csv(&["--areas", "--filter", "^alloc_", "-o", "start,physical,user,vpages,pages,node1,caller"]), large);
     let sorted = csv(&["--areas", "-s", "-size", "-o", "size,kind"]);
     assert!(
-        sorted.starts_with("size,kind\n4198400,vmalloc\n2105344,vmalloc\n2101248,vmalloc\n2097152,vmalloc\n"),
+        sorted.starts_with("size_bytes,kind\n4198400,vmalloc\n2105344,vmalloc\n2101248,vmalloc\n2097152,vmalloc\n"),
         "{sorted}"
     );
     // Who asked for nothing goes by the kind, and a module is part of the name.

@@ -187,8 +187,8 @@ fn whoever_has_read_enough_ends_it_quietly() {
 #[test]
 fn rows_are_observations() {
     let csv = pmem(["demo", "lazy-alloc", "--format", "csv"]).with_status(0);
-    assert!(csv.text().starts_with("demo,step,action,quantity,of,source,value,unit,rule,min,max,held\n"));
-    let row = "lazy-alloc,2,write page 0,resident_pages,,pagemap,1,pages,exact,1,1,true";
+    assert!(csv.text().starts_with("demo,step,action,quantity,of,source,value,unit,rule,min,max,held,verdict\n"));
+    let row = "lazy-alloc,2,write page 0,resident_pages,,pagemap,1,pages,exact,1,1,true,ok";
     assert!(csv.text().lines().any(|line| line == row), "{}", csv.text());
     let jsonl = pmem(["demo", "lazy-alloc", "zero-page", "--format", "jsonl"]).with_status(0);
     let rows: Vec<Value> = jsonl.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -10,20 +10,6 @@ use serde_json::{Value, json};
 
 use super::run::Finished;
 
-/// Documents without a schema.
-const NOT_YET: &[&str] = &[
-    "pmem.demo",
-    "pmem.demo-all",
-    "pmem.demo-list",
-    "pmem.doctor",
-    "pmem.lru",
-    "pmem.phys",
-    "pmem.slab-diff",
-    "pmem.slab-show",
-    "pmem.vmalloc",
-    "pmem.where-diff",
-];
-
 /// What `pmem schema` prints.
 pub(crate) fn schema<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Value {
     // Not by `finish`, which comes back here.
@@ -73,7 +59,7 @@ fn command(arguments: &[&str]) -> Option<String> {
     let validators = validators();
     arguments.windows(2).chain(arguments.last_chunk::<1>().map(|last| &last[..])).find_map(|words| {
         let names = [words.join("-"), words[0].to_owned()].map(|name| format!("pmem.{name}"));
-        let is_known = |name: &String| validators.contains_key(name) || NOT_YET.contains(&name.as_str());
+        let is_known = |name: &String| validators.contains_key(name);
         names.into_iter().find(is_known)
     })
 }
@@ -88,9 +74,6 @@ pub(crate) fn wrong(name: &str, value: &Value) -> Option<String> {
 
 #[track_caller]
 fn demand(name: &str, value: &Value) {
-    if NOT_YET.contains(&name.trim_end_matches(".line")) {
-        return;
-    }
     if let Some(why) = wrong(name, value) {
         panic!("not as 'pmem schema' says of {name}:\n{why:.2000}");
     }
@@ -106,7 +89,8 @@ fn validators() -> &'static BTreeMap<String, Validator> {
                 let one = json!({ "$schema": whole["$schema"], "$ref": name, "$defs": whole["$defs"] });
                 let validator = jsonschema::options().should_validate_formats(true).build(&one);
                 let name = name.trim_start_matches("#/$defs/").to_owned();
-                validators.insert(name, validator.expect("it is a schema"));
+                let before = validators.insert(name.clone(), validator.expect("it is a schema"));
+                assert!(before.is_none(), "{name} is there twice");
             }
         }
         validators

@@ -15,8 +15,10 @@ use crate::unit::{PageSize, difference, hexadecimal};
 
 /// What is on the LRU lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "LruReport"))]
 pub struct Report {
     /// Frames on the active and inactive lists, by state and class. All that can be are there, also those of 0.
+    #[serde(skip)]
     pub states: Vec<State>,
     /// Frames of processes and of the page cache that are on no list: not yet (new ones wait in batches of a processor), or
     /// taken off to be moved or reclaimed, or never (what drivers map).
@@ -32,7 +34,7 @@ pub struct Report {
 }
 
 /// The frames of a state and a class.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// On the active list.
     pub active: bool,
@@ -46,6 +48,7 @@ pub struct State {
 
 /// The frames of a class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ClassFrames {
     /// The class.
     pub class: Class,
@@ -55,6 +58,7 @@ pub struct ClassFrames {
 
 /// A list beside the kernel's counter of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ListCheck {
     /// The key of meminfo.
     pub name: &'static str,

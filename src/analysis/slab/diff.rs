@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::analysis::comparison::{Origin, between, no_rates, same_boot};
 use crate::analysis::note::Note;
 use crate::analysis::slab::history::{MINUTE, rate};
 use crate::analysis::slab::{Reading, Row};
 use crate::kernel::manifest::Host;
-use crate::name::{Name, as_name};
+use crate::name::Name;
 use crate::unit::difference;
 
 /// One of the two that are compared.
@@ -28,6 +28,7 @@ pub struct Side {
 
 /// The whole answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Diff {
     /// Where the first numbers are from.
     pub before: Origin,
@@ -38,6 +39,7 @@ pub struct Diff {
     /// Whether both can be of one boot of one machine: else what changed is no growth.
     pub same_boot: bool,
     /// The caches; those that grew most in bytes come first.
+    #[serde(skip)]
     pub caches: Vec<Change>,
     /// Sums over all caches that were compared, wanted ones or not; `None` where they are no numbers that can be.
     pub totals: Option<Totals>,
@@ -48,10 +50,14 @@ pub struct Diff {
     /// Whether all caches of both are among those that were compared.
     #[serde(skip)]
     pub is_whole: bool,
+    /// Of each side whose numbers cannot all be: which caches are left out for it, in a sentence.
+    #[serde(skip)]
+    pub impossible: Vec<String>,
 }
 
 /// The same of both sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub struct Sides<T> {
     /// In the first.
     pub before: T,
@@ -61,6 +67,7 @@ pub struct Sides<T> {
 
 /// What meminfo says of slabs, in bytes. Where it does not say, `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabMeminfo"))]
 pub struct Meminfo {
     /// `Slab`.
     pub slab_bytes: Option<u64>,
@@ -73,6 +80,7 @@ pub struct Meminfo {
 /// Allocations of more than two pages, which SLUB takes straight from the page allocator: they are in no cache, and `Slab` of
 /// meminfo counts them. So this is `Slab` less what all caches hold, and as exact as the counters behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LargeKmalloc {
     /// What there was, in bytes.
     pub before_bytes: u64,
@@ -109,6 +117,7 @@ impl LargeKmalloc {
 
 /// What there is of a cache, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabAmount"))]
 pub struct Amount {
     /// Objects in use, at most: under SLUB the free ones that processors keep count as used.
     pub active_objects: u64,
@@ -122,6 +131,7 @@ pub struct Amount {
 
 /// One amount less another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabDifference"))]
 pub struct Difference {
     /// Objects in use.
     pub active_objects: i64,
@@ -135,6 +145,7 @@ pub struct Difference {
 
 /// How much a change would be in an hour; `None` where the time is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rate {
     /// What the slabs hold.
     pub bytes_per_hour: Option<i64>,
@@ -145,13 +156,11 @@ pub struct Rate {
 }
 
 /// One cache, before and after.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// The name that slabinfo has for it.
-    #[serde(flatten, serialize_with = "as_name")]
     pub name: Name,
     /// The names of the caches that were merged into it; `None` where they are not known.
-    #[serde(serialize_with = "as_names")]
     pub aliases: Option<Vec<Name>>,
     /// Whether its slabs can be reclaimed; `None` where that is not known.
     pub reclaimable: Option<bool>,
@@ -160,17 +169,16 @@ pub struct Change {
     /// It is in the first only.
     pub gone: bool,
     /// What there was, and is.
-    #[serde(flatten)]
     pub amount: Sides<Amount>,
     /// The second less the first.
     pub change: Difference,
     /// How fast that is.
-    #[serde(flatten)]
     pub rate: Rate,
 }
 
 /// All caches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabDiffTotals"))]
 pub struct Totals {
     /// What there was, and is.
     #[serde(flatten)]
@@ -207,9 +215,6 @@ impl Amount {
         })
     }
 }
-
-/// The code of the note on caches that are left out for their numbers.
-pub const IMPOSSIBLE: &str = "numbers-impossible";
 
 /// The largest number whose changes can be told; it is more than any machine has of anything.
 const FITS: u64 = i64::MAX as u64;
@@ -264,6 +269,9 @@ impl Change {
     }
 }
 
+/// What the two sides are called.
+const SIDES: [&str; 2] = ["first", "second"];
+
 impl Side {
     fn origin(&self) -> Origin {
         let kernel = self.host.as_ref().map(|host| host.kernel.clone());
@@ -295,6 +303,14 @@ impl Side {
     fn impossible(&self) -> impl Iterator<Item = &Name> {
         let possible = self.by_name();
         self.reading.caches.iter().map(|row| &row.name).filter(move |name| !possible.contains_key(name))
+    }
+
+    /// The caches that are left out of this side for their numbers, in a sentence.
+    fn left_out(&self, which: &str) -> Option<String> {
+        let impossible: Vec<_> = self.impossible().map(Name::escaped).collect();
+        let [first, others @ ..] = &impossible[..] else { return None };
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        Some(format!("the {which} slabinfo has numbers that no machine can have: {first}{more} is left out"))
     }
 
     /// Whether objects of any size have a cache: with SLAB (up to Linux 6.7), whose caches have tunables.
@@ -348,6 +364,7 @@ pub fn compare(before: &Side, after: &Side, measured: Option<Duration>) -> (Diff
         large_kmalloc,
         meminfo,
         is_whole: before.is_whole() && after.is_whole(),
+        impossible: SIDES.iter().zip([before, after]).filter_map(|(which, side)| side.left_out(which)).collect(),
     };
     (diff, notes)
 }
@@ -401,12 +418,9 @@ fn other_notes(before: &Side, after: &Side, caches: &[Change]) -> Vec<Note> {
         let text = format!("of two kernels, {before} and {after}: their objects and names can differ");
         note("different-kernels", &text);
     }
-    for (side, which) in [(before, "first"), (after, "second")] {
-        let impossible: Vec<_> = side.impossible().map(Name::escaped).collect();
-        if let [first, others @ ..] = &impossible[..] {
-            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-            let text = format!("the {which} slabinfo has numbers that no machine can have: {first}{more} is left out");
-            note(IMPOSSIBLE, &text);
+    for (side, which) in [before, after].into_iter().zip(SIDES) {
+        if let Some(text) = side.left_out(which) {
+            note("numbers-impossible", &text);
         }
         if side.reading.trouble.is_some() {
             let text = format!("the {which} slabinfo is torn: caches that it lacks are left out");
@@ -427,12 +441,6 @@ fn other_notes(before: &Side, after: &Side, caches: &[Change]) -> Vec<Note> {
                 a change is off by what they keep, slabs' worth on each";
     notes.push(Note { in_json_only: true, ..Note::general("active-objects-upper-bound", text) });
     notes
-}
-
-/// Serializes names as JSON has them.
-fn as_names<S: Serializer>(names: &Option<Vec<Name>>, serializer: S) -> Result<S::Ok, S::Error> {
-    let shown = |names: &Vec<Name>| names.iter().map(|name| name.shown_in_json().into_owned()).collect::<Vec<_>>();
-    names.as_ref().map(shown).serialize(serializer)
 }
 
 #[cfg(test)]

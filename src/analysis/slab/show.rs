@@ -15,10 +15,9 @@ use crate::name::Name;
 use crate::unit::{PageSize, decimal};
 
 /// One cache.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Story {
     /// Its row of the table.
-    #[serde(flatten)]
     pub row: Row,
     /// What its names stand for, of those of which it is common knowledge.
     pub meanings: Vec<Meaning>,
@@ -38,6 +37,7 @@ pub struct Story {
 
 /// What an object of a cache is.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Meaning {
     /// The cache's name.
     pub name: String,
@@ -49,6 +49,7 @@ pub struct Meaning {
 
 /// What a slab of the preferred order has room for.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SlabSizes {
     /// An object with all that belongs to it, in bytes.
     pub object_bytes: u64,
@@ -73,6 +74,7 @@ impl SlabSizes {
 
 /// How the cache was made. `None` is not known: the files are root's.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Traits {
     /// What its users asked for an object, in bytes; the rest of the object's size is the allocator's and padding.
     pub requested_bytes: Option<u64>,
@@ -97,6 +99,7 @@ pub struct Traits {
 
 /// What of the slabs is full. The numbers are of different moments.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fullness {
     /// Slabs that are neither in a list of a node nor known as a processor's, so at most those whose objects were all handed
     /// out: to a sheaf, too.
@@ -120,6 +123,7 @@ pub struct Fullness {
 
 /// The slabs of a node.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeSlabs {
     /// The node.
     pub node: u32,
@@ -133,6 +137,7 @@ pub struct NodeSlabs {
 
 /// How many objects SLAB keeps where.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tunables {
     /// The most that a processor keeps.
     pub limit: u64,
@@ -146,6 +151,7 @@ pub struct Tunables {
 
 /// A number that SLAB counts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Statistic {
     /// As the header of slabinfo calls it.
     pub name: &'static str,
@@ -155,6 +161,7 @@ pub struct Statistic {
 
 /// What the kernel counts of dentries.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Dentries {
     /// `/proc/sys/fs/dentry-state`.
     #[serde(flatten)]
@@ -179,7 +186,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What a reader must know: all of it is said to people in other ways.
+    /// What a reader must know: all of it is also said as an error, or in words.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = unknown(&self.counts_unknown, &self.names_unknown);
         if let (Some(error), None) = (&self.trouble, &self.counts_unknown) {
@@ -187,7 +194,7 @@ impl Found {
         }
         let missing = |(name, _): &(String, _)| Note::general("no-such-cache", format!("{name}: no such cache"));
         notes.extend(self.missing.iter().map(missing));
-        notes
+        notes.into_iter().map(|note| Note { in_json_only: true, ..note }).collect()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::unit::PageSize;
 
 /// The report.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "WhereDiff"))]
 pub struct Report {
     /// Where the first numbers are from.
     pub before: Origin,
@@ -29,16 +30,16 @@ pub struct Report {
     /// MemTotal of the second.
     pub total_after_bytes: i64,
     /// The lines, those that changed most first.
+    #[serde(skip)]
     pub lines: Vec<Row>,
 }
 
 /// A line in both.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Row {
     /// What programs call it.
     pub name: &'static str,
     /// What people call it.
-    #[serde(skip)]
     pub title: &'static str,
     /// Its size in the first.
     pub before_bytes: Option<i64>,

@@ -29,6 +29,10 @@ pub(super) fn sorted(context: &Context, typed: &str) -> Vec<CompletionCandidate>
 
 /// The columns of the table that a command shows with the options given. Empty for a command without a table.
 fn columns_of(command: &str, context: &Context) -> Vec<String> {
+    // It has rows, but not in a table.
+    if command == "slab show" {
+        return Vec::new();
+    }
     let smaps_keys = match (command, context.has("--summary")) {
         ("frames", false) => Root::open(&context.root).map(|root| smaps_keys(&root)).unwrap_or_default(),
         _ => Vec::new(),

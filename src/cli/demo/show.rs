@@ -8,9 +8,9 @@ use anyhow::Result;
 
 use super::dialogue::Dialogue;
 use super::{Args, Played, document};
-use crate::cli::options::{Format, GlobalOptions};
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
+use crate::cli::run::context::Context;
 use crate::cli::status::UsageError;
 use crate::demo::facts::Facts;
 use crate::demo::play::{Glance, Options, Play, Spoil, is_machines, skipped};
@@ -30,10 +30,9 @@ const REDRAWN_AFTER: Duration = Duration::from_millis(30);
 /// How demos are shown.
 pub(super) struct Show<'a> {
     args: &'a Args,
+    cx: &'a Context<'a>,
     layout: &'a Layout,
     facts: &'a Facts<'a>,
-    format: Format,
-    quiet: bool,
     /// Whether the steps of a demo are shown as they are done.
     full: bool,
     /// Whether lines can be written anew.
@@ -43,21 +42,20 @@ pub(super) struct Show<'a> {
 }
 
 impl<'a> Show<'a> {
-    pub(super) fn new(args: &'a Args, global: &GlobalOptions, layout: &'a Layout, facts: &'a Facts<'a>) -> Self {
-        let table = global.format() == Format::Table;
+    pub(super) fn new(args: &'a Args, cx: &'a Context<'a>, facts: &'a Facts<'a>) -> Self {
+        let (table, layout) = (cx.is_for_people(), &cx.layout);
         let all = args.names.iter().any(|name| name == "all");
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let full = table && (!all || global.verbose || args.is_watched());
+        let full = table && (!all || cx.is_verbose() || args.is_watched());
         Self {
             args,
+            cx,
             layout,
             facts,
-            format: global.format(),
-            quiet: global.quiet,
             full,
             redraws: table && !dumb && layout.width.is_some(),
             dialogue: Dialogue::new(!dumb),
-            progress: Progress::new(global.quiet || full),
+            progress: Progress::new(cx.is_quiet() || full),
         }
     }
 
@@ -66,13 +64,13 @@ impl<'a> Show<'a> {
     }
 
     /// Whether there is a table to look at.
-    pub(super) fn is_table(&self) -> bool {
-        self.format == Format::Table
+    pub(super) fn is_for_people(&self) -> bool {
+        self.cx.is_for_people()
     }
 
     /// Whether a demo is a line of a table.
     pub(super) fn is_brief(&self) -> bool {
-        self.is_table() && !self.full
+        self.is_for_people() && !self.full
     }
 
     /// Plays a demo.
@@ -240,13 +238,13 @@ impl<'a> Show<'a> {
         if holds {
             self.hold(&report, output)?;
         }
-        Ok((play.end(), holds && self.format == Format::Json))
+        Ok((play.end(), holds && self.cx.is_document()))
     }
 
     /// Keeps the worker as it is, until somebody has seen enough.
     fn hold(&mut self, report: &DemoReport, output: &mut Output) -> Result<()> {
-        if self.format == Format::Json {
-            document(output, self.facts.root, "pmem.demo/1", report, &[report])?;
+        if self.cx.is_document() {
+            document(output, self.cx, "pmem.demo/1", report, &[report])?;
         }
         let Some(pid) = report.pid else { return Ok(()) };
         let mut text =
@@ -255,9 +253,9 @@ impl<'a> Show<'a> {
         if report.steps.last().is_some_and(|step| step.pages.iter().all(|page| *page == Cell::Unmapped)) {
             text += "Its memory is unmapped by now: --until STEP keeps it as it is after an earlier step.\n";
         }
-        match self.is_table() {
+        match self.is_for_people() {
             true => write!(output, "{text}")?,
-            false if self.quiet => {}
+            false if self.cx.is_quiet() => {}
             false => drop(write!(stderr(), "{text}")),
         }
         output.flush()?;

@@ -50,6 +50,11 @@ pub(in crate::cli) trait Command {
     /// The rows of a report, to be sorted.
     fn rows_mut(report: &mut Self::Report) -> &mut [Self::Row];
 
+    /// Whether the rows are known: where they are not, the document has `null` for them.
+    fn has_rows(_: &Self::Report) -> bool {
+        true
+    }
+
     /// Writes a round for people.
     ///
     /// # Errors
@@ -144,14 +149,14 @@ impl<C: Command + ?Sized> Shown<'_, C> {
         field::columns(&self.choice.for_people(default))
     }
 
-    /// Writes the rows as a table of these columns, and how many more there are.
+    /// Writes the rows as a table of these columns, and how many more there are. A part of the rows has no total.
     pub(in crate::cli) fn table(
         &self,
         out: &mut dyn Write,
         columns: &[&Column<C::Row>],
         total: Option<&str>,
     ) -> io::Result<()> {
-        table::write(out, columns, self.rows, total, self.layout)?;
+        table::write(out, columns, self.rows, total.filter(|_| self.more == 0), self.layout)?;
         self.write_more(out)
     }
 
@@ -223,6 +228,7 @@ pub(in crate::cli) fn run<C: Command>(
                     schema: C::SCHEMA,
                     data: &report,
                     list: (!C::ROWS_IN_REPORT).then_some(C::ROWS),
+                    has_rows: C::has_rows(&report),
                     names: fields.iter().map(|field| &*field.name).collect(),
                     rows: &Table { fields: &fields, rows },
                     notes: &notes,

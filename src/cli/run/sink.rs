@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::context::Context;
+use super::document::Report;
 use crate::analysis::note::Note;
 use crate::cli::options::Format;
 use crate::cli::output::Output;
@@ -37,6 +38,8 @@ pub(super) struct Document<'d> {
     pub(super) data: &'d dyn erased_serde::Serialize,
     /// What the data calls the rows; `None` where it has them already.
     pub(super) list: Option<&'static str>,
+    /// Whether the rows are known.
+    pub(super) has_rows: bool,
     /// The names of the fields.
     pub(super) names: Vec<&'d str>,
     /// The rows.
@@ -81,7 +84,8 @@ impl<'o, 'c> Sink<'o, 'c> {
         match self.cx.format() {
             Format::Table => {}
             Format::Json => {
-                let list = document.list.map(|key| List { key, names: &document.names, rows: document.rows });
+                let rows = document.has_rows.then_some(document.rows);
+                let list = document.list.map(|key| List { key, names: &document.names, rows });
                 let data = Data { data: document.data, list };
                 self.document(document.schema, &time, &data, &document.notes)?;
             }
@@ -106,6 +110,23 @@ impl<'o, 'c> Sink<'o, 'c> {
             Some(pid) => say(&format!("{pid}: {}", note.text)),
             None => say(&note.text),
         });
+    }
+
+    /// Writes a report without rows, in a format for programs; says whether it did.
+    pub(super) fn single(&mut self, report: &Report<'_>) -> Result<bool> {
+        let Report { schema, data, notes } = report;
+        let (host, source) = (self.cx.root.host(), self.cx.root.source());
+        let document = schema.map(|schema| json::Document { schema, time: &self.time, host, source, data, notes });
+        let document: &dyn erased_serde::Serialize = match &document {
+            Some(document) => document,
+            None => data,
+        };
+        match self.cx.format() {
+            Format::Json => json::pretty(self.output, &document)?,
+            Format::Jsonl => json::line(self.output, &document)?,
+            Format::Table | Format::Csv => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Writes a document around its data.
@@ -183,13 +204,14 @@ struct Data<'d> {
 struct List<'d> {
     key: &'static str,
     names: &'d [&'d str],
-    rows: &'d dyn Rows,
+    /// `None` where they are not known.
+    rows: Option<&'d dyn Rows>,
 }
 
 impl Serialize for List<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let plan = json::Plan::of(self.names.iter().copied());
-        serializer.collect_map([(self.key, json::Records { plan: &plan, rows: self.rows })])
+        serializer.collect_map([(self.key, self.rows.map(|rows| json::Records { plan: &plan, rows }))])
     }
 }
 

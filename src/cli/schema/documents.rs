@@ -22,8 +22,15 @@ pub(super) struct Document {
     pub(super) id: &'static str,
     /// What its data is made of.
     data: &'static [Part],
-    /// What a line of its rows is made of, for each kind of row.
-    lines: &'static [&'static [Part]],
+    lines: Lines,
+}
+
+/// What JSON lines are.
+enum Lines {
+    /// Rows of these kinds: what each is made of.
+    Rows(&'static [&'static [Part]]),
+    /// The whole document.
+    Document,
 }
 
 /// Part of an object.
@@ -38,13 +45,16 @@ enum Part {
     Process,
     /// A list of objects of these parts.
     List(&'static str, &'static [Part]),
+    /// The same, or null.
+    ListOrNull(&'static str, &'static [Part]),
     /// The same, which some options leave out.
     ListAtTimes(&'static str, &'static [Part]),
     /// An object of these parts.
     Object(&'static str, &'static [Part]),
 }
 
-use Part::{List, ListAtTimes, Object as Below, Process, Row, RowWithout, Type};
+use Lines::Rows;
+use Part::{List, ListAtTimes, ListOrNull, Object as Below, Process, Row, RowWithout, Type};
 
 /// All documents.
 pub(super) static DOCUMENTS: &[Document] = &[
@@ -52,50 +62,72 @@ pub(super) static DOCUMENTS: &[Document] = &[
         command: "buddy",
         id: "pmem.buddy/1",
         data: &[Type("buddy"), List("zones", &[Row("buddy", &[])])],
-        lines: &[&[Row("buddy", &[])]],
+        lines: Rows(&[&[Row("buddy", &[])]]),
     },
+    Document { command: "capture", id: "pmem.capture/1", data: &[Type("capture")], lines: Lines::Document },
     Document {
         command: "decode",
         id: "pmem.decode/1",
         data: &[List("words", &[Row("decode", &[])])],
-        lines: &[&[Row("decode", &[])]],
+        lines: Rows(&[&[Row("decode", &[])]]),
     },
     Document {
         command: "decode",
         id: "pmem.decode/1",
         data: &[List("flags", &[Row("decode", &["--legend"])])],
-        lines: &[&[Row("decode", &["--legend"])]],
+        lines: Rows(&[&[Row("decode", &["--legend"])]]),
     },
+    Document { command: "demo", id: "pmem.demo/1", data: &[Type("demo")], lines: Rows(&[&[Row("demo", &[])]]) },
+    Document { command: "demo", id: "pmem.demo-all/1", data: &[Type("demo all")], lines: Rows(&[]) },
+    Document {
+        command: "demo",
+        id: "pmem.demo-list/1",
+        data: &[List("demos", &[Row("demo", &["--list"])])],
+        lines: Rows(&[&[Row("demo", &["--list"])]]),
+    },
+    Document { command: "doctor", id: "pmem.doctor/1", data: &[Type("doctor")], lines: Lines::Document },
     Document {
         command: "file",
         id: "pmem.file/1",
         data: &[Type("file"), List("files", &[Row("file", &[])])],
-        lines: &[&[Row("file", &[])], &[Row("file runs", &[])]],
+        lines: Rows(&[&[Row("file", &[])], &[Row("file runs", &[])]]),
     },
     Document {
         command: "frames",
         id: "pmem.frames/1",
         data: &[List("processes", &[Row("frames", &["--summary"]), ListAtTimes("vmas", &[Row("frames", &[])])])],
-        lines: &[&[Process, Row("frames", &[])], &[Row("frames", &["--summary"])]],
+        lines: Rows(&[&[Process, Row("frames", &[])], &[Row("frames", &["--summary"])]]),
     },
-    Document { command: "numa", id: "pmem.numa/1", data: &[Type("numa")], lines: &[&[Row("numa", &[])]] },
+    Document {
+        command: "lru",
+        id: "pmem.lru/1",
+        data: &[Type("lru"), List("states", &[Row("lru", &[])])],
+        lines: Rows(&[&[Row("lru", &[])]]),
+    },
+    Document { command: "numa", id: "pmem.numa/1", data: &[Type("numa")], lines: Rows(&[&[Row("numa", &[])]]) },
     Document {
         command: "numa",
         id: "pmem.numa/1",
         data: &[List("processes", &[Type("numa process"), List("mappings", &[Row("numa", &["--all"])])])],
-        lines: &[&[Process, Row("numa", &["--all"])]],
+        lines: Rows(&[&[Process, Row("numa", &["--all"])]]),
     },
     Document {
         command: "page",
         id: "pmem.page/1",
         data: &[List("frames", &[Row("page", &[])])],
-        lines: &[&[Row("page", &[])]],
+        lines: Rows(&[&[Row("page", &[])]]),
     },
     Document {
         command: "pages",
         id: "pmem.pages/1",
         data: &[Process, List("runs", &[Row("pages", &[])])],
-        lines: &[&[Process, Row("pages", &[])]],
+        lines: Rows(&[&[Process, Row("pages", &[])]]),
+    },
+    Document {
+        command: "phys",
+        id: "pmem.phys/1",
+        data: &[Type("phys"), List("classes", &[Row("phys", &[])])],
+        lines: Rows(&[&[Row("phys", &[])]]),
     },
     Document {
         command: "rmap",
@@ -104,41 +136,90 @@ pub(super) static DOCUMENTS: &[Document] = &[
             List("frames", &[Type("rmap frame"), List("mappers", &[RowWithout("pfn", "rmap", &[])])]),
             Type("rmap"),
         ],
-        lines: &[&[Row("rmap", &[])]],
+        lines: Rows(&[&[Row("rmap", &[])]]),
     },
     Document {
         command: "rmap",
         id: "pmem.rmap/1",
         data: &[Below("shared", &[Type("rmap shared"), List("sharers", &[Row("rmap", &["--shared-with"])])])],
-        lines: &[&[Row("rmap", &["--shared-with"])]],
+        lines: Rows(&[&[Row("rmap", &["--shared-with"])]]),
     },
     Document {
         command: "rmap",
         id: "pmem.rmap/1",
         data: &[Below("matrix", &[Type("rmap matrix"), List("processes", &[Row("rmap", &["--shared-with"])])])],
-        lines: &[],
+        lines: Rows(&[]),
     },
     Document {
         command: "slab",
         id: "pmem.slab/1",
         data: &[Type("slab"), List("caches", &[Row("slab", &[])])],
-        lines: &[&[Row("slab", &[])]],
+        lines: Rows(&[&[Row("slab", &[])]]),
+    },
+    Document {
+        command: "slab diff",
+        id: "pmem.slab-diff/1",
+        data: &[Type("slab diff"), List("caches", &[Row("slab diff", &[])])],
+        lines: Rows(&[&[Row("slab diff", &[])]]),
+    },
+    Document {
+        command: "slab show",
+        id: "pmem.slab-show/1",
+        data: &[List("caches", &[Row("slab show", &[])])],
+        lines: Rows(&[&[Row("slab show", &[])]]),
     },
     Document {
         command: "translate",
         id: "pmem.translate/1",
         data: &[Row("translate", &[])],
-        lines: &[&[Row("translate", &[])]],
+        lines: Rows(&[&[Row("translate", &[])]]),
+    },
+    Document {
+        command: "vmalloc",
+        id: "pmem.vmalloc/1",
+        data: &[Type("vmalloc"), ListOrNull("callers", &[Row("vmalloc", &[])])],
+        lines: Rows(&[&[Row("vmalloc", &[])]]),
+    },
+    Document {
+        command: "vmalloc",
+        id: "pmem.vmalloc/1",
+        data: &[
+            Type("vmalloc"),
+            ListOrNull("callers", &[Row("vmalloc", &[])]),
+            List("areas", &[Row("vmalloc", &["--areas"])]),
+        ],
+        lines: Rows(&[&[Row("vmalloc", &["--areas"])]]),
     },
     Document {
         command: "where",
         id: "pmem.where/1",
         data: &[Type("where"), List("lines", &[Row("where", &[])])],
-        lines: &[&[Row("where", &[])]],
+        lines: Rows(&[&[Row("where", &[])]]),
+    },
+    Document {
+        command: "where diff",
+        id: "pmem.where-diff/1",
+        data: &[Type("where diff"), List("lines", &[Row("where diff", &[])])],
+        lines: Rows(&[&[Row("where diff", &[])]]),
     },
 ];
 
+/// What the member `schema` is.
+const ID: &str = "Name and version of this form";
+
+/// A schema with the name of its command, and what that is for.
+fn described(mut schema: Value, document: &Document, about: &str) -> Value {
+    schema["title"] = format!("pmem {}", document.command).into();
+    schema["description"] = about.into();
+    schema
+}
+
 impl Document {
+    /// Whether nothing stands around its data: it is what a file has that pmem writes.
+    fn is_bare(&self) -> bool {
+        self.command == "capture"
+    }
+
     /// What it is called among the definitions.
     pub(super) fn name(&self) -> &'static str {
         self.id.split('/').next().unwrap_or(self.id)
@@ -162,17 +243,20 @@ impl Types {
     /// The schema of documents of one name, and everything that stands around their data.
     pub(super) fn document(&self, documents: &[&Document], about: &str) -> Option<Value> {
         let document = documents.first()?;
+        if document.is_bare() {
+            let mut whole = self.object(document.data).schema();
+            whole["properties"]["schema"] = json!({ "const": document.id, "description": ID });
+            return Some(described(whole, document, about));
+        }
         let data: Vec<Value> = documents.iter().map(|document| self.object(document.data).schema()).collect();
         let data = any(data)?;
         let text = |text: &str| json!({ "type": "string", "description": text });
         let mut time = text("When it was made, UTC");
         time["format"] = "date-time".into();
-        Some(json!({
-            "title": format!("pmem {}", document.command),
-            "description": about,
+        let whole = json!({
             "type": "object",
             "properties": {
-                "schema": { "const": document.id, "description": "Name and version of this form" },
+                "schema": { "const": document.id, "description": ID },
                 "time": time,
                 "host": { "$ref": "#/$defs/Host" },
                 "source": { "enum": ["live", "recorded"], "description": "The live machine, or a recorded tree" },
@@ -185,7 +269,8 @@ impl Types {
             },
             "required": ["schema", "time", "host", "source", "data", "notes"],
             "additionalProperties": false,
-        }))
+        });
+        Some(described(whole, document, about))
     }
 
     /// An object of these parts.
@@ -201,6 +286,10 @@ impl Types {
                 Process => object.add(self.fields("", &process(), &|_| true)),
                 List(key, parts) => {
                     object.add_member(key, json!({ "type": "array", "items": self.object(parts).schema() }), true);
+                }
+                ListOrNull(key, parts) => {
+                    let list = json!({ "type": ["array", "null"], "items": self.object(parts).schema() });
+                    object.add_member(key, list, true);
                 }
                 ListAtTimes(key, parts) => {
                     object.add_member(key, json!({ "type": "array", "items": self.object(parts).schema() }), false);
@@ -231,9 +320,15 @@ impl Types {
     }
 
     /// The lines of documents of one name: a row with any of its fields, after its time and the process it belongs to.
-    pub(super) fn lines(&self, documents: &[&Document]) -> Option<Value> {
-        let kinds = documents.iter().flat_map(|document| document.lines);
-        any(kinds.map(|parts| self.line(parts).schema()).collect())
+    pub(super) fn lines(&self, documents: &[&Document], about: &str) -> Option<Value> {
+        let rows = documents.iter().map(|document| match document.lines {
+            Rows(kinds) => Some(kinds),
+            Lines::Document => None,
+        });
+        match rows.collect::<Option<Vec<_>>>() {
+            Some(kinds) => any(kinds.into_iter().flatten().map(|parts| self.line(parts).schema()).collect()),
+            None => self.document(documents, about),
+        }
     }
 
     fn line(&self, parts: &[Part]) -> Object {
@@ -262,9 +357,13 @@ impl Types {
             smaps["additionalProperties"] = json!({ "type": ["integer", "null"], "minimum": 0 });
         }
         // There is one for each node of the machine.
-        if let Some(schema) = object.properties.remove("node0_bytes") {
-            object.required.retain(|name| *name != "node0_bytes");
-            object.patterns.insert("^node[0-9]+_bytes$".to_owned(), schema);
+        for unit in ["bytes", "pages"] {
+            let first = format!("node0_{unit}");
+            if let Some(mut schema) = object.properties.remove(&first) {
+                object.required.retain(|name| *name != *first);
+                schema["description"] = "What is on this node".into();
+                object.patterns.insert(format!("^node[0-9]+_{unit}$"), schema);
+            }
         }
         object
     }

@@ -136,18 +136,8 @@ fn property(field: &Described, nested: &Nested<'_>) -> Value {
             "required": ["raw", "names"],
             "additionalProperties": false,
         }),
-        Kind::Nodes => json!({
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "node": { "type": "integer", "minimum": 0 },
-                    "slabs": { "type": "integer", "minimum": 0, "x-unit": "count" },
-                },
-                "required": ["node", "slabs"],
-                "additionalProperties": false,
-            },
-        }),
+        Kind::Nodes => by_node("slabs", "count"),
+        Kind::NodePages => by_node("pages", "pages"),
         Kind::Nested | Kind::Counted => nested(&field.name).unwrap_or_else(|| json!({})),
     };
     if field.nullable {
@@ -164,6 +154,22 @@ fn property(field: &Described, nested: &Nested<'_>) -> Value {
         schema.insert("x-role".to_owned(), role.into());
     }
     schema
+}
+
+/// A list of numbers, one for each NUMA node.
+fn by_node(name: &str, unit: &str) -> Value {
+    json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "node": { "type": "integer", "minimum": 0 },
+                name: { "type": "integer", "minimum": 0, "x-unit": unit },
+            },
+            "required": ["node", name],
+            "additionalProperties": false,
+        },
+    })
 }
 
 /// Lets a value be null too.

@@ -13,11 +13,14 @@ use crate::analysis::note::Note;
 use crate::analysis::physical::huge_blocks::Blocker;
 use crate::analysis::rmap::shared::{Matrix, SharedWith};
 use crate::analysis::rmap::{Asked, FrameMappers};
+use crate::analysis::slab::show::{Dentries, Fullness, Meaning, SlabSizes, Statistic, Traits, Tunables};
 use crate::analysis::translate::tables::LevelTables;
 use crate::analysis::translate::translation::{AsPlace, Step};
 use crate::analysis::r#where::ledger::Part;
-use crate::analysis::{numa, physical, slab, r#where};
-use crate::kernel::manifest::Host;
+use crate::analysis::{doctor, numa, physical, slab, vmalloc, r#where};
+use crate::cli::demo::All;
+use crate::demo::report::DemoReport;
+use crate::kernel::manifest::{Host, Manifest};
 use crate::model::frame_flags::FrameFlags;
 
 /// What a document of files has besides them.
@@ -40,15 +43,24 @@ struct Mapped {
 fn data(generator: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
     vec![
         ("buddy", members::<physical::buddy::Buddy>(generator)),
+        ("capture", members::<Manifest>(generator)),
+        ("demo", members::<DemoReport>(generator)),
+        ("demo all", members::<All<'static>>(generator)),
+        ("doctor", members::<doctor::Report>(generator)),
         ("file", members::<Files>(generator)),
+        ("lru", members::<physical::lru::Report>(generator)),
         ("numa", members::<numa::Report>(generator)),
         ("numa process", members::<numa::process::ProcessNodes>(generator)),
+        ("phys", members::<physical::phys::Report>(generator)),
         ("rmap", members::<Mapped>(generator)),
         ("rmap frame", members::<FrameMappers>(generator)),
         ("rmap matrix", members::<Matrix>(generator)),
         ("rmap shared", members::<SharedWith>(generator)),
         ("slab", members::<slab::Report>(generator)),
+        ("slab diff", members::<slab::diff::Diff>(generator)),
+        ("vmalloc", members::<vmalloc::Report>(generator)),
         ("where", members::<r#where::Report>(generator)),
+        ("where diff", members::<r#where::diff::Report>(generator)),
     ]
 }
 
@@ -58,7 +70,15 @@ fn nested(generator: &mut SchemaGenerator) -> Vec<(&'static str, &'static str, V
         ("buddy", "huge_blocks.blockers", of::<Vec<Blocker>>(generator)),
         ("decode", "bits", of::<Vec<Bit>>(generator)),
         ("decode", "notes", of::<Vec<String>>(generator)),
+        ("demo", "functions", of::<Vec<(String, String)>>(generator)),
         ("file", "runs", of::<Vec<Run>>(generator)),
+        ("slab show", "dentries", of::<Dentries>(generator)),
+        ("slab show", "fullness", of::<Fullness>(generator)),
+        ("slab show", "meanings", of::<Vec<Meaning>>(generator)),
+        ("slab show", "slab", of::<SlabSizes>(generator)),
+        ("slab show", "statistics", of::<Vec<Statistic>>(generator)),
+        ("slab show", "traits", of::<Traits>(generator)),
+        ("slab show", "tunables", of::<Tunables>(generator)),
         ("translate", "above", of::<AsPlace>(generator)),
         ("translate", "below", of::<AsPlace>(generator)),
         ("translate", "levels", of::<Vec<Step>>(generator)),
@@ -93,7 +113,8 @@ fn made() -> Value {
 }
 
 /// Units, as the names of members end with them.
-const UNITS: [(&str, &str); 7] = [
+const UNITS: [(&str, &str); 8] = [
+    ("clock_ticks", "ticks per second"),
     ("bytes", "bytes"),
     ("pages", "pages"),
     ("frames", "frames"),
@@ -159,6 +180,7 @@ fn never_null(schema: &mut Value) {
 
 /// The unit that a name ends with.
 fn unit_of(name: &str) -> Option<&'static str> {
+    let name = name.trim_end_matches("_per_hour");
     UNITS.into_iter().find(|(end, _)| is_in(name, end)).map(|(_, unit)| unit)
 }
 

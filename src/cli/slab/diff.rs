@@ -1,7 +1,7 @@
 //! `pmem slab diff`: which caches grew.
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,24 +10,25 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use nix::sys::statfs::{FsType, statfs};
 
-use crate::analysis::slab::diff::{Change, IMPOSSIBLE, LargeKmalloc, Side, compare};
+use crate::analysis::slab::diff::{Change, Diff, LargeKmalloc, Side, compare};
 use crate::analysis::slab::{Details, Reader, Reading, Row, Wanted};
-use crate::cli::options::{Format, GlobalOptions, seconds};
+use crate::cli::options::{GlobalOptions, seconds};
 use crate::cli::output::Output;
-use crate::cli::progress::Progress;
-use crate::cli::run::old::Choice;
-use crate::cli::run::old::Report;
+use crate::cli::run::command::{self, Asked, Shown};
+use crate::cli::run::context::Context;
+use crate::cli::run::rounds::Rounds;
+use crate::cli::run::trouble::Trouble;
 use crate::cli::slab::Which;
-use crate::cli::status::{self, Status, UsageError, say};
+use crate::cli::status::{Status, UsageError};
 use crate::error::Error;
 use crate::kernel::dir::Dir;
 use crate::kernel::root::{Root, SMALL};
 use crate::kernel::slab;
 use crate::model::slabinfo::Slabinfo;
 use crate::name::Name;
-use crate::view::notes::write as write_notes;
+use crate::view::field::Field;
 use crate::view::size::human_string;
-use crate::view::{slab::diff as view, table, time};
+use crate::view::{slab::diff as view, time};
 
 /// Show which slab caches grew, by how much, and how fast
 ///
@@ -74,39 +75,95 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    // What is wrong with it is told before anything takes time.
-    let choice = Choice::new(global, view::columns(), view::DEFAULT)?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
-    }
-    let Some(before) = &args.before else {
-        let root = Root::open(&global.root)?;
-        let (sides, elapsed) = watch(&root, args.delay.unwrap_or(TEN_SECONDS), global.quiet)?;
-        return show(args, global, &root, sides, Some(elapsed), output);
-    };
-    let before = Source::open(before)?;
-    let after = match &args.after {
-        Some(after) => Source::open(after)?,
-        None => Source::Root(Box::new(Root::open(&global.root)?)),
-    };
-    let here;
-    let root = match after.root().or(before.root()) {
-        Some(root) => root,
-        None => {
-            here = Root::open(&global.root)?;
-            &here
+    let mut sides = match &args.before {
+        None => None,
+        Some(before) => {
+            let before = Source::open(before)?;
+            let now = || Ok(Source::of(Root::open(&global.root)?));
+            Some([before, args.after.as_deref().map_or_else(now, Source::open)?])
         }
     };
-    if let (Some(before), Some(after)) = (before.root(), after.root())
-        && before.page_size() != after.page_size()
-    {
-        let [before, after] = [before, after].map(|root| human_string(root.page_size().bytes()));
-        let text = format!("one has pages of {before}, the other of {after}: their slabs cannot be compared");
-        return Err(UsageError::Invalid(text).into());
+    if let Some([before, after]) = &sides {
+        check(before, after)?;
     }
-    let sides = [before.read(root)?, after.read(root)?];
-    show(args, global, root, sides, None, output)
+    // The document is of the machine of the second side, or of the first where that is a file.
+    let root = sides.iter_mut().flatten().rev().find_map(Source::take);
+    let cx = Context::with(root.map_or_else(|| Root::open(&global.root), Ok)?, global, output);
+    command::run(&mut Comparison { args, sides }, Rounds::ONE, &cx, output)
+}
+
+/// Refuses two whose slabs cannot be compared.
+fn check(before: &Source, after: &Source) -> Result<()> {
+    let (Source::Root(before), Source::Root(after)) = (before, after) else { return Ok(()) };
+    if before.page_size() == after.page_size() {
+        return Ok(());
+    }
+    let [before, after] = [before, after].map(|root| human_string(root.page_size().bytes()));
+    let text = format!("one has pages of {before}, the other of {after}: their slabs cannot be compared");
+    Err(UsageError::Invalid(text).into())
+}
+
+/// The command as the driver runs it.
+struct Comparison<'a> {
+    args: &'a Args,
+    /// The two; without them the machine is watched.
+    sides: Option<[Source; 2]>,
+}
+
+impl command::Command for Comparison<'_> {
+    const SCHEMA: &'static str = "pmem.slab-diff/1";
+    const ROWS: &'static str = "caches";
+    type Row = Change;
+    type Report = Diff;
+
+    fn fields(&self) -> Vec<Field<Change>> {
+        view::fields()
+    }
+
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<command::Reading<Diff>> {
+        let (mut sides, elapsed) = match &self.sides {
+            Some([before, after]) => ([before.read(cx)?, after.read(cx)?], None),
+            None => {
+                let (sides, elapsed) = watch(cx, self.args.delay.unwrap_or(TEN_SECONDS))?;
+                (sides, Some(elapsed))
+            }
+        };
+        let (mut diff, notes) = compare(&sides[0], &sides[1], elapsed);
+        diff.caches.retain(|row| self.args.keeps(row));
+        let torn = sides.iter_mut().filter_map(|side| side.reading.trouble.take());
+        // As diff does it: 1 is "different", and "not whole" too.
+        let torn = torn.map(|error| Trouble { status: Status::Incomplete, ..error.into() });
+        let troubles = torn.chain(diff.impossible.iter().map(Trouble::incomplete)).collect();
+        let large = diff.large_kmalloc.is_some_and(|large| self.args.counts(large));
+        let changed = large || diff.caches.iter().any(Change::is_change);
+        let status = if changed || !diff.is_whole { Status::Incomplete } else { Status::Complete };
+        Ok(command::Reading { troubles, status, ..command::Reading::of(diff, notes) })
+    }
+
+    fn rows(diff: &Diff) -> &[Change] {
+        &diff.caches
+    }
+
+    fn rows_mut(diff: &mut Diff) -> &mut [Change] {
+        &mut diff.caches
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        let Shown { report: diff, layout, .. } = *shown;
+        if !shown.only_columns() {
+            view::write_head(out, diff, layout)?;
+        }
+        if !diff.caches.is_empty() {
+            writeln!(out)?;
+            shown.table(out, &shown.columns(&view::fitting(diff, layout)), None)?;
+        }
+        shown.notes(out)
+    }
+
+    fn may_be_cut(&self) -> bool {
+        // With --min, which leaves out what is small, there is no --all.
+        !self.args.all && self.args.which.min.is_none()
+    }
 }
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
@@ -129,7 +186,12 @@ impl Args {
 /// What an argument names.
 enum Source {
     Root(Box<Root>),
-    Saved { path: PathBuf, slabinfo: Slabinfo },
+    /// The root that the command runs with.
+    Own,
+    Saved {
+        path: PathBuf,
+        slabinfo: Slabinfo,
+    },
 }
 
 impl Source {
@@ -141,7 +203,7 @@ impl Source {
             UsageError::Invalid(format!("{}: {what}; {sides}", path.display()))
         };
         match std::fs::metadata(path) {
-            Ok(of) if of.is_dir() => return Ok(Self::Root(Box::new(Root::open(path)?))),
+            Ok(of) if of.is_dir() => return Ok(Self::of(Root::open(path)?)),
             Ok(of) if of.is_file() || is_pipe_of_the_shell(path) => {}
             Ok(_) => return Err(wrong("neither a directory nor a regular file").into()),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -156,18 +218,27 @@ impl Source {
         Ok(Self::Saved { path: path.to_owned(), slabinfo })
     }
 
-    fn root(&self) -> Option<&Root> {
-        match self {
-            Self::Root(root) => Some(root),
-            Self::Saved { .. } => None,
+    fn of(root: Root) -> Self {
+        Self::Root(Box::new(root))
+    }
+
+    /// Its root, for the command to run with; `None` for a file.
+    fn take(&mut self) -> Option<Root> {
+        match std::mem::replace(self, Self::Own) {
+            Self::Root(root) => Some(*root),
+            other => {
+                *self = other;
+                None
+            }
         }
     }
 
-    /// Its numbers; what a saved slabinfo does not tell is taken from `other`.
-    fn read(&self, other: &Root) -> Result<Side> {
+    /// Its numbers; what a saved slabinfo does not tell is taken from the root that the command runs with.
+    fn read(&self, cx: &Context<'_>) -> Result<Side> {
         match self {
             Self::Root(root) => read(root, &mut Reader::new(root, WANTED)),
-            Self::Saved { path, slabinfo } => Ok(saved(path, slabinfo, other)),
+            Self::Own => read(&cx.root, &mut Reader::new(&cx.root, WANTED)),
+            Self::Saved { path, slabinfo } => Ok(saved(path, slabinfo, &cx.root)),
         }
     }
 }
@@ -209,7 +280,8 @@ fn saved(path: &Path, slabinfo: &Slabinfo, other: &Root) -> Side {
 }
 
 /// Reads the machine twice.
-fn watch(root: &Root, delay: Duration, quiet: bool) -> Result<([Side; 2], Duration)> {
+fn watch(cx: &Context<'_>, delay: Duration) -> Result<([Side; 2], Duration)> {
+    let root = &cx.root;
     if root.is_recorded() {
         let text = "a recorded tree does not change; name what to compare it with: 'pmem slab diff BEFORE AFTER'";
         return Err(UsageError::Invalid(text.to_owned()).into());
@@ -217,7 +289,7 @@ fn watch(root: &Root, delay: Duration, quiet: bool) -> Result<([Side; 2], Durati
     let mut reader = Reader::new(root, WANTED);
     let began = Instant::now();
     let before = read(root, &mut reader)?;
-    wait(delay, quiet);
+    wait(delay, cx);
     let elapsed = began.elapsed();
     // A cache that was merged meanwhile has a name more.
     reader.forget_names();
@@ -226,54 +298,11 @@ fn watch(root: &Root, delay: Duration, quiet: bool) -> Result<([Side; 2], Durati
 }
 
 /// Waits, and says how long it will still take.
-fn wait(delay: Duration, quiet: bool) {
+fn wait(delay: Duration, cx: &Context<'_>) {
     const STEP: Duration = Duration::from_millis(200);
-    let (began, mut progress) = (Instant::now(), Progress::new(quiet));
+    let (began, mut progress) = (Instant::now(), cx.progress());
     while let Some(left) = delay.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
         progress.show(|| format!("compared in {} s", left.as_secs() + 1));
         sleep(left.min(STEP));
     }
-}
-
-fn show(
-    args: &Args,
-    global: &GlobalOptions,
-    root: &Root,
-    mut sides: [Side; 2],
-    elapsed: Option<Duration>,
-    output: &mut Output,
-) -> Result<Status> {
-    let (mut diff, notes) = compare(&sides[0], &sides[1], elapsed);
-    diff.caches.retain(|row| args.keeps(row));
-    let layout = output.layout(global, root);
-    let default = match global.format() {
-        Format::Csv => view::FOR_PROGRAMS.to_vec(),
-        _ => view::fitting(&diff, &layout),
-    };
-    let choice = &Choice::new(global, view::columns(), &default)?;
-    choice.sort(&mut diff.caches);
-    for error in sides.iter_mut().filter_map(|side| side.reading.trouble.take()) {
-        status::report(&error.into(), global.quiet);
-    }
-    notes.iter().filter(|note| note.code == IMPOSSIBLE).for_each(|note| say(&note.text));
-    let changed =
-        diff.caches.iter().any(Change::is_change) || diff.large_kmalloc.is_some_and(|large| args.counts(large));
-    let is_whole = diff.is_whole;
-    Report { schema: "pmem.slab-diff/1", data: &diff, rows: &diff.caches, choice, notes }.write(
-        output,
-        global,
-        root,
-        |out, diff, notes| {
-            if global.columns.is_none() {
-                view::write_head(out, diff, &layout)?;
-            }
-            if !diff.caches.is_empty() {
-                writeln!(out)?;
-                table::write(out, &choice.columns(), &diff.caches, None, &layout)?;
-            }
-            write_notes(out, notes, &layout)
-        },
-    )?;
-    // As diff does it: 1 is "different".
-    Ok(if changed || !is_whole { Status::Incomplete } else { Status::Complete })
 }

@@ -1,16 +1,22 @@
 //! `pmem slab show`: the story of one cache.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
+use serde::Serialize;
 
 use crate::analysis::slab::show::{Found, Story, stories};
-use crate::cli::options::{Format, GlobalOptions};
+use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
-use crate::cli::status::{self, Status, UsageError, say};
-use crate::kernel::root::Root;
-use crate::view::{json, slab::show as view, time};
+use crate::cli::run::command::{self, Asked, Reading, Shown};
+use crate::cli::run::context::Context;
+use crate::cli::run::document::refuse_rows;
+use crate::cli::run::rounds::Rounds;
+use crate::cli::run::trouble::Trouble;
+use crate::cli::status::Status;
+use crate::view::field::Field;
+use crate::view::slab::show as view;
 
 /// Tell one cache's story
 ///
@@ -32,62 +38,65 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    if global.columns.is_some() || global.sort.is_some() || global.format() == Format::Csv {
-        let text = "slab show: it has no columns: the forms are table, json and jsonl";
-        return Err(UsageError::Invalid(text.to_owned()).into());
-    }
-    let root = Root::open(&global.root)?;
-    let found = stories(&root, &args.names)?;
-    write(output, &found, global, &root)?;
-    let Found { missing, names_unknown, trouble, .. } = found;
-    let mut status = Status::Complete;
-    for (name, nearest) in missing {
-        let like = nearest.map(|name| format!("; there is {name}")).unwrap_or_default();
-        let merged = match &names_unknown {
-            None => String::new(),
-            Some(why) => format!(" (the names of merged ones are not known: {why})"),
-        };
-        say(&format!("{name}: no such cache{like}{merged}"));
-        status = Status::Incomplete;
-    }
-    if let Some(error) = trouble {
-        status = status.max(status::report(&error.into(), global.quiet));
-    }
-    Ok(status)
+    const NO_COLUMNS: &str = "slab show: it has no columns: the forms are table, json and jsonl";
+    let cx = Context::open(global, output)?;
+    refuse_rows(&cx, NO_COLUMNS, NO_COLUMNS)?;
+    command::run(&mut Show { names: &args.names }, Rounds::ONE, &cx, output)
 }
 
-fn write(output: &mut Output, found: &Found, global: &GlobalOptions, root: &Root) -> Result<()> {
-    #[derive(serde::Serialize)]
-    struct Data<'s> {
-        caches: &'s [Story],
+/// The command as the driver runs it.
+struct Show<'a> {
+    names: &'a [String],
+}
+
+/// The caches that there are.
+#[derive(Serialize)]
+struct Stories {
+    #[serde(skip)]
+    stories: Vec<Story>,
+}
+
+impl command::Command for Show<'_> {
+    const SCHEMA: &'static str = "pmem.slab-show/1";
+    const ROWS: &'static str = "caches";
+    type Row = Story;
+    type Report = Stories;
+
+    fn fields(&self) -> Vec<Field<Story>> {
+        view::fields()
     }
-    let time = time::now();
-    let stories = &found.stories[..];
-    match global.format() {
-        Format::Json => {
-            let (schema, host, source) = ("pmem.slab-show/1", root.host(), root.source());
-            let notes = found.notes();
-            let data = Data { caches: stories };
-            json::pretty(output, &json::Document { schema, time: &time, host, source, data, notes })?;
-        }
-        Format::Jsonl => {
-            #[derive(serde::Serialize)]
-            struct Line<'s> {
-                time: &'s str,
-                #[serde(flatten)]
-                story: &'s Story,
-            }
-            stories.iter().try_for_each(|story| json::line(output, &Line { time: &time, story }))?;
-        }
-        Format::Table | Format::Csv => {
-            let layout = output.layout(global, root);
-            for (number, story) in stories.iter().enumerate() {
-                if number > 0 {
-                    writeln!(output)?;
-                }
-                view::write(output, story, &layout)?;
-            }
-        }
+
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Stories>> {
+        let found = stories(&cx.root, self.names)?;
+        let notes = found.notes();
+        let Found { stories, missing, names_unknown, trouble, .. } = found;
+        let no_such = |(name, nearest): (String, Option<String>)| {
+            let like = nearest.map(|name| format!("; there is {name}")).unwrap_or_default();
+            let merged = match &names_unknown {
+                None => String::new(),
+                Some(why) => format!(" (the names of merged ones are not known: {why})"),
+            };
+            Trouble::incomplete(format!("{name}: no such cache{like}{merged}"))
+        };
+        let troubles = missing.into_iter().map(no_such).chain(trouble.map(Trouble::from)).collect();
+        Ok(Reading { troubles, ..Reading::of(Stories { stories }, notes) })
     }
-    Ok(())
+
+    fn rows(report: &Stories) -> &[Story] {
+        &report.stories
+    }
+
+    fn rows_mut(report: &mut Stories) -> &mut [Story] {
+        &mut report.stories
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        for (number, story) in shown.rows.iter().enumerate() {
+            if number > 0 {
+                writeln!(out)?;
+            }
+            view::write(out, story, shown.layout)?;
+        }
+        Ok(())
+    }
 }

@@ -1,21 +1,23 @@
 //! `pmem where diff`: what has changed in the ledger between two captures, or since one.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use crate::analysis::r#where::diff::{Report, Side};
-use crate::cli::options::{Format, GlobalOptions, size};
+use crate::analysis::r#where::diff::{Report, Row, Side};
+use crate::cli::options::{GlobalOptions, size};
 use crate::cli::output::Output;
-use crate::cli::run::old::Choice;
-use crate::cli::run::old::Report as Document;
-use crate::cli::status::{Status, UsageError, say};
+use crate::cli::run::command::{self, Asked, Reading, Shown};
+use crate::cli::run::context::Context;
+use crate::cli::run::rounds::Rounds;
+use crate::cli::run::trouble::Trouble;
+use crate::cli::status::{Status, UsageError};
 use crate::error::Error;
 use crate::kernel::root::Root;
 use crate::kernel::r#where::Sources;
-use crate::view::notes::write as write_notes;
+use crate::view::field::Field;
 use crate::view::{time, r#where::diff as view};
 
 /// Tell what has changed between two captures, or since one
@@ -51,47 +53,77 @@ pub(in crate::cli) struct Args {
 
 /// Runs the command.
 pub(in crate::cli) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let default = if global.format() == Format::Table { view::FOR_PEOPLE } else { view::DEFAULT };
-    let choice = Choice::new(global, view::columns(), default)?;
-    if let Some(help) = &choice.help {
-        output.write_all(help)?;
-        return Ok(Status::Complete);
-    }
-    let (before, _) = side(&args.before)?;
-    let (after, root) = side(args.after.as_ref().unwrap_or(&global.root))?;
-    let troubles: Vec<String> = [&before, &after].into_iter().flat_map(|side| side.sources.troubles.clone()).collect();
-    let (mut report, notes) = Report::new(before, after)?;
-    let least = args.min.unwrap_or(0);
-    let changed = report.changed(least);
-    let layout = output.layout(global, &root);
-    // Programs get all lines unless they ask for less.
-    if args.min.is_some() || global.format() == Format::Table {
-        report.lines.retain(|row| row.changed(least));
-    }
-    let mut rows = report.lines.clone();
-    choice.sort(&mut rows);
-    let document = Document { schema: "pmem.where-diff/1", data: &report, rows: &rows, choice: &choice, notes };
-    document.write(output, global, &root, |out, report, notes| {
-        view::write(out, report, &choice.columns(), &rows, least, &layout)?;
-        write_notes(out, notes, &layout)
-    })?;
-    troubles.iter().for_each(|trouble| say(trouble));
-    // 1 says that there are differences, as diff(1) does.
-    Ok(if changed || !troubles.is_empty() { Status::Incomplete } else { Status::Complete })
+    let before = open(&args.before)?;
+    let cx = Context::with(open(args.after.as_ref().unwrap_or(&global.root))?, global, output);
+    command::run(&mut Comparison { args, before }, Rounds::ONE, &cx, output)
 }
 
-/// A capture with when it was taken, or the machine now.
-fn side(path: &Path) -> Result<(Side, Root)> {
+/// The command as the driver runs it: it reads the second side, and has the first.
+struct Comparison<'a> {
+    args: &'a Args,
+    before: Root,
+}
+
+impl command::Command for Comparison<'_> {
+    const SCHEMA: &'static str = "pmem.where-diff/1";
+    const ROWS: &'static str = "lines";
+    type Row = Row;
+    type Report = Report;
+
+    fn fields(&self) -> Vec<Field<Row>> {
+        view::fields()
+    }
+
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Report>> {
+        let (before, after) = (side(&self.before)?, side(&cx.root)?);
+        let sources = [&before, &after].into_iter().flat_map(|side| &side.sources.troubles);
+        let troubles: Vec<Trouble> = sources.map(Trouble::incomplete).collect();
+        let (mut report, notes) = Report::new(before, after)?;
+        // 1 says that there are differences, as diff(1) does.
+        let status = if report.changed(self.least()) { Status::Incomplete } else { Status::Complete };
+        // Programs get all lines unless they ask for less.
+        if self.args.min.is_some() || cx.is_for_people() {
+            report.lines.retain(|row| row.changed(self.least()));
+        }
+        Ok(Reading { troubles, status, ..Reading::of(report, notes) })
+    }
+
+    fn rows(report: &Report) -> &[Row] {
+        &report.lines
+    }
+
+    fn rows_mut(report: &mut Report) -> &mut [Row] {
+        &mut report.lines
+    }
+
+    fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
+        view::write(out, shown.report, &shown.columns(view::DEFAULT), self.least(), shown.layout)?;
+        shown.notes(out)
+    }
+}
+
+impl Comparison<'_> {
+    /// By how many bytes a line has changed at least.
+    fn least(&self) -> u64 {
+        self.args.min.unwrap_or(0)
+    }
+}
+
+/// A tree, or the machine.
+fn open(path: &Path) -> Result<Root> {
     let no_tree = |why| UsageError::Invalid(format!("{}: {why}", path.display()));
-    let root = Root::open(path).map_err(|error| match error {
+    Root::open(path).map_err(|error| match error {
         Error::Missing { .. } if !path.exists() => {
             no_tree("no such directory: what is compared is trees of 'pmem capture'").into()
         }
         Error::Io { .. } if !path.is_dir() => no_tree("not a tree of 'pmem capture', which is a directory").into(),
         other => anyhow::Error::from(other),
-    })?;
+    })
+}
+
+/// A capture with when it was taken, or the machine now.
+fn side(root: &Root) -> Result<Side> {
     let time = root.manifest().map_or_else(time::now, |manifest| manifest.time.clone());
-    let sources = Sources::read(&root)?;
-    let source = root.source();
-    Ok((Side { sources, time, source, host: root.host().clone(), page_size: root.page_size() }, root))
+    let sources = Sources::read(root)?;
+    Ok(Side { sources, time, source: root.source(), host: root.host().clone(), page_size: root.page_size() })
 }

@@ -1,54 +1,30 @@
 //! Demos that do not run: the list of them, what one is about, and what became of several.
 
-use crate::view::field::Field;
 use std::io::{self, Write};
 use std::time::Duration;
-
-use serde::Serialize;
 
 use super::steps::wrong;
 use super::{as_expected, paragraph, title, width};
 use crate::demo::report::{DemoReport, Verdict};
 use crate::demo::{DEMOS, Demo};
 use crate::name::escaped;
-use crate::view::cell::Cell;
+use crate::view::field::Field;
 use crate::view::style::Emphasis;
 use crate::view::table::{Layout, wrapped};
 
-/// A demo in the list.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct ListRow {
-    /// Its name.
-    pub name: &'static str,
-    /// The question that it answers.
-    pub question: &'static str,
-    /// What is to be seen.
-    pub about: &'static str,
-    /// What is to be learnt.
-    pub learnt: &'static str,
-    /// What the kernel does.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub explain: &'static str,
-    /// The functions of the kernel that do it, each with its file.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub functions: &'static [(&'static str, &'static str)],
-}
-
-impl ListRow {
-    /// The row of a demo; with `explain` all that is to be said of it.
-    pub(crate) fn of(demo: &Demo, explain: bool) -> Self {
-        let &Demo { name, question, about, learnt, .. } = demo;
-        let (explain, functions) = if explain { (demo.explain, demo.functions) } else { ("", &[][..]) };
-        Self { name, question, about, learnt, explain, functions }
-    }
-}
-
-/// The columns of the list.
-pub(crate) fn columns() -> Vec<Field<ListRow>> {
+/// What the list says of a demo; with `explain` all that is to be said.
+pub(crate) fn fields(explain: bool) -> Vec<Field<&'static Demo>> {
     vec![
-        Field::old_text("name", "NAME", "the name to run it by", |row: &ListRow| Cell::Text(row.name)),
-        Field::old_text("question", "QUESTION", "what it answers", |row: &ListRow| Cell::Text(row.question)),
-        Field::old_text("about", "ABOUT", "what is to be seen", |row: &ListRow| Cell::Text(row.about)),
+        Field::text("name", "NAME", "Name to run it by", |demo: &&'static Demo| demo.name),
+        Field::text("question", "QUESTION", "Question that it answers", |demo: &&'static Demo| demo.question),
+        Field::text("about", "ABOUT", "What is to be seen", |demo: &&'static Demo| demo.about),
+        Field::text("learnt", "LEARNT", "What is to be learnt", |demo: &&'static Demo| demo.learnt),
+        Field::text("explain", "EXPLAIN", "What the kernel does", |demo: &&'static Demo| demo.explain).only_if(explain),
+        Field::nested("functions", "The kernel's functions that do it, each with its file", |demo: &&'static Demo| {
+            &demo.functions
+        })
+        .always()
+        .only_if(explain),
     ]
 }
 

@@ -1,6 +1,5 @@
 //! How `pmem slab diff` looks: what changed in words, and a row a cache.
 
-use crate::view::field::Field;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -10,107 +9,100 @@ use crate::analysis::slab::diff::{Change, Diff, Difference, LargeKmalloc, Meminf
 use crate::analysis::slab::history::MINUTE;
 use crate::unit::difference;
 use crate::view::cell::Cell;
+use crate::view::field::{Field, Kind};
 use crate::view::size::{Scale, Unit, human_string};
 use crate::view::table::{Layout, cell_text, wrapped};
 use crate::view::time::in_words;
 
-/// The columns of the table for people.
-pub(crate) const DEFAULT: &[&str] = &["change", "rate", "active", "after", "reclaimable", "state", "names"];
+/// The columns that are shown unless others are asked for.
+const DEFAULT: &[&str] =
+    &["change.bytes", "bytes_per_hour", "change.active_objects", "after.bytes", "reclaimable", "state", "names"];
 
-/// The columns for programs.
-pub(crate) const FOR_PROGRAMS: &[&str] = &[
-    "name",
-    "aliases",
-    "reclaimable",
-    "state",
-    "before",
-    "after",
-    "change",
-    "rate",
-    "active_before",
-    "active_after",
-    "active",
-    "active_rate",
-    "objects",
-    "slabs",
-];
-
-/// All columns.
-pub(crate) fn columns() -> Vec<Field<Change>> {
-    let size = |name, heading, help, of: fn(&Change) -> u64| {
-        Field::old_summed(name, heading, help, move |row: &Change| Cell::Bytes(of(row)))
-    };
-    let count = |name, heading, help, of: fn(&Change) -> u64| {
-        Field::old_number(name, heading, help, move |row: &Change| Cell::Number(of(row)))
-    };
-    let change = |name, heading, help, of: fn(&Difference) -> i64| {
-        Field::old_number(name, heading, help, move |row: &Change| Cell::CountChange(of(&row.change)))
-    };
+/// What is said of a cache.
+pub(crate) fn fields() -> Vec<Field<Change>> {
+    let bytes = |name, heading, help, of: fn(&Change) -> u64| Field::bytes(name, heading, help, of).summed();
     vec![
-        Field::old_summed("change", "CHANGE", "Change of what its slabs hold", |row: &Change| {
-            Cell::SizeChange(row.change.bytes)
-        }),
-        Field::old_summed("rate", "AN HOUR", "How much that would be in an hour", |row: &Change| {
-            row.rate.bytes_per_hour.map_or(Cell::Unknown, Cell::SizeChange)
-        }),
-        change("active", "ACTIVE", "Change of the objects in use, at most", |change| change.active_objects),
-        Field::old_number(
-            "active_rate",
-            "ACTIVE/H",
-            "How many objects in use that would be in an hour",
-            |row: &Change| row.rate.active_objects_per_hour.map_or(Cell::Unknown, Cell::CountChange),
+        Field::name("name", "NAME", "Name in slabinfo", |row: &Change| &row.name),
+        Field::label(
+            "aliases",
+            "ALIASES",
+            "Names of the caches that were merged into it",
+            Kind::List,
+            |row: &Change| row.aliases.as_deref().map_or(Cell::Unknown, Cell::List),
         ),
-        change("objects", "OBJECTS", "Change of the objects there is room for", |change| change.objects),
-        change("slabs", "SLABS", "Change of the number of slabs", |change| change.slabs),
-        size("before", "BEFORE", "What its slabs held", |row| row.amount.before.bytes),
-        size("after", "NOW", "What its slabs hold", |row| row.amount.after.bytes),
-        count("active_before", "ACTIVE BEFORE", "Objects in use before, at most", |row| {
+        Field::bool("reclaimable", "RECL", "Whether its slabs can be reclaimed", |row: &Change| row.reclaimable),
+        Field::bool("new", "NEW", "Whether it is in the second only", |row: &Change| row.new),
+        Field::bool("gone", "GONE", "Whether it is in the first only", |row: &Change| row.gone),
+        Field::count("before.active_objects", "ACTIVE BEFORE", "Objects in use before, at most", |row: &Change| {
             row.amount.before.active_objects
+        })
+        .alias("active_before"),
+        Field::count("before.objects", "OBJECTS BEFORE", "Objects before, used or free", |row: &Change| {
+            row.amount.before.objects
         }),
-        count("active_after", "ACTIVE NOW", "Objects in use after, at most", |row| row.amount.after.active_objects),
-        Field::old_text("reclaimable", "RECL", "Whether its slabs can be reclaimed", |row: &Change| {
-            match row.reclaimable {
-                Some(true) => Cell::Text("yes"),
-                Some(false) => Cell::Text("no"),
-                None => Cell::Unknown,
-            }
+        Field::count("before.slabs", "SLABS BEFORE", "Slabs before", |row: &Change| row.amount.before.slabs),
+        bytes("before.bytes", "BEFORE", "What its slabs held", |row| row.amount.before.bytes).alias("before"),
+        Field::count("after.active_objects", "ACTIVE NOW", "Objects in use after, at most", |row: &Change| {
+            row.amount.after.active_objects
+        })
+        .alias("active_after"),
+        Field::count("after.objects", "OBJECTS NOW", "Objects after, used or free", |row: &Change| {
+            row.amount.after.objects
         }),
-        Field::old_text("state", "", "Whether it is new or gone", |row: &Change| {
-            Cell::Text(if row.new {
-                "new"
-            } else if row.gone {
-                "gone"
-            } else {
-                ""
-            })
+        Field::count("after.slabs", "SLABS NOW", "Slabs after", |row: &Change| row.amount.after.slabs),
+        bytes("after.bytes", "NOW", "What its slabs hold", |row| row.amount.after.bytes).alias("after"),
+        Field::count_change("change.active_objects", "ACTIVE", "Change in objects in use, at most", |row: &Change| {
+            row.change.active_objects
+        })
+        .alias("active"),
+        Field::count_change("change.objects", "OBJECTS", "Change in objects, used or free", |row: &Change| {
+            row.change.objects
+        })
+        .alias("objects"),
+        Field::count_change("change.slabs", "SLABS", "Change in the number of slabs", |row: &Change| row.change.slabs)
+            .alias("slabs"),
+        Field::bytes_change("change.bytes", "CHANGE", "Change in what its slabs hold", |row: &Change| row.change.bytes)
+            .summed()
+            .alias("change"),
+        Field::bytes_change("bytes_per_hour", "AN HOUR", "How much that would be in an hour", |row: &Change| {
+            row.rate.bytes_per_hour
+        })
+        .summed()
+        .alias("rate"),
+        Field::count_change("objects_per_hour", "OBJECTS/H", "Objects, used or free, in an hour", |row: &Change| {
+            row.rate.objects_per_hour
         }),
-        Field::old_text("name", "NAME", "The one name that slabinfo has for it", |row: &Change| Cell::Name(&row.name)),
-        Field::old_text("aliases", "ALIASES", "The names of the caches that were merged into it", |row: &Change| {
-            match row.aliases.as_deref() {
-                None => Cell::Unknown,
-                Some([]) => Cell::Text(""),
-                Some([first, others @ ..]) => Cell::Names(first, others),
-            }
-        }),
-        Field::old_text("names", "NAMES", "All of its names", |row: &Change| {
+        Field::count_change("active_objects_per_hour", "ACTIVE/H", "Objects in use in an hour", |row: &Change| {
+            row.rate.active_objects_per_hour
+        })
+        .alias("active_rate"),
+        Field::text("state", "", "Whether it is new or gone", |row: &Change| match () {
+            () if row.new => "new",
+            () if row.gone => "gone",
+            () => "",
+        })
+        .people_only(),
+        Field::label("names", "NAMES", "All of its names", Kind::List, |row: &Change| {
             Cell::Names(&row.name, row.further_names())
-        }),
+        })
+        .always()
+        .people_only(),
     ]
 }
 
 /// The columns for people, of these caches: those that there is room for beside the names, which are cut last.
 pub(crate) fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
     // The first to go come first.
-    const LESS_NEEDED: [&str; 3] = ["after", "rate", "reclaimable"];
+    const LESS_NEEDED: [&str; 3] = ["after.bytes", "bytes_per_hour", "reclaimable"];
     let rows = &diff.caches;
     let mut shown = DEFAULT.to_vec();
     shown.retain(|name| match *name {
-        "rate" => diff.has_rates(),
+        "bytes_per_hour" => diff.has_rates(),
         "state" => rows.iter().any(|row| row.new || row.gone),
         _ => true,
     });
     let Some(width) = layout.width else { return shown };
-    let columns = columns();
+    let columns = fields();
     let cell_width = |field: &Field<Change>, row| cell_text(&(field.column.cell)(row), &layout.scale).width();
     let widest = |name: &&str| {
         let Some(column) = columns.iter().find(|column| column.name == **name) else { return 0 };

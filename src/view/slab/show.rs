@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::analysis::slab::show::{Dentries, Fullness, Story};
 use crate::name::{Name, escaped};
+use crate::view::field::Field;
 use crate::view::size::grouped_string;
 use crate::view::slab::{percent, some, told};
 use crate::view::style::Emphasis;
@@ -11,6 +12,29 @@ use crate::view::table::Layout;
 
 /// The partial slabs of a node whose free objects are counted. (`MAX_PARTIAL_TO_SCAN` in mm/slub.c)
 const COUNTED_PARTIAL: u64 = 10_000;
+
+/// What programs get of a story: the row of the table with all that is known of its slabs, and more with a structure of its
+/// own.
+pub(crate) fn fields() -> Vec<Field<Story>> {
+    const OF_SLABS: [&str; 4] = ["partial_slabs", "cpu_slabs", "cpu_partial_slabs", "nodes"];
+    let all = super::fields(false).into_iter().filter(|field| !field.people_only).map(|field| {
+        let is_of_slabs = OF_SLABS.iter().any(|name| field.name == *name);
+        let is_shown = is_of_slabs || !field.on_request;
+        field.only_if(is_shown).within(|story: &Story| &story.row)
+    });
+    let mut all: Vec<Field<Story>> = all.collect();
+    all.extend([
+        Field::nested("meanings", "What its names stand for, as far as that is known", |of: &Story| &of.meanings)
+            .always(),
+        Field::nested("slab", "What a slab has room for", |of: &Story| &of.slab),
+        Field::nested("traits", "How the cache was made", |of: &Story| &of.traits).always(),
+        Field::nested("fullness", "How full its slabs are", |of: &Story| &of.fullness).always(),
+        Field::nested("tunables", "What CPUs keep, with SLAB", |of: &Story| &of.tunables),
+        Field::nested("statistics", "What SLAB counts with CONFIG_DEBUG_SLAB", |of: &Story| &of.statistics),
+        Field::nested("dentries", "What the kernel counts of dentries", |of: &Story| &of.dentries),
+    ]);
+    all
+}
 
 /// Writes a story.
 pub(crate) fn write(out: &mut dyn Write, story: &Story, layout: &Layout) -> io::Result<()> {

@@ -1,53 +1,48 @@
 //! How `pmem where diff` looks.
 
-use crate::view::field::{Column, Field};
 use std::io::{self, Write};
 
 use crate::analysis::comparison::Origin;
 use crate::analysis::r#where::diff::{Report, Row};
-use crate::view::cell::Cell;
+use crate::view::field::{Column, Field};
 use crate::view::style::Emphasis;
 use crate::view::table::{self, Layout};
 
-/// The columns for programs.
-pub(crate) const DEFAULT: &[&str] = &["name", "before", "after", "change", "per_hour"];
+/// The columns that are shown unless others are asked for.
+pub(crate) const DEFAULT: &[&str] = &["title", "before_bytes", "after_bytes", "change_bytes", "bytes_per_hour"];
 
-/// The columns for people.
-pub(crate) const FOR_PEOPLE: &[&str] = &["line", "before", "after", "change", "per_hour"];
-
-/// All of them.
-pub(crate) fn columns() -> Vec<Field<Row>> {
-    let size = |bytes: Option<i64>| match bytes {
-        None => Cell::Unknown,
-        Some(bytes) if bytes < 0 => Cell::SizeChange(bytes),
-        Some(bytes) => Cell::Bytes(bytes.unsigned_abs()),
-    };
-    let change = |bytes: Option<i64>| bytes.map_or(Cell::Unknown, Cell::SizeChange);
+/// What is said of a line.
+pub(crate) fn fields() -> Vec<Field<Row>> {
     vec![
-        Field::old_text("name", "NAME", "The line, as programs call it", |row: &Row| Cell::Text(row.name)),
-        Field::old_text("line", "LINE", "The line, as people call it", |row: &Row| Cell::Text(row.title)),
-        Field::old_summed("before", "BEFORE", "Its size in the first", move |row: &Row| size(row.before_bytes)),
-        Field::old_summed("after", "AFTER", "Its size in the second", move |row: &Row| size(row.after_bytes)),
-        Field::old_summed("change", "CHANGE", "The second less the first", move |row: &Row| change(row.change_bytes)),
-        Field::old_summed("per_hour", "PER HOUR", "The same an hour", move |row: &Row| change(row.bytes_per_hour)),
+        Field::text("name", "NAME", "Name of the line", |row: &Row| row.name),
+        Field::text("title", "LINE", "Name of the line as people see it", |row: &Row| row.title)
+            .alias("line")
+            .people_only(),
+        Field::signed_bytes("before_bytes", "BEFORE", "Its size in the first", |row: &Row| row.before_bytes)
+            .alias("before"),
+        Field::signed_bytes("after_bytes", "AFTER", "Its size in the second", |row: &Row| row.after_bytes)
+            .alias("after"),
+        Field::bytes_change("change_bytes", "CHANGE", "The second less the first", |row: &Row| row.change_bytes)
+            .alias("change"),
+        Field::bytes_change("bytes_per_hour", "PER HOUR", "The same an hour", |row: &Row| row.bytes_per_hour)
+            .alias("per_hour"),
     ]
 }
 
-/// Writes the report for people; `rows` are the lines that have changed, by `least` bytes at least.
+/// Writes the report for people: the lines that have changed, by `least` bytes at least.
 pub(crate) fn write(
     out: &mut dyn Write,
     report: &Report,
     columns: &[&Column<Row>],
-    rows: &[Row],
     least: u64,
     layout: &Layout,
 ) -> io::Result<()> {
     let time = |origin: &Origin| origin.time.clone().unwrap_or_default();
     let head = format!("{} → {}", time(&report.before), time(&report.after));
     writeln!(out, "{}\n", layout.palette.paint(Emphasis::Heading, &head))?;
-    match rows {
+    match &report.lines[..] {
         [] => writeln!(out, "no line has changed{}", if least > 0 { " by so much" } else { "" })?,
-        _ => table::write(out, columns, rows, None, layout)?,
+        rows => table::write(out, columns, rows, None, layout)?,
     }
     let moved = report.total_after_bytes.abs_diff(report.total_before_bytes);
     if moved > 0 && moved >= least {

@@ -1,0 +1,76 @@
+//! Commands without rows, a document for programs and text for people; and rows that a document has in another form.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+
+use super::columns::Choice;
+use super::context::Context;
+use super::sink::Sink;
+use crate::analysis::note::Note;
+use crate::cli::options::Format;
+use crate::cli::output::Output;
+use crate::cli::status::UsageError;
+use crate::view::field::Table;
+
+/// What programs get of such a command.
+pub(in crate::cli) struct Report<'d> {
+    /// The name and version of the document: `pmem.NAME/1`; `None` where the data is a document by itself.
+    pub(in crate::cli) schema: Option<&'static str>,
+    /// Its data.
+    pub(in crate::cli) data: &'d dyn erased_serde::Serialize,
+    /// What a reader must know.
+    pub(in crate::cli) notes: &'d [Note],
+}
+
+/// Shows a report, on a single line where JSON lines were asked for; `people` writes it as text.
+///
+/// # Errors
+/// Those of the output.
+pub(in crate::cli) fn show(
+    report: &Report<'_>,
+    cx: &Context<'_>,
+    output: &mut Output,
+    people: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let mut sink = Sink::new(cx, output, false);
+    if !sink.single(report)? {
+        people(sink.people()?)?;
+    }
+    sink.end_round()
+}
+
+/// Writes rows that were made elsewhere, in a format of rows: those that a document has in another form.
+///
+/// # Errors
+/// Those of the output.
+pub(in crate::cli) fn rows<R>(
+    rows: &mut [R],
+    choice: &Choice<R>,
+    notes: &[Note],
+    cx: &Context<'_>,
+    output: &mut Output,
+) -> Result<()> {
+    let mut sink = Sink::new(cx, output, false);
+    choice.sort(rows);
+    let fields = cx.for_programs(choice);
+    let names: Vec<&str> = fields.iter().map(|field| &*field.name).collect();
+    sink.part(&[], &names, &Table { fields: &fields, rows })?;
+    sink.say(notes);
+    sink.end_round()
+}
+
+/// Refuses what only rows have: `--columns`, `--sort` and CSV. `columns` and `csv` say that there
+/// are none, and what there is instead.
+///
+/// # Errors
+/// [`UsageError::Invalid`].
+pub(in crate::cli) fn refuse_rows(cx: &Context<'_>, columns: &str, csv: &str) -> Result<()> {
+    let words = cx.words();
+    let refused = match cx.format() {
+        _ if words.columns.is_some() || words.sort.is_some() => columns,
+        Format::Csv => csv,
+        Format::Table | Format::Json | Format::Jsonl => return Ok(()),
+    };
+    Err(UsageError::Invalid(refused.to_owned()).into())
+}
