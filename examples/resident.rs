@@ -1,5 +1,7 @@
 //! The largest processes of this machine, or of one that `pmem capture` recorded: `resident [DIR]`.
 
+#![allow(clippy::print_stdout)]
+
 use pmem::{Flags, Machine, Result};
 
 fn main() -> Result<()> {

@@ -53,7 +53,7 @@ impl Machine {
     /// [`Error::Gone`](crate::Error::Gone) or [`Error::Missing`](crate::Error::Missing) where it has ended, [`Error::Denied`](crate::Error::Denied) where its page map is closed to this user.
     pub fn frames(&self, pid: u32) -> Result<Frames> {
         let process = Process::open(&self.root, pid)?;
-        Counter::new(&self.root, Wanted::default())?.count(&process).map(Frames::of)
+        Counter::new(&self.root, Wanted::default())?.count(&process).map(|counted| Frames::of(&counted))
     }
 }
 
@@ -102,7 +102,7 @@ pub struct Mapping {
 }
 
 impl Frames {
-    fn of(process: ProcessFrames) -> Self {
+    fn of(process: &ProcessFrames) -> Self {
         let mapping = |row: &crate::analysis::frames::VmaRow| Mapping {
             start: row.vma.range.start.0,
             end: row.vma.range.end.0,

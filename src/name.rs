@@ -150,7 +150,6 @@ pub(crate) mod schema {
     named! {
         AsName: name, name_hex;
         AsComm: comm, comm_hex;
-        AsPath: path, path_hex;
     }
 }
 

@@ -174,6 +174,14 @@ pub struct ProcessFrames {
     pub notes: Vec<Note>,
 }
 
+/// The processes of a round, each without its mappings.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Processes {
+    /// A row for each.
+    #[serde(skip)]
+    pub rows: Vec<ProcessFrames>,
+}
+
 /// The ledger of counted rows.
 pub fn ledger(rows: &[VmaRow], statm: u64, smaps_rss: Option<u64>) -> Ledger {
     let (mut all, mut hugetlb) = (Counts::default(), 0);

@@ -12,6 +12,7 @@ pub mod pages;
 pub mod physical;
 pub mod processes;
 pub mod rmap;
+pub mod series;
 pub mod slab;
 pub mod translate;
 pub mod vmalloc;

@@ -1,7 +1,6 @@
 //! The slab caches: what `/proc/slabinfo` counts, under all the names that each cache has, beside meminfo.
 
 pub mod diff;
-pub mod history;
 pub mod names;
 mod reader;
 pub mod show;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::note::Note;
 use super::vmalloc::DIRECT;
-use crate::analysis::slab::history::MINUTE;
+use crate::analysis::series::MINUTE;
 use crate::analysis::r#where::available::{Available, Verdict};
 use crate::analysis::r#where::frames::Frames;
 use crate::analysis::r#where::ledger::{Ledger, Line, UNACCOUNTED, balloon_outside};

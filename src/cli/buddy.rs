@@ -5,13 +5,14 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::options::{GlobalOptions, Repeat};
+use super::options::{GlobalOptions, Top};
 use super::output::Output;
 use super::run::command::{self, Asked, Reading, Shown};
 use super::run::context::Context;
+use super::run::screen::{self, Watched};
 use super::status::Status;
 use crate::analysis::physical::buddy::{Buddy, Counted, Machine, ZoneReport};
-use crate::view::buddy as view;
+use crate::view::buddy::{self as view, live::Zones};
 use crate::view::field::Field;
 use crate::view::size::grouped_string;
 
@@ -37,14 +38,14 @@ pub struct Args {
     #[arg(long)]
     no_blockers: bool,
     #[command(flatten)]
-    repeat: Repeat,
+    top: Top,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     let orders = Machine::read(&cx.root)?.orders();
-    command::run(&mut Free { args, orders, before: None }, args.repeat.rounds(), &cx, output)
+    screen::run(&mut Free { args, orders, before: None }, args.top.top, args.top.rounds(), &cx, output)
 }
 
 /// The command as the driver runs it.
@@ -63,7 +64,7 @@ impl command::Command for Free<'_> {
     type Report = Buddy;
 
     fn fields(&self) -> Vec<Field<ZoneReport>> {
-        view::fields(self.orders, self.args.repeat.rounds().is_repeated())
+        view::fields(self.orders, self.args.top.rounds().is_repeated())
     }
 
     fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<Buddy>> {
@@ -99,6 +100,10 @@ impl command::Command for Free<'_> {
         }
         shown.notes(out)
     }
+}
+
+impl Watched for Free<'_> {
+    type Live = Zones;
 }
 
 /// What blocks huge pages; that it cannot be told is an error only where it was asked for by name.

@@ -14,11 +14,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use self::count::Session;
 use self::mappings::Mappings;
 use self::summary::Summary;
-use super::options::{GlobalOptions, Repeat};
+use super::options::{GlobalOptions, Top};
 use super::output::Output;
-use super::run::columns::{Choice, asked_names};
+use super::run::columns::{Choice, Words, asked_names};
 use super::run::context::Context;
-use super::run::{command, parts};
+use super::run::{parts, screen};
 use super::status::{Status, UsageError, say};
 use super::target::Target;
 use crate::analysis::frames::count::Counter;
@@ -77,34 +77,40 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     min_pages: u64,
     #[command(flatten)]
-    pub(super) repeat: Repeat,
+    top: Top,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    if args.summary && args.narrows() {
-        let text = "--summary is of whole processes: it does not go with --range, --match, --kind and --min-pages";
-        return Err(UsageError::Invalid(text.to_owned()).into());
+    if args.is_summary() && args.narrows() {
+        let option = if args.top.top { "--top" } else { "--summary" };
+        let text =
+            format!("{option} is of whole processes: it does not go with --range, --match, --kind and --min-pages");
+        return Err(UsageError::Invalid(text).into());
     }
     let cx = Context::open(global, output)?;
-    let rounds = args.repeat.rounds();
+    let rounds = args.top.rounds();
     if cx.asks_for_columns() {
         write_columns(&smaps_keys(&cx.root), output)?;
         return Ok(Status::Complete);
     }
     let boot_time = cx.root.boot_time();
-    let status = match args.summary {
+    let status = match args.is_summary() {
         true => {
-            let choice = Choice::new(cx.words(), view::process_fields(true, true), &[])?;
+            // The keys of the screen are its own.
+            let is_key = |sort: &&str| args.top.top && sort.trim_start_matches('-').len() == 1;
+            let words = Words { sort: cx.words().sort.filter(|sort| !is_key(sort)), ..cx.words() };
+            let choice = Choice::new(words, view::process_fields(true, true), &[])?;
             refuse_change(&choice, rounds.is_repeated())?;
             let wanted = args.wanted(&cx.root, choice.names("rss"), owners_of(args, &choice), Vec::new());
             let owners = wanted.owners;
             let session = Session::new(args, Counter::new(&cx.root, wanted)?);
             // One process's ledger reads best in words, several's as a table.
-            let as_lines = args.all || args.targets.len() > 1 || matches!(args.targets[..], [Target::Comm(_)]);
+            let as_lines =
+                args.all || args.targets.len() > 1 || matches!(args.targets[..], [Target::Comm(_)]) || args.top.top;
             let is_repeated = rounds.is_repeated();
             let mut summary = Summary { session, cx: &cx, boot_time, owners, as_lines, is_repeated };
-            let status = command::run(&mut summary, rounds, &cx, output)?;
+            let status = screen::run(&mut summary, args.top.top, rounds, &cx, output)?;
             say_cost(&cx, &summary.session);
             status
         }
@@ -139,6 +145,11 @@ fn say_cost(cx: &Context<'_>, session: &Session<'_>) {
 }
 
 impl Args {
+    /// Whether whole processes are wanted, without their mappings.
+    fn is_summary(&self) -> bool {
+        self.summary || self.top.top
+    }
+
     /// Whether some mappings only are wanted.
     fn narrows(&self) -> bool {
         self.range.is_some() || self.name_contains.is_some() || !self.kinds.is_empty() || self.min_pages > 0

@@ -24,7 +24,6 @@ pub mod rmap;
 pub(crate) mod run;
 pub mod schema;
 pub mod slab;
-mod slab_top;
 pub mod status;
 pub mod target;
 pub mod translate;

@@ -5,15 +5,16 @@ use std::io::{self, Write};
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::options::{GlobalOptions, Repeat};
+use super::options::{GlobalOptions, Top};
 use super::output::Output;
 use super::run::columns::Choice;
 use super::run::command::{self, Asked, Reading, Shown};
 use super::run::context::Context;
 use super::run::parts::{self, Head, Parts, Receiver};
 use super::run::rounds::Flow;
+use super::run::screen::{self, Watched};
 use super::run::trouble::Trouble;
-use super::status::{Status, error_of, say};
+use super::status::{Status, UsageError, error_of, say};
 use super::target::{self, Target};
 use crate::analysis::gap::{Gap, Reason};
 use crate::analysis::note::Note;
@@ -23,7 +24,8 @@ use crate::analysis::processes::visit;
 use crate::kernel::numa::Sources;
 use crate::view::cell::Cell;
 use crate::view::field::{Field, columns};
-use crate::view::{notes, numa as view, table};
+use crate::view::numa::{self as view, live::NodeLines};
+use crate::view::{notes, table};
 
 /// Show memory by NUMA node: a ledger for each node, or a process's pages by node
 ///
@@ -47,14 +49,18 @@ pub struct Args {
     #[arg(short, long, conflicts_with = "targets")]
     all: bool,
     #[command(flatten)]
-    repeat: Repeat,
+    top: Top,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     if args.targets.is_empty() && !args.all {
-        return command::run(&mut Nodes, args.repeat.rounds(), &cx, output);
+        return screen::run(&mut Nodes, args.top.top, args.top.rounds(), &cx, output);
+    }
+    if args.top.top {
+        let text = "--top shows the machine's nodes: it does not go with processes";
+        return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let nodes: Vec<u32> = Sources::read(&cx.root)?.nodes.iter().map(|node| node.node).collect();
     let fields = view::mapping_fields(&nodes);
@@ -63,7 +69,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         return Ok(Status::Complete);
     }
     let choice = Choice::new(cx.words(), fields, &[])?;
-    parts::run(&mut Processes { args, nodes }, &choice, args.repeat.rounds(), &cx, output)
+    parts::run(&mut Processes { args, nodes }, &choice, args.top.rounds(), &cx, output)
 }
 
 /// The ledgers of nodes, as the driver runs them.
@@ -103,6 +109,10 @@ impl command::Command for Nodes {
         }
         shown.notes(out)
     }
+}
+
+impl Watched for Nodes {
+    type Live = NodeLines;
 }
 
 /// Processes, as the driver runs them.

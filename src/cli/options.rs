@@ -168,6 +168,28 @@ impl Repeat {
     }
 }
 
+/// Repeating on a live screen, or as [`Repeat`] does.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// A live screen; without a terminal, plain rounds
+    ///
+    /// Letters sort by the columns, / filters, g shows what grows, space freezes, Enter shows a row in detail, ? lists all
+    /// keys, and q quits. -d sets the time between two readings, -o the columns, -s the order, and -n ends it after N readings.
+    #[arg(long)]
+    pub top: bool,
+    /// The rounds.
+    #[command(flatten)]
+    pub repeat: Repeat,
+}
+
+impl Top {
+    /// The rounds: one, unless they are asked for.
+    pub(super) fn rounds(&self) -> Rounds {
+        let rounds = self.repeat.rounds();
+        Rounds { count: rounds.count.filter(|_| !self.top || self.repeat.count.is_some()), ..rounds }
+    }
+}
+
 /// A size: bytes, or with K, M, G or T behind it (KiB, MiB, GiB, TiB) so many times 1024.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let upper = text.to_ascii_uppercase();

@@ -10,17 +10,17 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use regex_lite::Regex;
 
-use super::options::{GlobalOptions, Repeat, size};
+use super::options::{GlobalOptions, Top, size};
 use super::output::Output;
 use super::run::command::{self, Asked, Reading as Read, Shown};
 use super::run::context::Context;
 use super::run::rounds::Rounds;
-use super::slab_top;
+use super::run::screen::{self, Start, Watched};
 use super::status::Status;
 use crate::analysis::slab::{self, Reader, Report, Row, Wanted};
 use crate::name::Name;
 use crate::view::field::Field;
-use crate::view::slab as view;
+use crate::view::slab::{self as view, live::Caches};
 
 /// Show the caches of the kernel's slab allocator
 ///
@@ -54,11 +54,8 @@ pub struct Args {
     /// Caches without objects and slabs too, which the table leaves out
     #[arg(long)]
     all: bool,
-    /// A live screen; without a terminal plain rounds
-    #[arg(long)]
-    top: bool,
     #[command(flatten)]
-    pub(super) repeat: Repeat,
+    top: Top,
 }
 
 /// Which caches are wanted.
@@ -103,16 +100,12 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     match &args.command {
         Some(Command::Show(args)) => show::run(args, global, output),
         Some(Command::Diff(args)) => diff::run(args, global, output),
-        None if args.top => slab_top::run(args, global, output),
-        None => rounds(args, global, output),
+        None => {
+            let cx = Context::open(global, output)?;
+            let mut command = Slab { args, reader: Reader::new(&cx.root, Wanted::default()), before: None };
+            screen::run(&mut command, args.top.top, args.rounds(), &cx, output)
+        }
     }
-}
-
-/// Reads, and shows what was read, as often as was asked for.
-pub(super) fn rounds(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let cx = Context::open(global, output)?;
-    let mut command = Slab { args, reader: Reader::new(&cx.root, Wanted::default()), before: None };
-    command::run(&mut command, args.rounds(), &cx, output)
 }
 
 /// The command as the driver runs it.
@@ -143,7 +136,8 @@ impl command::Command for Slab<'_> {
         let mut troubles = Vec::new();
         if let Some(error) = reading.trouble.take() {
             // Names alone are no answer to a question about numbers.
-            if reading.totals.is_none() && (self.args.growing || self.args.which.min.is_some()) {
+            let wants_numbers = asked.is_live || self.args.growing || self.args.which.min.is_some();
+            if reading.totals.is_none() && wants_numbers {
                 return Err(error.into());
             }
             troubles.push(error.into());
@@ -156,13 +150,18 @@ impl command::Command for Slab<'_> {
             gone = of_gone(before, &reading.caches);
         }
         // Of growth nothing can be said before there is something to compare with.
-        let is_shown = !self.args.growing || before.is_some();
+        let is_shown = !self.args.growing || before.is_some() || asked.is_live;
         self.before = (asked.round.is_some() && !reading.is_torn).then(|| reading.caches.clone());
         let is_last = reading.totals.is_none();
         let report = (is_shown || is_last).then(|| {
-            let mut report = Report::new(reading, cx.root.page_size(), |row| self.args.keeps(row));
+            let mut report = Report::new(reading, cx.root.page_size(), |row| asked.is_live || self.args.keeps(row));
             sort(&mut report.caches, self.args.growing);
-            if cx.is_for_people() && !self.args.all && self.args.which.filter.is_none() && !asked.only_columns {
+            if cx.is_for_people()
+                && !asked.is_live
+                && !self.args.all
+                && self.args.which.filter.is_none()
+                && !asked.only_columns
+            {
                 report.leave_out_empty();
             }
             report
@@ -202,6 +201,26 @@ impl command::Command for Slab<'_> {
     }
 }
 
+impl Watched for Slab<'_> {
+    type Live = Caches;
+
+    fn start(&self) -> Start {
+        Start {
+            filter: self.args.which.filter.as_ref().map(|regex| regex.as_str().to_owned()),
+            least_bytes: self.args.which.min,
+            growing: self.args.growing,
+        }
+    }
+
+    fn closer(&mut self, row: &Row) -> Option<Row> {
+        Some(Row { details: self.reader.details(&row.name, DETAILS), ..row.clone() })
+    }
+}
+
+/// Everything that the detail pane says of one cache.
+const DETAILS: Wanted =
+    Wanted { reclaimable: true, partial_slabs: true, cpu_slabs: true, cpu_partial_slabs: true, nodes: true };
+
 impl Slab<'_> {
     /// Why there is no cache to show.
     fn none(&self, report: &Report) -> &'static str {
@@ -228,10 +247,7 @@ fn sort(rows: &mut [Row], by_growth: bool) {
 impl Args {
     /// The readings. Growth is seen between two.
     fn rounds(&self) -> Rounds {
-        let mut rounds = self.repeat.rounds();
-        if self.top && self.repeat.count.is_none() {
-            rounds.count = None;
-        }
+        let mut rounds = self.top.rounds();
         rounds.count = rounds.count.map(|count| count.max(if self.growing { 2 } else { 1 }));
         rounds
     }

@@ -8,12 +8,13 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::options::{GlobalOptions, Repeat};
+use super::options::{GlobalOptions, Top};
 use super::output::Output;
 use super::phys::percent;
 use super::run::command::{self, Asked, Reading, Shown};
 use super::run::context::Context;
 use super::run::rounds::Rounds;
+use super::run::screen::{self, Watched};
 use super::run::trouble::Trouble;
 use super::status::Status;
 use crate::analysis::note::Note;
@@ -24,7 +25,7 @@ use crate::analysis::r#where::{self, Report, Row, ledger};
 use crate::error::Error;
 use crate::kernel::r#where::Sources;
 use crate::view::field::Field;
-use crate::view::r#where::{self as view, Room};
+use crate::view::r#where::{self as view, Room, live::Lines};
 
 /// Tell where the machine's memory is: lines that add up to all of it
 ///
@@ -57,7 +58,7 @@ pub struct Args {
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    repeat: Repeat,
+    top: Top,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,8 +68,8 @@ enum What {
 
 impl Args {
     fn rounds(&self) -> Rounds {
-        let rounds = self.repeat.rounds();
-        Rounds { count: if self.watch && self.repeat.count.is_none() { None } else { rounds.count }, ..rounds }
+        let rounds = self.top.rounds();
+        Rounds { count: if self.watch && self.top.repeat.count.is_none() { None } else { rounds.count }, ..rounds }
     }
 }
 
@@ -78,7 +79,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
         return diff::run(args, global, output);
     }
     let cx = Context::open(global, output)?;
-    command::run(&mut Where { args, first: None, last: None }, args.rounds(), &cx, output)
+    screen::run(&mut Where { args, first: None, last: None }, args.top.top, args.rounds(), &cx, output)
 }
 
 /// The command as the driver runs it.
@@ -143,6 +144,10 @@ impl command::Command for Where<'_> {
         }
         shown.notes(out)
     }
+}
+
+impl Watched for Where<'_> {
+    type Live = Lines;
 }
 
 /// One look at the machine.

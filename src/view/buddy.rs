@@ -1,5 +1,7 @@
 //! How `pmem buddy` looks: the answer in words, then zones, free blocks by order, migrate types, and what blocks huge pages.
 
+pub(crate) mod live;
+
 use std::io::{self, Write};
 
 use super::cell::{Cell, Nested};

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::ops::Deref;
 
 use super::cell::Cell;
 use crate::name::Name;
@@ -85,8 +86,6 @@ pub(crate) enum Role {
     Label,
     /// A quantity as it stands.
     Gauge,
-    /// A quantity that only grows.
-    Counter,
 }
 
 /// How a value is written in JSON.
@@ -127,8 +126,9 @@ pub(crate) enum Kind {
 /// Text that a field is made of: what pmem has, or what it makes.
 type Text = Cow<'static, str>;
 
-/// One thing that a row says.
-pub(crate) struct Field<R> {
+/// What a field is, without how to get it.
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
     /// Its name in every format, in `--columns` and in `--sort`. A dot makes an object in JSON (`ledger.present_pages`), a
     /// number after a dot a list (`free_blocks.3`).
     pub(crate) name: Cow<'static, str>,
@@ -149,21 +149,21 @@ pub(crate) struct Field<R> {
     pub(crate) on_request: bool,
     /// Whether it is another form of another field, for tables only.
     pub(crate) people_only: bool,
+}
+
+/// One thing that a row says.
+pub(crate) struct Field<R> {
+    about: Described,
     /// How people see it.
     pub(crate) column: Column<R>,
 }
 
-/// What a field is, without how to get it: see [`Field`].
-pub(crate) struct Described {
-    pub(crate) name: Text,
-    pub(crate) aliases: Vec<Text>,
-    pub(crate) help: Text,
-    pub(crate) unit: Unit,
-    pub(crate) role: Role,
-    pub(crate) kind: Kind,
-    pub(crate) nullable: bool,
-    pub(crate) on_request: bool,
-    pub(crate) people_only: bool,
+impl<R> Deref for Field<R> {
+    type Target = Described;
+
+    fn deref(&self) -> &Described {
+        &self.about
+    }
 }
 
 /// A function that makes cells of rows, of whatever lifetime.
@@ -203,15 +203,17 @@ impl<R: 'static> Field<R> {
         cell: impl CellFn<R>,
     ) -> Self {
         Self {
-            name: name.into(),
-            aliases: Vec::new(),
-            help: help.into(),
-            unit: Unit::None,
-            role: Role::Label,
-            kind,
-            nullable: true,
-            on_request: false,
-            people_only: false,
+            about: Described {
+                name: name.into(),
+                aliases: Vec::new(),
+                help: help.into(),
+                unit: Unit::None,
+                role: Role::Label,
+                kind,
+                nullable: true,
+                on_request: false,
+                people_only: false,
+            },
             column: Column::text(heading, cell),
         }
     }
@@ -287,7 +289,7 @@ impl<R: 'static> Field<R> {
     ) -> Self {
         let cell = cell_of(move |row: &R| get(row).maybe().map_or(Cell::Unknown, cell));
         let field = Self::label(name, heading, help, Kind::Unsigned, cell);
-        Self { unit, role: Role::Gauge, ..field.known(T::NULLABLE).aligned_right() }
+        field.known(T::NULLABLE).quantity_in(unit)
     }
 
     /// A quantity that can be negative.
@@ -299,7 +301,7 @@ impl<R: 'static> Field<R> {
     ) -> Self {
         let cell = cell_of(move |row: &R| get(row).maybe().map_or(Cell::Unknown, cell));
         let field = Self::label(name, heading, help, Kind::Signed, cell);
-        Self { unit, role: Role::Gauge, ..field.known(T::NULLABLE).aligned_right() }
+        field.known(T::NULLABLE).quantity_in(unit)
     }
 
     /// A share of a hundred with decimals.
@@ -311,7 +313,7 @@ impl<R: 'static> Field<R> {
     ) -> Self {
         let cell = cell_of(move |row: &R| get(row).maybe().map_or(Cell::Unknown, Cell::Decimal));
         let field = Self::label(name, heading, help, Kind::Number, cell);
-        Self { unit: Unit::Percent, role: Role::Gauge, ..field.known(T::NULLABLE).aligned_right() }
+        field.known(T::NULLABLE).quantity_in(Unit::Percent)
     }
 
     /// A share from 0 to 1.
@@ -323,7 +325,7 @@ impl<R: 'static> Field<R> {
     ) -> Self {
         let cell = cell_of(move |row: &R| get(row).maybe().map_or(Cell::Unknown, Cell::Ratio));
         let field = Self::label(name, heading, help, Kind::Number, cell);
-        Self { unit: Unit::Ratio, role: Role::Gauge, ..field.known(T::NULLABLE).aligned_right() }
+        field.known(T::NULLABLE).quantity_in(Unit::Ratio)
     }
 }
 
@@ -373,7 +375,7 @@ pub(super) fn signed_size(bytes: i64) -> Cell<'static> {
 impl<R> Field<R> {
     /// The field, with other words for it.
     pub(crate) fn alias(mut self, word: impl Into<Text>) -> Self {
-        self.aliases.push(word.into());
+        self.about.aliases.push(word.into());
         self
     }
 
@@ -390,17 +392,17 @@ impl<R> Field<R> {
 
     /// The label, now a quantity in base pages.
     pub(crate) fn in_pages(self) -> Self {
-        Self { unit: Unit::Pages, role: Role::Gauge, nullable: false, ..self.aligned_right() }
+        self.always().quantity_in(Unit::Pages)
     }
 
     /// The label, now a count of things.
     pub(crate) fn counted(self) -> Self {
-        Self { unit: Unit::Count, role: Role::Gauge, ..self.aligned_right() }
+        self.quantity_in(Unit::Count)
     }
 
     /// The label, now a quantity in bytes.
     pub(crate) fn in_bytes(self) -> Self {
-        Self { unit: Unit::Bytes, role: Role::Gauge, ..self.aligned_right() }
+        self.quantity_in(Unit::Bytes)
     }
 
     /// The number, shown to people in another way: without a unit, because the heading has it.
@@ -423,22 +425,19 @@ impl<R> Field<R> {
 
     /// The field, only there when it is asked for.
     pub(crate) fn on_request(self) -> Self {
-        Self { on_request: true, ..self }
+        self.only_if(false)
     }
 
     /// The field, on request unless `wanted`.
-    pub(crate) fn only_if(self, wanted: bool) -> Self {
-        Self { on_request: !wanted, ..self }
+    pub(crate) fn only_if(mut self, wanted: bool) -> Self {
+        self.about.on_request = !wanted;
+        self
     }
 
     /// The field, a form of another for tables.
-    pub(crate) fn people_only(self) -> Self {
-        Self { people_only: true, on_request: true, ..self }
-    }
-
-    /// The field, a quantity that only grows.
-    pub(crate) fn counter(self) -> Self {
-        Self { role: Role::Counter, ..self }
+    pub(crate) fn people_only(mut self) -> Self {
+        self.about.people_only = true;
+        self.on_request()
     }
 
     /// The field, aligned to the right.
@@ -447,8 +446,16 @@ impl<R> Field<R> {
         self
     }
 
-    fn known(self, nullable: bool) -> Self {
-        Self { nullable, ..self }
+    fn known(mut self, nullable: bool) -> Self {
+        self.about.nullable = nullable;
+        self
+    }
+
+    /// The field, now a quantity in this unit.
+    pub(super) fn quantity_in(mut self, unit: Unit) -> Self {
+        self.about.unit = unit;
+        self.about.role = Role::Gauge;
+        self.aligned_right()
     }
 
     /// The field, of rows of which a row of this kind is a part.
@@ -456,16 +463,15 @@ impl<R> Field<R> {
     where
         R: 'static,
     {
-        let Self { name, aliases, help, unit, role, kind, nullable, on_request, people_only, column } = self;
+        let Self { about, column } = self;
         let Column { heading, right, total, cell } = column;
         let column = Column { heading, right, total, cell: Box::new(move |row: &S| cell(part(row))) };
-        Field { name, aliases, help, unit, role, kind, nullable, on_request, people_only, column }
+        Field { about, column }
     }
 
     /// What it is, without how to get it.
     pub(crate) fn described(self) -> Described {
-        let Self { name, aliases, help, unit, role, kind, nullable, on_request, people_only, .. } = self;
-        Described { name, aliases, help, unit, role, kind, nullable, on_request, people_only }
+        self.about
     }
 
     /// Whether this is its name, or another word for it.
@@ -515,31 +521,4 @@ impl<R> Rows for Table<'_, R> {
 /// The columns of these fields.
 pub(crate) fn columns<'f, R>(fields: &[&'f Field<R>]) -> Vec<&'f Column<R>> {
     fields.iter().map(|field| &field.column).collect()
-}
-
-impl<R: 'static> Field<R> {
-    pub(crate) fn old_text(
-        name: impl Into<Text>,
-        heading: impl Into<Text>,
-        help: impl Into<Text>,
-        cell: impl CellFn<R>,
-    ) -> Self {
-        Self::label(name, heading, help, Kind::Text, cell)
-    }
-    pub(crate) fn old_number(
-        name: impl Into<Text>,
-        heading: impl Into<Text>,
-        help: impl Into<Text>,
-        cell: impl CellFn<R>,
-    ) -> Self {
-        Self::label(name, heading, help, Kind::Number, cell).aligned_right()
-    }
-    pub(crate) fn old_summed(
-        name: impl Into<Text>,
-        heading: impl Into<Text>,
-        help: impl Into<Text>,
-        cell: impl CellFn<R>,
-    ) -> Self {
-        Self::old_number(name, heading, help, cell).summed()
-    }
 }

@@ -23,12 +23,10 @@ pub(crate) fn fields(mapped: bool, runs: bool) -> Vec<Field<FileRow>> {
             .alias("size"),
         pages("pages", "PAGES", "Pages the file has room for", |c| c.pages),
         pages("cached_pages", "CACHED", "Pages in the page cache", |c| c.cached_pages).alias("cached"),
-        Field {
-            unit: field::Unit::Percent,
-            ..Field::count("cached_percent", "%", "Share of the file that is cached, in percent", |row: &FileRow| {
-                row.counts.cached_percent()
-            })
-        }
+        Field::count("cached_percent", "%", "Share of the file that is cached, in percent", |row: &FileRow| {
+            row.counts.cached_percent()
+        })
+        .quantity_in(field::Unit::Percent)
         .alias("percent"),
         pages("dirty_pages", "DIRTY", "Of the cached: dirty, by whole folios", |c| c.dirty_pages).alias("dirty"),
         pages("writeback_pages", "WRITEBACK", "Of the cached: being written back", |c| c.writeback_pages)

@@ -1,5 +1,7 @@
 //! How `pmem frames` looks: a table of mappings and a ledger for each process, or a line for each.
 
+pub(crate) mod live;
+
 use std::io::{self, Write};
 
 use super::cell::Cell;

@@ -45,22 +45,6 @@ fn write(mut out: &mut dyn Write, value: &impl Serialize, formatter: impl Format
     out.write_all(b"\n")
 }
 
-/// A sequence that is made while it is written.
-pub(crate) struct Lazy<I>(std::cell::RefCell<Option<I>>);
-
-impl<I: Iterator> Lazy<I> {
-    /// A sequence of what the iterator yields; it can be serialized once.
-    pub(crate) fn new(items: I) -> Self {
-        Self(std::cell::RefCell::new(Some(items)))
-    }
-}
-
-impl<I: Iterator<Item: Serialize>> Serialize for Lazy<I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.take().into_iter().flatten())
-    }
-}
-
 /// How the fields of a row make an object. The cells of a row are given in the order of the fields.
 pub(crate) struct Plan {
     members: Vec<Member>,
@@ -358,12 +342,5 @@ mod tests {
                 assert_eq!(serde_json::from_str::<[String; 1]>(&shown).unwrap(), [text]);
             }
         }
-    }
-
-    #[test]
-    fn a_lazy_sequence_is_an_array() {
-        let mut out = Vec::new();
-        line(&mut out, &Lazy::new([1, 2].into_iter())).unwrap();
-        assert_eq!(out, b"[1,2]\n");
     }
 }

@@ -1,5 +1,7 @@
 //! How `pmem numa` looks: nodes side by side, and a process's pages by node.
 
+pub(crate) mod live;
+
 use std::io::{self, Write};
 
 use super::buddy::standing as standing_in_words;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::cell::Cell;
-use super::field::{Field, Kind, Role, Unit};
+use super::field::{Field, Kind, Unit};
 use super::size::{grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::Layout;
@@ -98,11 +98,8 @@ pub(super) fn fields_of_frame<R: 'static>(
         place("folio.order", "ORDER", "Size of the folio, as a power of two of frames", |f| {
             f.order.map_or(Cell::Unknown, |order| Cell::Id(order.into()))
         }),
-        Field {
-            unit: Unit::Frames,
-            role: Role::Gauge,
-            ..place("folio.frames", "FRAMES", "Size of the folio, as far as it was seen", |f| Cell::Pages(f.frames))
-        },
+        place("folio.frames", "FRAMES", "Size of the folio, as far as it was seen", |f| Cell::Pages(f.frames))
+            .quantity_in(Unit::Frames),
         place("folio.index", "INDEX", "Place of the frame in the folio, from 0", |f| Cell::Id(f.index)),
     ]
 }

@@ -1,6 +1,7 @@
 //! How `pmem slab` looks: the sums, a line a cache, and what the slabs hold beside meminfo.
 
 pub(crate) mod diff;
+pub(crate) mod live;
 pub(crate) mod show;
 
 use std::io::{self, Write};

@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
 use super::cell::{Cell, Growth, NONE};
-use super::field::{Column, Field};
+use super::field::{Column, Described, Field};
 use super::fit::fitted;
 pub(crate) use super::fit::{clipped, wrapped};
 use super::size::{Scale, text};
@@ -383,7 +383,7 @@ pub(crate) fn write_more(out: &mut dyn Write, more: usize, layout: &Layout) -> i
 /// The names of fields, each with other words for it, and their help, a line each.
 pub(crate) fn write_help<R>(out: &mut dyn Write, fields: &[Field<R>]) -> io::Result<()> {
     let widest = fields.iter().map(|field| field.name.width()).max().unwrap_or(0);
-    for Field { name, help, aliases, .. } in fields {
+    for Described { name, help, aliases, .. } in fields.iter().map(|field| &**field) {
         let also = if aliases.is_empty() { String::new() } else { format!(" (or: {})", aliases.join(", ")) };
         writeln!(out, "  {name:widest$}  {help}{also}")?;
     }

@@ -1,6 +1,7 @@
 //! How `pmem where` looks: the answer in a line, the ledger as a table, and what to know of both below it.
 
 pub(crate) mod diff;
+pub(crate) mod live;
 
 use std::borrow::Cow;
 use std::io::{self, Write};

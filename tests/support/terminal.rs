@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub(crate) struct Terminal {
     slave: OwnedFd,
     path: PathBuf,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// The bytes that were drawn.
+    drawn: Arc<AtomicU64>,
     modes: String,
 }
 
@@ -65,11 +67,16 @@ impl Terminal {
         fcntl(&from, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK)).unwrap();
         let gone = Arc::new(AtomicBool::new(false));
         let is_gone = Arc::clone(&gone);
+        let drawn = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&drawn);
         let thread = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while !is_gone.load(Ordering::SeqCst) {
                 match from.read(&mut bytes) {
-                    Ok(count @ 1..) => to.lock().unwrap().process(&bytes[..count]),
+                    Ok(read @ 1..) => {
+                        to.lock().unwrap().process(&bytes[..read]);
+                        count.fetch_add(read as u64, Ordering::SeqCst);
+                    }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
                         std::thread::sleep(Duration::from_millis(2));
                     }
@@ -97,6 +104,7 @@ impl Terminal {
             slave: pty.slave,
             path,
             screen,
+            drawn,
         };
         // No program was there before to change them: they are those of every new terminal.
         terminal.modes = modes_of(&openpty(Some(&size), None).unwrap().slave);
@@ -134,9 +142,33 @@ impl Terminal {
     /// Gives it another size.
     pub(crate) fn resize(&self, (width, height): (u16, u16)) {
         self.screen.lock().unwrap().screen_mut().set_size(height, width);
+        self.tell_size((width, height));
+    }
+
+    /// Tells the program another size, however much the terminal has.
+    pub(crate) fn tell_size(&self, (width, height): (u16, u16)) {
         let (width, height) = (width.to_string(), height.to_string());
         let stty = Command::new("stty").arg("-F").arg(&self.path).args(["cols", &width, "rows", &height]).status();
         assert!(stty.unwrap().success());
+    }
+
+    /// Waits until something was drawn after this, and nothing more for a while.
+    pub(crate) fn wait_for_drawn(&self) {
+        let drawn = || self.drawn.load(Ordering::SeqCst);
+        let (mut before, first) = (drawn(), drawn());
+        wait_for("drawing", || {
+            std::thread::sleep(Duration::from_millis(300));
+            let now = drawn();
+            let is_still = now > first && now == std::mem::replace(&mut before, now);
+            if is_still { Ok(()) } else { Err(format!("{now} bytes drawn")) }
+        });
+    }
+
+    /// The most memory that the program had so far, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
     }
 
     /// Sends the program a signal.

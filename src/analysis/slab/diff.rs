@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::analysis::comparison::{Origin, between, no_rates, same_boot};
 use crate::analysis::note::Note;
-use crate::analysis::slab::history::{MINUTE, rate};
+use crate::analysis::series::{MINUTE, rate};
 use crate::analysis::slab::{Reading, Row};
 use crate::kernel::manifest::Host;
 use crate::name::Name;

@@ -79,6 +79,9 @@ impl<'a> Session<'a> {
         let mut round =
             Round { total: pids.len(), done: 0, denied: Gaps::default(), before: Vec::new(), progress: cx.progress() };
         for &pid in pids {
+            if cx.is_over() {
+                break;
+            }
             if let Some(process) = self.count(cx, pid, keep, &mut round, lacks)? {
                 round.progress.wipe();
                 take(process)?;
@@ -113,6 +116,10 @@ impl<'a> Session<'a> {
                 return Ok(None);
             }
         };
+        if self.args.is_summary() {
+            // Of thousands of processes, their mappings would be most of what is remembered.
+            report.vmas = Vec::new();
+        }
         if let Some(before) = self.before.iter().find(|before| before.is_of(&report)) {
             before.compare(&mut report);
         }
@@ -122,7 +129,7 @@ impl<'a> Session<'a> {
         let rows = &self.counter.wanted().rows;
         report.vmas.retain(|row| rows.keeps(row));
         // Of all processes, those are wanted that have something to show.
-        let shows = report.ledger.is_some() && (self.args.summary || !rows.is_narrow() || !report.vmas.is_empty());
+        let shows = report.ledger.is_some() && (self.args.is_summary() || !rows.is_narrow() || !report.vmas.is_empty());
         Ok(Some(report).filter(|_| shows || !self.args.all))
     }
 

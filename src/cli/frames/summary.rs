@@ -3,16 +3,17 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use serde::Serialize;
 
 use super::count::{Lacks, Session};
 use super::mappings::write_head;
-use crate::analysis::frames::ProcessFrames;
+use crate::analysis::frames::{ProcessFrames, Processes};
 use crate::cli::run::command::{Asked, Command, Reading, Shown};
 use crate::cli::run::context::Context;
+use crate::cli::run::screen::Watched;
 use crate::view::field::Field;
+use crate::view::frames::{self as view, live::Tasks};
+use crate::view::notes;
 use crate::view::table::Layout;
-use crate::view::{frames as view, notes};
 
 /// The command as the driver runs it.
 pub(super) struct Summary<'a> {
@@ -23,13 +24,6 @@ pub(super) struct Summary<'a> {
     /// Whether each process is a line of one table. One process's ledger reads best in words.
     pub(super) as_lines: bool,
     pub(super) is_repeated: bool,
-}
-
-/// The processes of a round.
-#[derive(Serialize)]
-pub(super) struct Processes {
-    #[serde(skip)]
-    rows: Vec<ProcessFrames>,
 }
 
 impl Command for Summary<'_> {
@@ -46,9 +40,7 @@ impl Command for Summary<'_> {
         let (mut lacks, mut rows, mut notes) = (Lacks::default(), Vec::new(), Vec::new());
         let is_first = asked.round.unwrap_or(0) == 0;
         let pids = self.session.find(cx, is_first, &mut lacks)?;
-        self.session.each(cx, &pids, asked.round.is_some(), &mut lacks, |mut process| {
-            // What is remembered of them, for the next round, has been taken.
-            process.vmas = Vec::new();
+        self.session.each(cx, &pids, asked.round.is_some(), &mut lacks, |process| {
             notes.extend(process.notes.iter().cloned());
             rows.push(process);
             Ok(())
@@ -94,6 +86,10 @@ impl Command for Summary<'_> {
         }
         Ok(())
     }
+}
+
+impl Watched for Summary<'_> {
+    type Live = Tasks;
 }
 
 impl Summary<'_> {

@@ -77,6 +77,15 @@ pub(in crate::cli) struct Asked<'a> {
     pub(in crate::cli) document: bool,
     /// The round, from 0 on; `None` where there is only one.
     pub(in crate::cli) round: Option<u32>,
+    /// Whether it is for a live screen: all rows are wanted, and soon.
+    pub(in crate::cli) is_live: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// What a live screen asks for, where it `has` these fields.
+    pub(super) fn live(has: &'a dyn Fn(&str) -> bool, round: u32) -> Self {
+        Self { has, only_columns: true, document: false, round: Some(round), is_live: true }
+    }
 }
 
 impl Asked<'_> {
@@ -199,7 +208,8 @@ pub(in crate::cli) fn run<C: Command>(
             let is_written = || cx.for_programs(&choice).iter().any(|field| field.is_called(name));
             choice.names(name) || (!cx.is_for_people() && is_written())
         };
-        let asked = Asked { has: &has, only_columns: choice.is_named(), document: cx.is_document(), round };
+        let asked =
+            Asked { has: &has, only_columns: choice.is_named(), document: cx.is_document(), round, is_live: false };
         let Reading { report, notes, said, troubles: lacks, status, is_last } = command.read(cx, &asked)?;
         if let Some(text) = said.filter(|_| !cx.is_quiet()) {
             say(&text);
@@ -221,7 +231,7 @@ pub(in crate::cli) fn run<C: Command>(
                     choice: &choice,
                 };
                 let height = cx.layout.height.filter(|_| command.may_be_cut());
-                people(command, shown, height, sink.people()?)?;
+                people(command, &shown, height, sink.people()?)?;
             } else {
                 let fields = cx.for_programs(&choice);
                 sink.programs(&Document {
@@ -244,12 +254,12 @@ pub(in crate::cli) fn run<C: Command>(
 }
 
 /// Writes a report for people. Where it is higher than the terminal, and may be cut, it is brief, and if need be has fewer rows.
-fn people<C: Command>(command: &C, shown: Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
-    let Some(height) = height else { return command.people(&shown, out) };
-    let mut written = |is_brief, rows: usize| {
+fn people<C: Command>(command: &C, shown: &Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+    let Some(height) = height else { return command.people(shown, out) };
+    let written = |is_brief, rows: usize| {
         let mut text = Vec::new();
         let (rows, more) = (&shown.rows[..rows], shown.rows.len() - rows);
-        command.people(&Shown { rows, more, is_brief, ..shown }, &mut text)?;
+        command.people(&Shown { rows, more, is_brief, ..*shown }, &mut text)?;
         io::Result::Ok(text)
     };
     // The shell's prompt takes a line.

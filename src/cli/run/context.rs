@@ -1,6 +1,7 @@
 //! What a command runs with: the root it reads, and the options that all commands share.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 
@@ -19,6 +20,10 @@ pub(in crate::cli) struct Context<'g> {
     pub(in crate::cli) root: Root,
     /// How tables are laid out.
     pub(in crate::cli) layout: Layout,
+    /// Whether a live screen has the terminal, and nothing else is to be written on it.
+    is_live: AtomicBool,
+    /// Whether nobody wants to see any more what is being read.
+    is_over: AtomicBool,
 }
 
 impl<'g> Context<'g> {
@@ -35,7 +40,7 @@ impl<'g> Context<'g> {
     /// The same options for another root.
     pub(in crate::cli) fn with(root: Root, global: &'g GlobalOptions, output: &Output) -> Self {
         let layout = output.layout(global, &root);
-        Self { global, root, layout }
+        Self { global, root, layout, is_live: AtomicBool::new(false), is_over: AtomicBool::new(false) }
     }
 
     /// Whether the output is for people: a table, text, or a screen.
@@ -85,7 +90,22 @@ impl<'g> Context<'g> {
 
     /// Whether less is to be said on standard error.
     pub(in crate::cli) fn is_quiet(&self) -> bool {
-        self.global.quiet
+        self.global.quiet || self.is_live.load(Ordering::Relaxed)
+    }
+
+    /// From now on until the end a live screen has the terminal.
+    pub(super) fn set_live(&self, is_live: bool) {
+        self.is_live.store(is_live, Ordering::Relaxed);
+    }
+
+    /// Whether nobody wants to see any more what is being read: long work ends early then.
+    pub(in crate::cli) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Nobody wants to see any more what is being read.
+    pub(super) fn set_over(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
     }
 
     /// Whether more is to be said.
@@ -95,7 +115,7 @@ impl<'g> Context<'g> {
 
     /// The progress of work that begins now.
     pub(in crate::cli) fn progress(&self) -> Progress {
-        Progress::new(self.global.quiet)
+        Progress::new(self.is_quiet())
     }
 
     /// Whether a file may be replaced.

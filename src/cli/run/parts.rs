@@ -120,7 +120,7 @@ pub(in crate::cli) fn run<C: Parts>(
         } else if cx.is_document() {
             let names: Vec<&str> = choice.for_documents().iter().map(|field| &*field.name).collect();
             let (flow, began, failed) = (RefCell::new(Ok(Flow::GoOn)), Flag::new(false), Flag::new(false));
-            let mut read = |take: &mut dyn FnMut(&Head<'_>, &mut Source<'_, C::Row>) -> Result<()>| {
+            let mut read = |take: &mut Take<'_, C::Row>| {
                 let mut to = Receiver { troubles: &mut troubles, notes: &notes, to: To::Programs(take) };
                 let done = command.round(cx, round, choice, &mut to);
                 failed.set(done.is_err());
@@ -163,8 +163,11 @@ pub(in crate::cli) fn run<C: Parts>(
     Ok(troubles.status)
 }
 
+/// What takes the parts of a round.
+type Take<'t, R> = dyn FnMut(&Head<'_>, &mut Source<'_, R>) -> Result<()> + 't;
+
 /// What reads a round, and hands each part to whoever takes them.
-type Read<'d, R> = dyn FnMut(&mut dyn FnMut(&Head<'_>, &mut Source<'_, R>) -> Result<()>) + 'd;
+type Read<'d, R> = dyn FnMut(&mut Take<'_, R>) + 'd;
 
 /// The data of a document, which is read while it is written.
 struct Data<'d, R> {

@@ -149,7 +149,6 @@ fn property(field: &Described, nested: &Nested<'_>) -> Value {
         let role = match field.role {
             Role::Label => "label",
             Role::Gauge => "gauge",
-            Role::Counter => "counter",
         };
         schema.insert("x-role".to_owned(), role.into());
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::analysis::series::MINUTE;
 use crate::analysis::slab::diff::{Change, Diff, Difference, LargeKmalloc, Meminfo};
-use crate::analysis::slab::history::MINUTE;
 use crate::unit::difference;
 use crate::view::cell::Cell;
 use crate::view::field::{Field, Kind};

@@ -1,9 +1,11 @@
-//! How the live screen of `pmem slab --top` looks: a state in, a frame of the terminal out.
+//! How the live screen looks, whatever its rows are: a state in, a frame of the terminal out.
 
 mod columns;
 mod detail;
 mod help;
 mod line;
+mod lines;
+mod spec;
 mod state;
 
 use std::time::Duration;
@@ -14,17 +16,20 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-pub(crate) use columns::Sort;
+pub(crate) use columns::{Columns, Sort};
+pub(crate) use detail::in_time;
+pub(crate) use line::joined;
+pub(crate) use lines::{Feed, Shown};
+pub(crate) use spec::{CHANGE, Live, OF_CHANGES, Said, Spec, Sum, pick};
 pub(crate) use state::{Filter, Pane, State};
 
-use self::columns::{Fitting, GAP, fitting};
-use self::line::{Piece, fit, joined, style};
+use self::columns::{Column, Fitting, GAP, fitting, pad, padded, padded_heading};
+use self::line::{Piece, fit, style};
 use super::size::{grouped_string, human_string};
 use super::style::{Emphasis, Palette};
 use super::table::clipped;
 use super::time::in_words;
-use crate::analysis::slab::diff::SLACK;
-use crate::analysis::slab::history::{History, MINUTE, Series, Tracked};
+use crate::analysis::series::{MINUTE, Series, Tracked};
 use crate::name::escaped;
 
 /// The least terminal that anything can be shown on: columns and lines.
@@ -38,10 +43,6 @@ const WIDE: u16 = 112;
 
 /// Of the screen, how many lines the detail pane takes at most.
 const DETAIL: u16 = 14;
-
-/// The least pages of an object that has no cache where large allocations have none: those of 2 pages can have one, and are
-/// somewhat larger where the kernel checks its objects (`slab_debug`).
-const LARGE_PAGES: u64 = 4;
 
 /// What the selected row begins with, and the others.
 const MARKS: [&str; 2] = ["▸ ", "  "];
@@ -119,7 +120,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, palette: Palette) {
     let pane = match state.pane {
         Pane::None => Vec::new(),
         Pane::Detail => detail::lines(state, regions.detail.as_size(), palette),
-        Pane::Help => help::lines(regions.detail.as_size(), palette),
+        Pane::Help => help::lines(state, regions.detail.as_size(), palette),
     };
     pane.into_iter().zip(lines(regions.detail)).for_each(|(line, area)| put(line, area));
     put(fit(&footer(state), width, palette), regions.footer);
@@ -137,34 +138,33 @@ fn trouble(state: &State) -> Option<String> {
     state.notice.clone().or_else(trouble)
 }
 
-/// The time, and the memory of all slabs.
+/// The time, and the size that all rows have together.
 fn headline(state: &State) -> Vec<Piece> {
-    let history = state.shown();
-    let memory = &history.memory;
-    let mut pieces = vec![Piece::new(3, "pmem slab").with(Emphasis::Heading), Piece::new(8, history.clock.clone())];
+    let readings = state.shown();
+    let command = format!("pmem {}", state.spec().command);
+    let mut pieces = vec![Piece::new(3, command).with(Emphasis::Heading), Piece::new(8, readings.clock.clone())];
     if state.is_frozen() {
         pieces.push(Piece::new(11, "FROZEN").with(Emphasis::Wrong));
     } else {
         pieces.push(Piece::new(6, format!("every {}", in_words(state.interval()))));
     }
-    if let Some(bytes) = memory.all.last() {
-        pieces.push(Piece::new(10, format!("Slab {}", state.scale.sized(bytes))).with(Emphasis::Accent));
+    if let Some((what, bytes)) = readings.above().and_then(lines::Above::total) {
+        let bytes = signed(bytes, |bytes| state.scale.sized(bytes));
+        pieces.push(Piece::new(10, format!("{what} {bytes}")).with(Emphasis::Accent));
     }
     if state.size().0 >= WIDE || state.size().1 < TALL {
         pieces.extend(parts(state).map(|parts| Piece::new(7, format!("= {parts}")).close()));
     }
-    if let Some(trend) = trend(&memory.all, |bytes| state.scale.sized(bytes)) {
+    if let Some(trend) = trend(&readings.total, |bytes| state.scale.sized(bytes)) {
         pieces.push(Piece::new(9, trend));
     }
     pieces.push(Piece::new(2, "? help"));
     pieces
 }
 
-/// What of all slabs could be had back, and what not.
+/// What that size is made of.
 fn parts(state: &State) -> Option<String> {
-    let reconcile = &state.shown().memory.reconcile;
-    let (reclaimable, not) = (reconcile.meminfo_reclaimable_bytes?, reconcile.meminfo_unreclaimable_bytes?);
-    Some(format!("{} reclaimable + {} not", state.scale.sized(reclaimable), state.scale.sized(not)))
+    state.shown().above()?.parts(&state.scale)
 }
 
 /// `▲ 1.2 MiB/min`, or what it was so far.
@@ -176,58 +176,50 @@ fn trend(series: &Series, size: impl Fn(u64) -> String) -> Option<String> {
         _ => '▼',
     };
     let amount = size(change.unsigned_abs());
-    Some(format!("{sign} {amount}{}", within(series)))
+    Some(format!("{sign} {amount}{}", within(series.time())))
 }
 
-/// What a change of this series is the change in: `/min`, or as long as it was looked at for less, ` in 12 s`.
-fn within(series: &Series) -> String {
-    match series.time() {
+/// What a change is the change in: `/min`, or where it was looked at for less, ` in 12 s`.
+fn within(time: Duration) -> String {
+    match time {
         Duration::ZERO => String::new(),
         time if time < MINUTE => format!(" in {} s", time.as_secs().max(1)),
         _ => "/min".to_owned(),
     }
 }
 
-/// The sums of slabtop, and what lies in no cache.
+/// A number that can be negative.
+fn signed(number: i64, shown: impl Fn(u64) -> String) -> String {
+    format!("{}{}", if number < 0 { "−" } else { "" }, shown(number.unsigned_abs()))
+}
+
+impl State {
+    /// What is followed, in the unit that was chosen.
+    fn amount(&self, number: u64) -> String {
+        if self.columns().counts() { grouped_string(number) } else { self.scale.sized(number) }
+    }
+
+    /// The same where it can be negative.
+    fn signed(&self, number: i64) -> String {
+        signed(number, |number| self.amount(number))
+    }
+}
+
+/// The sums.
 fn sums(state: &State) -> Vec<Piece> {
-    let memory = &state.shown().memory;
-    let totals = &memory.totals;
-    let percent = u128::from(totals.active_objects) * 100 / u128::from(totals.objects.max(1));
+    let readings = state.shown();
     let mut pieces = Vec::from_iter(parts(state).filter(|_| state.size().0 < WIDE).map(|parts| Piece::new(7, parts)));
-    pieces.extend([
-        Piece::new(3, format!("{} caches", grouped_string(totals.caches))),
-        Piece::new(4, format!("{} objects, ≤{percent}% used", grouped_string(totals.objects))),
-        Piece::new(2, format!("{} slabs", grouped_string(totals.slabs))),
-    ]);
-    if let Some(less @ ..0) = memory.reconcile.held_difference_bytes {
-        let more = state.scale.sized(less.unsigned_abs());
-        let cause = if is_large_kmalloc(state, less) { " (large kmalloc)" } else { "" };
-        pieces.push(Piece::new(1, format!("{more} more in no cache{cause}")));
+    if let Some(above) = readings.above() {
+        let sums = above.sums(&state.scale, readings.trouble.is_none());
+        pieces.extend(sums.into_iter().map(|sum| Piece::new(sum.rank, sum.text)));
     }
     pieces
 }
 
-/// Whether what meminfo counts beyond all caches, so many bytes below 0, is large allocations: slabinfo is whole, none of its
-/// caches is for them, and it is more than counters lag.
-fn is_large_kmalloc(state: &State, less: i64) -> bool {
-    let History { trouble, caches, .. } = state.shown();
-    let is_for_them = |cache: &Tracked| {
-        let large = state.scale.page_size.bytes_of(LARGE_PAGES);
-        let counts = cache.row.counts.as_ref();
-        cache.row.name.bytes().starts_with(b"kmalloc-") && counts.is_some_and(|of| of.cache.object_size >= large)
-    };
-    trouble.is_none() && less.unsigned_abs() > SLACK && !caches.iter().any(is_for_them)
-}
-
 fn headings(state: &State, fitting: &Fitting, palette: Palette) -> Line<'static> {
     let mut line = MARKS[1].to_owned();
-    let sorted_by = state.sort.column();
-    let heading = |column: &columns::Column| {
-        let sign = if column.key == sorted_by.key { state.sort.sign().to_string() } else { String::new() };
-        format!("{}{sign}", columns::heading(column, state))
-    };
-    for (column, width) in &fitting.columns {
-        line += &format!("{:>width$}{:GAP$}", heading(column), "");
+    for column in &fitting.columns {
+        line += &format!("{}{:GAP$}", padded_heading(state, *column), "");
     }
     if let Some(width) = fitting.course {
         let time = match state.shown().window() {
@@ -236,49 +228,49 @@ fn headings(state: &State, fitting: &Fitting, palette: Palette) -> Line<'static>
         };
         line += &format!("{time:width$}{:GAP$}", "");
     }
-    line += if sorted_by.key == 'n' { if state.sort.sign() == '▴' { "NAME▴" } else { "NAME▾" } } else { "NAME" };
+    line += padded_heading(state, (state.columns().last(), 0)).trim_start();
     Line::styled(line, style(palette, Some(Emphasis::Heading)))
 }
 
 fn table_row(
     state: &State,
-    (cache, is_selected): (&Tracked, bool),
+    (row, is_selected): (&Tracked<Shown>, bool),
     fitting: &Fitting,
     palette: Palette,
 ) -> Line<'static> {
+    let columns = state.columns();
     let mut line = Line::raw(MARKS[usize::from(!is_selected)]);
     for (column, width) in &fitting.columns {
-        let text = format!("{:>width$}", column.text(cache, &state.scale));
-        let stands_out = match column.key {
-            'd' if columns::change(cache).is_some_and(|change| change > 0) => Some(Emphasis::Accent),
-            // More in use than there are: the numbers cannot be right.
-            'a' | 'u' if is_impossible(cache) => Some(Emphasis::Wrong),
+        let text = padded(state, row, (*column, *width));
+        let of = &columns.all()[*column];
+        let stands_out = match of.is_change() {
+            true if columns::change(row).is_some_and(|change| change > 0) => Some(Emphasis::Accent),
+            false if row.row.is_wrong(&of.names[0]) => Some(Emphasis::Wrong),
             _ => None,
         };
         line.push_span(Span::styled(text, style(palette, stands_out)));
         line.push_span(" ".repeat(GAP));
     }
     if let Some(width) = fitting.course {
-        let bars = line::bars(&cache.size, width, 1, state.shown().window()).concat();
-        line.push_span(format!("{bars}{:GAP$}", ""));
+        let bars = row.courses.first().map(|course| line::bars(course, width, 1, state.shown().window()).concat());
+        line.push_span(format!("{:width$}{:GAP$}", bars.unwrap_or_default(), ""));
     }
-    line.push_span(format!("{:width$}", joined(cache.row.names(), fitting.names), width = fitting.names));
+    let last = lines::cut(&columns.cell(columns.last(), row), fitting.names, &state.scale);
+    line.push_span(pad(&last, fitting.names));
     if is_selected {
         line = line.patch_style(Modifier::REVERSED);
     }
     line
 }
 
-fn is_impossible(cache: &Tracked) -> bool {
-    cache.row.counts.as_ref().is_some_and(|counts| counts.cache.active_objects > counts.cache.objects)
-}
-
 /// Why the table is empty.
 fn nothing(state: &State) -> String {
-    let some = match state.shown().caches.len() {
-        0 => return "  no caches".to_owned(),
-        1 => "one cache".to_owned(),
-        many => format!("{many} caches"),
+    let [one, several] = state.spec().rows;
+    let some = match state.shown().rows.len() {
+        0 if state.shown().above().is_none() => return "  reading …".to_owned(),
+        0 => return format!("  no {several}"),
+        1 => format!("one {one}"),
+        many => format!("{many} {several}"),
     };
     format!("  none of {some} is shown: {}", choices(state).join(", "))
 }
@@ -300,7 +292,7 @@ fn choices(state: &State) -> Vec<String> {
 
 /// What was chosen, and the keys.
 fn footer(state: &State) -> Vec<Piece> {
-    let (rows, all) = (state.rows(), state.shown().caches.len());
+    let (rows, all) = (state.rows(), state.shown().rows.len());
     let found = format!("{rows} of {all}");
     if state.is_typing {
         let plain = if state.filter.is_plain() { "no regular expression: as plain text" } else { "" };
@@ -311,21 +303,19 @@ fn footer(state: &State) -> Vec<Piece> {
             Piece::new(6, "Enter keeps it · Esc clears it"),
         ];
     }
-    let sort = format!("sort: {} {}", state.sort.column().name.replace('_', " "), state.sort.sign());
-    let mut pieces = vec![Piece::new(5, sort)];
+    let columns = state.columns().all();
+    let sorted_by = columns.get(state.sort.column()).map(Column::words).unwrap_or_default();
+    let mut pieces = vec![Piece::new(5, format!("sort: {sorted_by} {}", state.sort.sign()))];
     pieces.extend(choices(state).into_iter().map(|choice| Piece::new(9, choice).with(Emphasis::Accent)));
     if rows < all {
         pieces.push(Piece::new(8, found));
     }
+    let of_columns: Vec<String> = columns.iter().filter_map(|column| Some(column.key?.to_string())).collect();
+    let of_columns = format!("{} sort", of_columns.join(" "));
     let keys: &[(u8, &str)] = match state.pane {
-        Pane::None => &[
-            (1, "o a u s b p v l c d n sort"),
-            (4, "/ filter"),
-            (4, "Enter detail"),
-            (3, "space freeze"),
-            (6, "? help"),
-            (7, "q quit"),
-        ],
+        Pane::None => {
+            &[(1, &of_columns), (4, "/ filter"), (4, "Enter detail"), (3, "space freeze"), (6, "? help"), (7, "q quit")]
+        }
         Pane::Detail => &[(4, "↑ ↓ another"), (6, "Esc back"), (7, "q quit")],
         Pane::Help => &[(6, "Esc back"), (7, "q quit")],
     };

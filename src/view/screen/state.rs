@@ -1,15 +1,19 @@
 //! What the live screen shows: the readings, and what the person in front of it chose.
 
+use std::ops::Deref;
+use std::rc::Rc;
 use std::time::Duration;
 
 use regex_lite::Regex;
 
-use super::columns::{self, Sort};
-use crate::analysis::slab::history::{History, Tracked};
-use crate::analysis::slab::{Details, Reading, Row};
+use super::columns::{self, Columns, Sort};
+use super::lines::{Above, Shot, Shown, matches, name};
+use super::spec::Spec;
+use crate::analysis::series::{History, Series, Tracked};
+use crate::view::cell::Cell;
 use crate::view::size::Scale;
 
-/// Which caches are shown by their names.
+/// Which rows are shown by their names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     text: String,
@@ -36,8 +40,8 @@ impl Filter {
         self.is_plain
     }
 
-    fn keeps(&self, row: &Row) -> bool {
-        self.regex.as_ref().is_none_or(|regex| row.names().any(|name| name.matches(regex)))
+    fn keeps(&self, name: &Cell<'_>) -> bool {
+        self.regex.as_ref().is_none_or(|regex| matches(name, regex))
     }
 }
 
@@ -47,18 +51,52 @@ pub(crate) enum Pane {
     /// Nothing: the table has the screen.
     #[default]
     None,
-    /// All of the selected cache.
+    /// All of the selected row.
     Detail,
     /// The keys.
     Help,
 }
 
+/// The readings of a screen.
+#[derive(Clone)]
+pub(crate) struct Readings {
+    history: History<Shown>,
+    /// What stands above the rows; `None` before the first reading.
+    above: Option<Rc<dyn Above>>,
+}
+
+impl Deref for Readings {
+    type Target = History<Shown>;
+
+    fn deref(&self) -> &History<Shown> {
+        &self.history
+    }
+}
+
+impl Readings {
+    /// What stands above the rows; `None` before the first reading.
+    pub(super) fn above(&self) -> Option<&dyn Above> {
+        self.above.as_deref()
+    }
+
+    /// The course of what all changes are taken to be as old as: that of what the headline follows, or of the row that was
+    /// there longest.
+    pub(super) fn time(&self) -> Duration {
+        match self.total.last() {
+            Some(_) => self.total.time(),
+            None => self.rows.iter().filter_map(|row| row.courses.first()).map(Series::time).max().unwrap_or_default(),
+        }
+    }
+}
+
 /// The state of the screen.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct State {
-    history: History,
+    spec: Spec,
+    columns: Columns,
+    readings: Readings,
     /// What is shown while the screen is frozen.
-    frozen: Option<Box<History>>,
+    frozen: Option<Box<Readings>>,
     /// The time between two readings.
     interval: Duration,
     /// What the table is sorted by.
@@ -67,7 +105,7 @@ pub(crate) struct State {
     pub filter: Filter,
     /// Whether keys go into the filter.
     pub is_typing: bool,
-    /// Caches of fewer bytes are not shown.
+    /// Rows where what is followed is less are not shown.
     pub least_bytes: Option<u64>,
     /// Whether only those are shown that grew.
     pub growing: bool,
@@ -75,15 +113,15 @@ pub(crate) struct State {
     pub scale: Scale,
     /// What is open.
     pub pane: Pane,
-    /// What was read for the selected cache alone: its id, and the files of its directory.
-    pub details: Option<(u64, Details)>,
+    /// What was read for the selected row alone: its id, and the row with more in it.
+    pub details: Option<(u64, Shown)>,
     /// Something that happened, shown until the next key.
     pub notice: Option<String>,
     /// The columns and lines of the terminal.
     size: (u16, u16),
     /// The rows in the order they are shown, as places in the history.
     order: Vec<usize>,
-    /// The id of the selected cache; `None` as long as nobody chose: then the first row, whatever it is.
+    /// The id of the selected row; `None` as long as nobody chose: then the first row, whatever it is.
     selected: Option<u64>,
     /// The place of the selected row in `order`.
     place: usize,
@@ -93,12 +131,14 @@ pub(crate) struct State {
 
 impl State {
     /// A screen without readings.
-    pub(crate) fn new(interval: Duration, scale: Scale, size: (u16, u16)) -> Self {
+    pub(crate) fn new(spec: Spec, columns: Columns, interval: Duration, scale: Scale, size: (u16, u16)) -> Self {
         Self {
-            history: History::new(interval),
+            spec,
+            sort: Sort::first(&columns, &spec),
+            columns,
+            readings: Readings { history: History::new(interval), above: None },
             frozen: None,
             interval,
-            sort: Sort::default(),
             filter: Filter::default(),
             is_typing: false,
             least_bytes: None,
@@ -115,20 +155,38 @@ impl State {
         }
     }
 
-    /// The readings that are shown.
-    pub(crate) fn shown(&self) -> &History {
-        self.frozen.as_deref().unwrap_or(&self.history)
+    /// What the command says of its screen.
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
     }
 
-    /// Adds a reading: see [`History::add`].
-    pub(crate) fn add(&mut self, reading: Reading, at: Duration, clock: String) {
-        self.history.add(reading, at, clock);
+    /// The columns.
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// Whether there was a reading.
+    pub(crate) fn has_readings(&self) -> bool {
+        self.readings.above.is_some()
+    }
+
+    /// The readings that are shown.
+    pub(crate) fn shown(&self) -> &Readings {
+        self.frozen.as_deref().unwrap_or(&self.readings)
+    }
+
+    /// Adds a reading; `trouble` is what it lacks.
+    pub(crate) fn add(&mut self, shot: Shot, trouble: Option<String>, at: Duration, clock: String) {
+        let Shot { rows, above } = shot;
+        self.readings.history.add(rows, above.total().map(|(_, bytes)| bytes), at, clock);
+        self.readings.history.trouble = trouble;
+        self.readings.above = Some(above);
         self.settle();
     }
 
     /// Nothing could be read.
     pub(crate) fn failed(&mut self, why: String) {
-        self.history.failed(why);
+        self.readings.history.failed(why);
         self.settle();
     }
 
@@ -140,7 +198,7 @@ impl State {
     /// Sets the time between two readings.
     pub(crate) fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;
-        self.history.expect_every(interval);
+        self.readings.history.expect_every(interval);
     }
 
     /// The columns and lines of the terminal.
@@ -164,15 +222,15 @@ impl State {
     /// Stops the screen, or lets it go on. Readings go on meanwhile, so that nothing is missing afterwards.
     pub(crate) fn freeze_or_go_on(&mut self) {
         self.frozen = match self.frozen {
-            None => Some(Box::new(self.history.clone())),
+            None => Some(Box::new(self.readings.clone())),
             Some(_) => None,
         };
     }
 
     /// The rows from the first that is in sight, each with whether it is the selected one.
-    pub(crate) fn rows_in_sight(&self) -> impl Iterator<Item = (&Tracked, bool)> {
+    pub(crate) fn rows_in_sight(&self) -> impl Iterator<Item = (&Tracked<Shown>, bool)> {
         let rows = self.order.iter().enumerate().skip(self.first);
-        rows.filter_map(|(place, &at)| Some((self.shown().caches.get(at)?, place == self.place)))
+        rows.filter_map(|(place, &at)| Some((self.shown().rows.get(at)?, place == self.place)))
     }
 
     /// How many rows there are.
@@ -180,9 +238,14 @@ impl State {
         self.order.len()
     }
 
-    /// The selected cache.
-    pub(crate) fn selected(&self) -> Option<&Tracked> {
-        self.shown().caches.get(*self.order.get(self.place)?)
+    /// What a row is called: its first name.
+    pub(crate) fn name(&self, row: &Tracked<Shown>) -> String {
+        name(&self.columns.name(row))
+    }
+
+    /// The selected row.
+    pub(crate) fn selected(&self) -> Option<&Tracked<Shown>> {
+        self.shown().rows.get(*self.order.get(self.place)?)
     }
 
     /// Selects the row so many places away.
@@ -193,26 +256,26 @@ impl State {
     /// Selects the row of this place, or the last.
     pub(crate) fn select(&mut self, place: usize) {
         self.place = place.min(self.order.len().saturating_sub(1));
-        self.selected = self.selected().map(|cache| cache.id);
+        self.selected = self.selected().map(|row| row.id);
     }
 
-    /// Brings everything in line with what changed: which rows there are and in which order, where the selected cache is
+    /// Brings everything in line with what changed: which rows there are and in which order, where the selected row is
     /// among them, and which part of them is in sight.
     pub(crate) fn settle(&mut self) {
-        let History { caches, .. } = self.shown();
-        let mut order: Vec<usize> = (0..caches.len()).filter(|&at| self.keeps(&caches[at])).collect();
-        order.sort_by(|&a, &b| self.sort.compare(&caches[a], &caches[b]));
-        match self.selected.map(|id| (id, order.iter().position(|&at| caches[at].id == id))) {
+        let History { rows, .. } = &**self.shown();
+        let mut order: Vec<usize> = (0..rows.len()).filter(|&at| self.keeps(&rows[at])).collect();
+        order.sort_by(|&a, &b| self.sort.compare(&self.columns, &rows[a], &rows[b]));
+        match self.selected.map(|id| (id, order.iter().position(|&at| rows[at].id == id))) {
             None => self.place = 0,
             Some((_, Some(place))) => self.place = place,
             // Not among the rows any more: what has its place now is selected.
             Some((id, None)) => {
-                let is_gone = !caches.iter().any(|cache| cache.id == id);
+                let is_gone = !rows.iter().any(|row| row.id == id);
                 let place = self.place.min(order.len().saturating_sub(1));
-                self.selected = Some(order.get(place).map_or(id, |&at| caches[at].id));
+                self.selected = Some(order.get(place).map_or(id, |&at| rows[at].id));
                 self.place = place;
                 if is_gone && self.pane == Pane::Detail {
-                    self.notice = Some("the selected cache is gone".to_owned());
+                    self.notice = Some(format!("the selected {} is gone", self.spec.rows[0]));
                 }
             }
         }
@@ -223,9 +286,11 @@ impl State {
         self.first = self.first.clamp(least, self.place.max(least)).min(self.order.len().saturating_sub(height));
     }
 
-    fn keeps(&self, cache: &Tracked) -> bool {
-        let large = |least| cache.row.counts.as_ref().is_none_or(|counts| counts.size_bytes >= least);
-        let grew = || columns::change(cache).is_some_and(|change| change > 0);
-        self.filter.keeps(&cache.row) && self.least_bytes.is_none_or(large) && (!self.growing || grew())
+    fn keeps(&self, row: &Tracked<Shown>) -> bool {
+        let size = || row.courses.first().and_then(Series::last);
+        let large = |least| size().is_none_or(|size| i128::from(size) >= i128::from(least));
+        let grew = || columns::change(row).is_some_and(|change| change > 0);
+        let is_named = self.filter.keeps(&self.columns.name(row));
+        is_named && self.least_bytes.is_none_or(large) && (!self.growing || grew())
     }
 }

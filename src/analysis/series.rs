@@ -1,11 +1,7 @@
-//! What the slab caches did lately: readings one after the other, their changes per minute and the course of each.
+//! Numbers that are read again and again: the course of each, its change per minute, and the rows that they belong to.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-
-use crate::analysis::slab::{Reading, Reconcile, Row, Totals};
-use crate::name::Name;
-use crate::unit::difference;
 
 /// The time that changes are given for, and the least that something has to be looked at for before anything is said of how
 /// fast it changes.
@@ -24,14 +20,18 @@ const PARTS: u32 = 240;
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     /// When, and what; ascending.
-    values: VecDeque<(Duration, u64)>,
+    values: VecDeque<(Duration, i64)>,
 }
 
 impl Series {
-    /// Adds what was read at `at`, and forgets what is not needed to tell of the last `window`.
-    pub fn push(&mut self, at: Duration, value: u64, window: Duration) {
-        let place = |number: usize| self.values.get(self.values.len().checked_sub(number)?).map(|(at, _)| *at);
-        if place(2).is_some_and(|before| at.saturating_sub(before) < window / PARTS) {
+    /// Adds what was read at `at`, and forgets what is not needed for the last `window`. Of a time without a change its ends
+    /// are kept.
+    pub fn push(&mut self, at: Duration, value: i64, window: Duration) {
+        let place = |number: usize| self.values.get(self.values.len().checked_sub(number)?).copied();
+        let is_level = |(_, before)| before == value;
+        if place(2).is_some_and(|(before, _)| at.saturating_sub(before) < window / PARTS)
+            || (place(1).is_some_and(is_level) && place(2).is_some_and(is_level))
+        {
             self.values.pop_back();
         }
         self.values.push_back((at, value));
@@ -39,20 +39,27 @@ impl Series {
         while self.values.get(1).is_some_and(|(next, _)| *next <= begin) {
             self.values.pop_front();
         }
+        // It had this value all the time until the next.
+        let next = self.values.get(1).map(|(_, value)| *value);
+        if let Some((first, value)) = self.values.front_mut()
+            && Some(*value) == next
+        {
+            *first = begin.max(*first);
+        }
     }
 
     /// The last value.
-    pub fn last(&self) -> Option<u64> {
+    pub fn last(&self) -> Option<i64> {
         self.values.back().map(|(_, value)| *value)
     }
 
     /// The first value that is remembered.
-    pub fn first(&self) -> Option<u64> {
+    pub fn first(&self) -> Option<i64> {
         self.values.front().map(|(_, value)| *value)
     }
 
     /// The least and the most of what is remembered.
-    pub fn ends(&self) -> [u64; 2] {
+    pub fn ends(&self) -> [i64; 2] {
         let values = || self.values.iter().map(|(_, value)| *value);
         [values().min().unwrap_or(0), values().max().unwrap_or(0)]
     }
@@ -71,7 +78,7 @@ impl Series {
         if self.values.len() < 2 {
             return None;
         }
-        rate(difference(self.last()?, self.first()?), self.time().max(MINUTE), MINUTE)
+        rate(self.last()?.saturating_sub(self.first()?), self.time().max(MINUTE), MINUTE)
     }
 
     /// Its course in the last `window`, from 0 to `highest` in each of `cells` stretches of equal length: the most in each, or
@@ -81,7 +88,7 @@ impl Series {
         let end = |cell: usize| now.checked_sub(window.mul_f64((cells - 1 - cell) as f64 / cells as f64));
         let mut values = self.values.iter().peekable();
         let mut last = None;
-        let most: Vec<Option<u64>> = (0..cells)
+        let most: Vec<Option<i64>> = (0..cells)
             .map(|cell| {
                 let mut most = None;
                 while let Some((_, value)) = values.next_if(|(at, _)| Some(*at) <= end(cell)) {
@@ -93,44 +100,44 @@ impl Series {
             .collect();
         let known = || most.iter().flatten().copied();
         let (low, high) = (known().min().unwrap_or(0), known().max().unwrap_or(0));
-        let range = u128::from(high.saturating_sub(low)).max(1);
+        let range = u128::from(high.abs_diff(low)).max(1);
         // Rounded up: what is above the lowest is not shown as the lowest.
-        let level = |value: u64| (u128::from(value.saturating_sub(low)) * highest as u128).div_ceil(range);
+        let level = |value: i64| (u128::from(value.abs_diff(low)) * highest as u128).div_ceil(range);
         most.into_iter().map(|value| Some(usize::try_from(level(value?)).unwrap_or(highest))).collect()
     }
 }
 
-/// A cache, and what it did.
+/// A row that is read again and again, and what it did.
 #[derive(Clone, Debug)]
-pub struct Tracked {
-    /// Stays the same as long as the cache is there. (A name may be there twice.)
+pub struct Tracked<R> {
+    /// Stays the same as long as the row is there.
     pub id: u64,
-    /// The cache as it was last.
-    pub row: Row,
-    /// Its size in bytes.
-    pub size: Series,
-    /// Its objects in use, at most.
-    pub active: Series,
+    /// The row as it was last.
+    pub row: R,
+    /// The courses of the numbers that are followed.
+    pub courses: Vec<Series>,
+    /// What tells it from others.
+    key: String,
 }
 
-/// The memory of all slabs.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    /// Of all slabs, in bytes.
-    pub all: Series,
-    /// What is read of meminfo and slabinfo last.
-    pub reconcile: Reconcile,
-    /// slabtop's sums.
-    pub totals: Totals,
+/// A row of a reading.
+#[derive(Clone, Debug)]
+pub struct Reading<R> {
+    /// What tells it from others. Rows of one key are told apart by their order.
+    pub key: String,
+    /// The row.
+    pub row: R,
+    /// The numbers that are followed, of each row equally many; `None` is not known.
+    pub values: Vec<Option<i64>>,
 }
 
 /// The last reading, and what is remembered of those before.
 #[derive(Clone, Debug)]
-pub struct History {
-    /// The caches in the order of slabinfo.
-    pub caches: Vec<Tracked>,
-    /// The memory of all slabs.
-    pub memory: Memory,
+pub struct History<R> {
+    /// The rows in the order of the last reading.
+    pub rows: Vec<Tracked<R>>,
+    /// The course of a number that belongs to all of them together.
+    pub total: Series,
     /// The time of day of the last reading.
     pub clock: String,
     /// Why the last reading failed, or is not whole.
@@ -139,12 +146,12 @@ pub struct History {
     next_id: u64,
 }
 
-impl History {
+impl<R> History<R> {
     /// A history of nothing yet, for readings that come every `interval`.
     pub fn new(interval: Duration) -> Self {
         let mut new = Self {
-            caches: Vec::new(),
-            memory: Memory::default(),
+            rows: Vec::new(),
+            total: Series::default(),
             clock: String::new(),
             trouble: None,
             window: MINUTE,
@@ -164,37 +171,35 @@ impl History {
         self.window
     }
 
-    /// Adds a reading. `at` is the time since some start, `clock` the time of day. A reading without slabinfo changes nothing
-    /// but [`trouble`](Self::trouble).
-    pub fn add(&mut self, reading: Reading, at: Duration, clock: String) {
-        self.trouble = reading.trouble.map(|error| error.to_string());
-        let (Some(totals), Some(reconcile)) = (reading.totals, reading.reconcile) else { return };
+    /// Adds a reading. `at` is the time since some start, `clock` the time of day.
+    pub fn add(&mut self, reading: Vec<Reading<R>>, total: Option<i64>, at: Duration, clock: String) {
         self.clock = clock;
-        let bytes = reconcile.meminfo_slab_bytes.or(reconcile.held_bytes).unwrap_or(0);
-        self.memory.all.push(at, bytes, self.window);
-        self.memory.reconcile = reconcile;
-        self.memory.totals = totals;
-        let mut before: BTreeMap<Name, VecDeque<Tracked>> = BTreeMap::new();
-        for tracked in self.caches.drain(..) {
-            before.entry(tracked.row.name.clone()).or_default().push_back(tracked);
+        self.trouble = None;
+        if let Some(total) = total {
+            self.total.push(at, total, self.window);
         }
-        for row in reading.caches {
-            let mut tracked = match before.get_mut(&row.name).and_then(VecDeque::pop_front) {
-                Some(tracked) => Tracked { row, ..tracked },
+        let mut before: BTreeMap<String, VecDeque<Tracked<R>>> = BTreeMap::new();
+        for mut tracked in self.rows.drain(..) {
+            before.entry(std::mem::take(&mut tracked.key)).or_default().push_back(tracked);
+        }
+        for Reading { key, row, values } in reading {
+            let mut tracked = match before.get_mut(&key).and_then(VecDeque::pop_front) {
+                Some(tracked) => Tracked { row, key, ..tracked },
                 None => {
                     self.next_id += 1;
-                    Tracked { id: self.next_id, row, size: Series::default(), active: Series::default() }
+                    Tracked { id: self.next_id, row, courses: vec![Series::default(); values.len()], key }
                 }
             };
-            if let Some(counts) = &tracked.row.counts {
-                tracked.size.push(at, counts.size_bytes, self.window);
-                tracked.active.push(at, counts.cache.active_objects, self.window);
+            for (course, value) in tracked.courses.iter_mut().zip(values) {
+                if let Some(value) = value {
+                    course.push(at, value, self.window);
+                }
             }
-            self.caches.push(tracked);
+            self.rows.push(tracked);
         }
     }
 
-    /// Nothing could be read.
+    /// Nothing could be read, or not all.
     pub fn failed(&mut self, why: String) {
         self.trouble = Some(why);
     }
@@ -203,32 +208,25 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::slab::{Counts, totals};
-    use crate::model::slabinfo::Cache;
 
     const fn seconds(number: u64) -> Duration {
         Duration::from_secs(number)
     }
 
-    fn series(values: &[(u64, u64)]) -> Series {
+    fn series(values: &[(u64, i64)]) -> Series {
         let mut series = Series::default();
         values.iter().for_each(|&(at, value)| series.push(seconds(at), value, MINUTE));
         series
     }
 
-    fn reading(caches: &[(&str, u64)]) -> Reading {
-        let row = |&(name, bytes): &(&str, u64)| Row {
-            name: Name::new(name.as_bytes()),
-            counts: Some(Counts { cache: Cache::default(), size_bytes: bytes, ..Counts::default() }),
-            ..Row::default()
-        };
-        let caches: Vec<Row> = caches.iter().map(row).collect();
-        Reading { totals: Some(totals(&caches)), reconcile: Some(Reconcile::default()), caches, ..Reading::default() }
+    fn reading(rows: &[(&str, i64)]) -> Vec<Reading<i64>> {
+        let row = |&(key, value): &(&str, i64)| Reading { key: key.to_owned(), row: value, values: vec![Some(value)] };
+        rows.iter().map(row).collect()
     }
 
     #[test]
     fn changes_are_those_of_a_minute() {
-        let cases: &[(&[(u64, u64)], _)] = &[
+        let cases: &[(&[(u64, i64)], _)] = &[
             (&[], None),
             (&[(5, 7)], None),
             // Not yet a minute: what it was so far.
@@ -240,7 +238,10 @@ mod tests {
             (&[(0, 100), (120, 700)], Some(300)),
             // Backwards, and as far as it goes.
             (&[(0, 500), (1, 100)], Some(-400)),
-            (&[(0, u64::MAX), (1, 0)], Some(i64::MIN)),
+            (&[(0, i64::MAX), (1, i64::MIN)], Some(i64::MIN)),
+            (&[(0, -5), (1, -2)], Some(3)),
+            // A minute without a change, and then one.
+            (&[(0, 100), (30, 100), (60, 100), (90, 100), (100, 160)], Some(60)),
         ];
         for (values, expected) in cases {
             assert_eq!(series(values).change_per_minute(), *expected, "{values:?}");
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_course_is_between_its_least_and_its_most() {
-        let course = |values: &[(u64, u64)], cells| {
+        let course = |values: &[(u64, i64)], cells| {
             let levels = series(values).course(cells, 7, MINUTE);
             levels
                 .into_iter()
@@ -264,55 +265,59 @@ mod tests {
         assert_eq!(course(&[(0, 0), (15, 0), (30, 1), (45, 500), (60, 1000)], 4), "0147");
         // The most of a stretch, also of a short one.
         assert_eq!(course(&[(0, 5), (20, 5), (31, 9), (32, 5), (60, 5)], 4), "0070");
-        assert_eq!(course(&[(40, 0), (60, u64::MAX)], 6), "   007");
+        assert_eq!(course(&[(40, i64::MIN), (60, i64::MAX)], 6), "   007");
         assert_eq!(course(&[(0, 1)], 0), "");
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut series = Series::default();
-        for millis in 0..200_000 {
-            series.push(Duration::from_millis(millis), millis, MINUTE);
+        for millis in 0..200_000_u32 {
+            series.push(Duration::from_millis(millis.into()), millis.into(), MINUTE);
         }
         assert!(series.values.len() <= PARTS as usize + 3, "{}", series.values.len());
         assert_eq!(series.change_per_minute(), Some(60_000));
         assert_eq!(series.last(), Some(199_999));
+        // What does not change takes no room, and is as old as ever.
+        for seconds in 0..200 {
+            series.push(Duration::from_secs(200 + seconds), 7, MINUTE);
+        }
+        assert_eq!((series.values.len(), series.time()), (2, MINUTE));
     }
 
     #[test]
-    fn caches_are_followed_by_name() {
+    fn rows_are_followed_by_their_keys() {
         let mut history = History::new(seconds(1));
-        let state = |history: &History| {
-            let of = |cache: &Tracked| (cache.id, cache.size.change_per_minute());
-            history.caches.iter().map(of).collect::<Vec<_>>()
+        let state = |history: &History<i64>| {
+            let of = |row: &Tracked<i64>| (row.id, row.courses[0].change_per_minute());
+            history.rows.iter().map(of).collect::<Vec<_>>()
         };
-        history.add(reading(&[("a", 10), ("b", 20), ("a", 30)]), seconds(0), "1".to_owned());
+        history.add(reading(&[("a", 10), ("b", 20), ("a", 30)]), Some(1), seconds(0), "1".to_owned());
         assert_eq!(state(&history), [(1, None), (2, None), (3, None)]);
         // In another order; a name twice; one that is new.
-        history.add(reading(&[("new", 1), ("b", 25), ("a", 10), ("a", 20)]), seconds(1), "2".to_owned());
+        history.add(reading(&[("new", 1), ("b", 25), ("a", 10), ("a", 20)]), Some(1), seconds(1), "2".to_owned());
         assert_eq!(state(&history), [(4, None), (2, Some(5)), (1, Some(0)), (3, Some(-10))]);
         // One that went away and came back is another one.
-        history.add(reading(&[("a", 10)]), seconds(2), "3".to_owned());
-        history.add(reading(&[("a", 10), ("b", 25)]), seconds(3), "4".to_owned());
+        history.add(reading(&[("a", 10)]), Some(1), seconds(2), "3".to_owned());
+        history.add(reading(&[("a", 10), ("b", 25)]), Some(1), seconds(3), "4".to_owned());
         assert_eq!(state(&history), [(1, Some(0)), (5, None)]);
     }
 
     #[test]
     fn what_fails_leaves_the_last_numbers() {
         let mut history = History::new(seconds(1));
-        history.add(reading(&[("a", 10)]), seconds(0), "1".to_owned());
-        let error = || crate::error::Error::Denied { path: "/proc/slabinfo".into() };
-        history.add(Reading { trouble: Some(error()), ..Reading::default() }, seconds(1), "2".to_owned());
-        assert_eq!((history.caches.len(), history.clock.as_str()), (1, "1"));
+        history.add(reading(&[("a", 10)]), Some(1), seconds(0), "1".to_owned());
+        history.failed("/proc/slabinfo: permission denied".to_owned());
+        assert_eq!((history.rows.len(), history.clock.as_str()), (1, "1"));
         assert_eq!(history.trouble.as_deref(), Some("/proc/slabinfo: permission denied"));
-        history.add(reading(&[("a", 10)]), seconds(2), "3".to_owned());
+        history.add(reading(&[("a", 10)]), Some(1), seconds(2), "3".to_owned());
         assert_eq!((history.trouble.as_deref(), history.clock.as_str()), (None, "3"));
     }
 
     #[test]
     fn few_readings_a_minute_need_a_longer_time() {
-        assert_eq!(History::new(seconds(1)).window(), MINUTE);
-        assert_eq!(History::new(seconds(10)).window(), seconds(120));
-        assert_eq!(History::new(Duration::MAX).window(), Duration::MAX);
+        assert_eq!(History::<()>::new(seconds(1)).window(), MINUTE);
+        assert_eq!(History::<()>::new(seconds(10)).window(), seconds(120));
+        assert_eq!(History::<()>::new(Duration::MAX).window(), Duration::MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! `slab --top` on terminals (a pseudo-terminal of the test's own, and tmux), and without one.
+//! `--top` on terminals (a pseudo-terminal of the test's own, and tmux), and without one.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -135,6 +135,8 @@ fn what_no_terminal_would_send_ends_it_with_the_terminal_given_back() {
     // The cursor is in no column 0: crossterm takes 1 from it.
     let mut top = top((80, 24), &[]);
     top.keys("\x1b[0;0R");
+    top.wait_for("what it sent could not be understood");
+    assert!(!top.text().contains("panicked"), "{}", top.text());
     assert_eq!(top.end().code(), Some(1));
 }
 
@@ -226,4 +228,69 @@ fn who_may_not_read_slabinfo_is_told_what_opens_it() {
     let run = Ordinary::new().pmem(&["slab", "--top", "-n", "1"]).with_status(4);
     assert!(run.stderr.contains("/proc/slabinfo: permission denied"), "{}", run.stderr);
     assert!(run.stderr.contains("CAP_DAC_READ_SEARCH"), "{}", run.stderr);
+}
+
+/// The screens that need no privilege, each with a key and what it sorts by then, and a row to filter out.
+const OTHERS: [(&[&str], [&str; 3], [&str; 2]); 4] = [
+    (&["where", "--top"], ["SIZE▾", "n", "LINE▴"], ["/^free$", "filter: /^free$   "]),
+    (&["buddy", "--top"], ["NODE▴", "f", "FREE▾"], ["/^Normal$|^DMA32$", "filter: /^Normal$|^DMA32$   "]),
+    (&["numa", "--top"], ["SIZE▾", "o", "NODE▴"], ["/^free$", "filter: /^free$   "]),
+    (&["frames", "--all", "--top"], ["RESIDENT▾", "p", "PID▴"], ["/^pmem$", "filter: /^pmem$   "]),
+];
+
+#[test]
+fn every_command_with_rounds_has_a_screen() {
+    for (command, [first, key, then], [filter, filtered]) in OTHERS {
+        for size in SIZES {
+            let mut top = Terminal::start(size, &[&[env!("CARGO_BIN_EXE_pmem")], command].concat());
+            top.wait_for(first);
+            assert_eq!(top.is_taken(), [true; 3], "{command:?}");
+            top.keys(key);
+            top.wait_for(then);
+            top.keys(filter);
+            top.keys("\r");
+            top.wait_for(filtered);
+            top.keys(" ");
+            top.wait_for("FROZEN");
+            top.keys("\r");
+            top.wait_for("── ");
+            top.keys("\x1b");
+            top.resize((20, 4));
+            top.wait_for("too small");
+            top.resize(size);
+            top.wait_for("FROZEN");
+            top.keys("?");
+            top.wait_for("growing only");
+            top.keys("q");
+            assert_eq!(top.end().code(), Some(0), "{command:?}");
+        }
+    }
+}
+
+#[test]
+fn columns_and_the_order_can_be_chosen() {
+    let command = ["frames", "--all", "--top", "-o", "comm,mappings,pid", "-s", "-mappings"];
+    let mut top = Terminal::start((80, 24), &[&[env!("CARGO_BIN_EXE_pmem")], &command[..]].concat());
+    top.wait_for("VMAS▾");
+    assert!(!top.text().contains("RESIDENT"), "{}", top.text());
+    top.keys("q");
+    assert_eq!(top.end().code(), Some(0));
+    let command = ["where", "--top", "-s", "nothing"];
+    let top = Terminal::start((80, 24), &[&[env!("CARGO_BIN_EXE_pmem")], &command[..]].concat());
+    top.wait_for("cannot be sorted by this");
+    assert_eq!(top.end().code(), Some(2));
+}
+
+#[test]
+fn a_terminal_of_any_size_is_drawn_on() {
+    let top = |size| Terminal::start(size, &[env!("CARGO_BIN_EXE_pmem"), "where", "--top"]);
+    let mut top = top((80, 24));
+    top.wait_for("SIZE▾");
+    // What reads it keeps a cell for each, too: only pmem is told.
+    top.tell_size((65_535, 65_535));
+    top.wait_for_drawn();
+    let memory = top.memory();
+    assert!(memory < 200 << 20, "{memory} bytes");
+    top.keys("q");
+    assert_eq!(top.end().code(), Some(0));
 }

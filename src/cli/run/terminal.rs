@@ -3,7 +3,6 @@
 use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::mem::ManuallyDrop;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use nix::errno::Errno;
@@ -57,6 +56,10 @@ impl Screen {
     pub(super) fn open() -> io::Result<Self> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
+            // Of bytes that no terminal would send: it ends the screen, which says so.
+            if thread::current().name() == Some(KEYS) {
+                return;
+            }
             give_back();
             before(panic);
         }));
@@ -140,9 +143,13 @@ pub(super) fn has_gone(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EIO as i32)
 }
 
-/// The columns and lines of the terminal; 80 × 24 where it does not say.
+/// The most columns and lines that are drawn: more than any display has. A terminal can say that it has 65,535 of each, and
+/// that would be GiB of cells.
+const MOST: (u16, u16) = (1000, 400);
+
+/// The columns and lines of the terminal, as far as they are drawn; 80 × 24 where it does not say.
 pub(super) fn size() -> (u16, u16) {
-    let size = terminal_size().map(|(width, height)| (width.0, height.0));
+    let size = terminal_size().map(|(width, height)| (width.0.min(MOST.0), height.0.min(MOST.1)));
     size.filter(|(width, height)| *width > 0 && *height > 0).unwrap_or((80, 24))
 }
 
@@ -151,9 +158,9 @@ fn area() -> Rect {
     Rect::new(0, 0, width, height)
 }
 
-/// Everything that happens from now on. Threads wait for it, so that nobody has to look for it again and again.
-pub(super) fn events() -> io::Result<Receiver<Event>> {
-    let (send, receive) = channel();
+/// Hands everything that happens from now on to `send`, until that says that nobody wants it. Threads wait for it, so that
+/// nobody has to look for it again and again.
+pub(super) fn events(send: impl Fn(Event) -> bool + Clone + Send + 'static) -> io::Result<()> {
     // All that end a program and are sent by people or by limits. Not SIGABRT: what sends it to itself is to end as it is.
     let ends = [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU];
     let mut signals = Signals::new(ends.iter().chain(&[SIGTSTP, SIGCONT]))?;
@@ -165,29 +172,32 @@ pub(super) fn events() -> io::Result<Receiver<Event>> {
                 SIGCONT => Event::GoesOn,
                 signal => Event::End(signal),
             };
-            if for_signals.send(event).is_err() {
+            if !for_signals(event) {
                 break;
             }
         }
     });
-    thread::spawn(move || read_keys(send));
-    Ok(receive)
+    thread::Builder::new().name(KEYS.to_owned()).spawn(move || read_keys(send))?;
+    Ok(())
 }
+
+/// The name of the thread that reads keys.
+const KEYS: &str = "keys";
 
 /// Says that there are no more keys when the thread that reads them ends, also by a panic: crossterm computes with numbers
 /// that terminals send.
-struct Reading(Sender<Event>);
+struct Reading<F: Fn(Event) -> bool>(F);
 
-impl Drop for Reading {
+impl<F: Fn(Event) -> bool> Drop for Reading<F> {
     fn drop(&mut self) {
         if thread::panicking() {
-            let _ = self.0.send(Event::Closed(io::Error::other("what it sent could not be understood")));
+            (self.0)(Event::Closed(io::Error::other("what it sent could not be understood")));
         }
     }
 }
 
 /// Until there are no more, or nobody wants them.
-fn read_keys(send: Sender<Event>) {
+fn read_keys(send: impl Fn(Event) -> bool) {
     let to = Reading(send);
     loop {
         let event = match event::read() {
@@ -197,7 +207,7 @@ fn read_keys(send: Sender<Event>) {
             Err(error) => Event::Closed(error),
         };
         let is_last = matches!(event, Event::Closed(_));
-        if to.0.send(event).is_err() || is_last {
+        if !(to.0)(event) || is_last {
             return;
         }
     }

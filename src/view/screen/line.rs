@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use crate::analysis::slab::history::Series;
+use crate::analysis::series::Series;
 use crate::name::Name;
 use crate::view::style::{Emphasis, Palette};
 use crate::view::table::clipped;
@@ -58,7 +58,7 @@ pub(super) fn fit(pieces: &[Piece], width: u16, palette: Palette) -> Line<'stati
 }
 
 /// Names as `a = b`, cut to `width` columns. There can be thousands: those beyond are not looked at.
-pub(super) fn joined<'n>(names: impl IntoIterator<Item = &'n Name>, width: usize) -> String {
+pub(crate) fn joined<'n>(names: impl IntoIterator<Item = &'n Name>, width: usize) -> String {
     let mut text = String::new();
     let mut used = 0;
     for name in names {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::view::screen::{Filter, Pane, Regions, Sort, State};
 use crate::view::size::Unit;
-use crate::view::slab_top::{Filter, Pane, Regions, Sort, State};
 
 /// What is left to do after a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ fn chosen(state: &mut State, code: KeyCode) -> After {
         KeyCode::Char('?' | 'h') => state.pane = toggled(state, Pane::Help),
         KeyCode::Enter => {
             state.pane = toggled(state, Pane::Detail);
-            // From now on it is this cache, also where nobody chose one before.
+            // From now on it is this row, also where nobody chose one before.
             state.move_by(0);
         }
         KeyCode::Esc if state.pane != Pane::None => state.pane = Pane::None,
@@ -112,8 +112,8 @@ fn chosen(state: &mut State, code: KeyCode) -> After {
         KeyCode::Char(' ') => state.freeze_or_go_on(),
         KeyCode::Char('e') => state.scale.unit = next_unit(state.scale.unit),
         KeyCode::Char('r') => state.sort = state.sort.reversed(),
-        KeyCode::Char('<') => state.sort = state.sort.moved(false),
-        KeyCode::Char('>') => state.sort = state.sort.moved(true),
+        KeyCode::Char('<') => state.sort = state.sort.moved(state.columns(), false),
+        KeyCode::Char('>') => state.sort = state.sort.moved(state.columns(), true),
         KeyCode::Char('+' | '=') => {
             let longer = INTERVALS.into_iter().find(|longer| *longer > state.interval());
             state.set_interval(longer.unwrap_or(state.interval()));
@@ -122,7 +122,7 @@ fn chosen(state: &mut State, code: KeyCode) -> After {
             let shorter = INTERVALS.into_iter().rev().find(|shorter| *shorter < state.interval());
             state.set_interval(shorter.unwrap_or(state.interval()));
         }
-        KeyCode::Char(letter) => state.sort = Sort::by_key(letter).unwrap_or(state.sort),
+        KeyCode::Char(letter) => state.sort = Sort::by_key(state.columns(), letter).unwrap_or(state.sort),
         _ => {}
     }
     After::Draw

@@ -1,5 +1,7 @@
 //! The live screen without a terminal: keys in, text out.
 
+mod others;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,14 +11,16 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::{Color, Modifier};
 use snapbox::{Assert, Data};
 
-use super::keys::{After, press};
-use crate::analysis::slab::{Counts, Details, Reading, Reconcile, Row, totals};
+use super::super::keys::{After, press};
+use crate::analysis::series::Tracked;
+use crate::analysis::slab::{Counts, Details, Reading, Reconcile, Report, Row, totals};
 use crate::error::Error;
 use crate::model::slabinfo::Cache;
 use crate::name::Name;
 use crate::unit::PageSize;
+use crate::view::screen::{Columns, Feed, Filter, Live, Pane, Shown, Sort, State, draw};
 use crate::view::size::{Scale, Unit};
-use crate::view::slab_top::{Filter, Pane, State, draw};
+use crate::view::slab::live::Caches;
 use crate::view::style::Palette;
 
 fn scale() -> Scale {
@@ -77,17 +81,43 @@ fn caches(second: u64) -> Vec<Made<'static>> {
     ]
 }
 
+/// A screen of caches without readings.
+fn new(size: (u16, u16)) -> State {
+    let columns = Columns::new(&Caches::SPEC, &crate::view::slab::fields(true), None, None);
+    State::new(Caches::SPEC, columns, Duration::from_secs(1), scale(), size)
+}
+
+fn feed() -> Feed<Caches> {
+    Feed::new(crate::view::slab::fields(true))
+}
+
 /// A screen after so many seconds.
 fn screen(size: (u16, u16), seconds: u64) -> State {
-    let mut state = State::new(Duration::from_secs(1), scale(), size);
+    let mut state = new(size);
     for second in 0..=seconds {
         add(&mut state, second, reading(&caches(second)));
     }
     state
 }
 
-fn add(state: &mut State, second: u64, reading: Reading) {
-    state.add(reading, Duration::from_secs(second), format!("22:{:02}:{:02}", 40 + second / 60, second % 60));
+fn add(state: &mut State, second: u64, mut reading: Reading) {
+    let trouble = reading.trouble.take().map(|error| error.to_string());
+    if reading.totals.is_none() {
+        return state.failed(trouble.unwrap());
+    }
+    let report = Report::new(reading, scale().page_size, |_| true);
+    let shot = feed().shot(report.caches.clone(), report, scale().page_size.bytes());
+    state.add(shot, trouble, Duration::from_secs(second), format!("22:{:02}:{:02}", 40 + second / 60, second % 60));
+}
+
+/// The name of the selected row.
+fn selected(state: &State) -> String {
+    state.name(state.selected().unwrap())
+}
+
+/// The name of the field that rows are sorted by.
+fn sorted_by(state: &State) -> &str {
+    &state.columns().all()[state.sort.column()].names[0]
 }
 
 /// Presses keys: `\n` is Enter, `\x1b` Escape, the arrows themselves.
@@ -133,15 +163,15 @@ fn text(state: &State) -> String {
 /// The screen is as in the file of this name. `SNAPSHOTS=overwrite` writes it anew.
 #[track_caller]
 fn assert_screen(name: &str, state: &State) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/slab_top/screens").join(name);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/run/screen/screens").join(name);
     let expected = Data::read_from(&file, None).raw();
     Assert::new().action_env(snapbox::assert::DEFAULT_ACTION_ENV).eq(Data::text(text(state)).raw(), expected);
 }
 
 /// The names of the rows in sight, the selected one in brackets.
 fn names(state: &State) -> String {
-    let name = |(cache, selected): (&crate::analysis::slab::history::Tracked, bool)| {
-        let name = cache.row.name.escaped().into_owned();
+    let name = |(row, selected): (&Tracked<Shown>, bool)| {
+        let name = state.name(row);
         if selected { format!("[{name}]") } else { name }
     };
     state.rows_in_sight().map(name).collect::<Vec<_>>().join(" ")
@@ -159,7 +189,7 @@ fn screens_of_every_size_are_as_recorded() {
         add(&mut state, 76, reading(&caches(200)));
         assert_screen(&name("filtered-frozen"), &state);
         keys(&mut state, " \x1b⇱\n");
-        let id = state.selected().unwrap().id;
+        let (id, row) = (state.selected().unwrap().id, feed().row(&state.selected().unwrap().row).unwrap().clone());
         let details = Details {
             reclaimable: Some(true),
             partial_slabs: Some(1234),
@@ -167,7 +197,7 @@ fn screens_of_every_size_are_as_recorded() {
             cpu_partial_slabs: Some(18),
             nodes: Some(vec![(0, 5000), (1, 793)]),
         };
-        state.details = Some((id, details));
+        state.details = Some((id, feed().line(Row { details, ..row })));
         assert_screen(&name("detail"), &state);
         keys(&mut state, "\x1b?");
         assert_screen(&name("help"), &state);
@@ -264,9 +294,9 @@ fn letters_sort_as_slabtop_does() {
     assert_eq!(first(&state), "kmalloc-1k");
     // To the right of the change are the names, to the left the sizes.
     keys(&mut state, ">");
-    assert_eq!(state.sort.column().name, "name");
+    assert_eq!(sorted_by(&state), "names");
     keys(&mut state, "<<");
-    assert_eq!((state.sort.column().name, state.sort.sign()), ("size", '▾'));
+    assert_eq!((sorted_by(&state), state.sort.sign()), ("size_bytes", '▾'));
 }
 
 #[test]
@@ -277,7 +307,6 @@ fn the_selected_cache_stays_selected() {
     keys(&mut state, "n");
     assert!(names(&state).starts_with("[AF_VSOCK]"));
     keys(&mut state, "↓↓↓");
-    let selected = |state: &State| state.selected().unwrap().row.name.escaped().into_owned();
     assert_eq!(selected(&state), "ext4_inode_cache");
     for key in "crdurn".chars() {
         keys(&mut state, &key.to_string());
@@ -301,7 +330,7 @@ fn the_selected_cache_stays_selected() {
 
 #[test]
 fn a_name_that_is_there_twice_can_be_passed() {
-    let mut state = State::new(Duration::from_secs(1), scale(), (80, 24));
+    let mut state = new((80, 24));
     add(&mut state, 0, reading(&[("a", [8, 1, 1, 3, 1]), ("a", [8, 1, 1, 2, 1]), ("b", [8, 1, 1, 1, 1])]));
     keys(&mut state, "↓↓");
     assert_eq!(names(&state), "a a [b]");
@@ -371,7 +400,7 @@ fn growing_and_large_ones_can_be_had_alone() {
 #[test]
 fn large_allocations_are_named_where_the_rest_is_theirs() {
     let words = |caches: &[Made<'_>]| {
-        let mut state = State::new(Duration::from_secs(1), scale(), (200, 60));
+        let mut state = new((200, 60));
         add(&mut state, 0, reading(caches));
         state
     };
@@ -400,12 +429,12 @@ fn a_frozen_screen_stands_still_and_misses_nothing() {
     assert_eq!(text(&state), before);
     keys(&mut state, " ");
     assert_eq!(state.rows(), 1);
-    assert_eq!(state.selected().unwrap().size.time(), Duration::from_secs(11));
+    assert_eq!(state.selected().unwrap().courses[0].time(), Duration::from_secs(11));
 }
 
 #[test]
 fn numbers_that_cannot_be_are_shown_as_wrong() {
-    let mut state = State::new(Duration::from_secs(1), scale(), (80, 24));
+    let mut state = new((80, 24));
     for (second, slabs) in [(0, u64::MAX / 4096), (1, 0), (2, 5)] {
         add(&mut state, second, reading(&[("wraps", [8, 1, 1, slabs, u64::MAX])]));
     }
@@ -469,4 +498,40 @@ fn panes_open_and_close() {
         keys(&mut state, key);
         assert_eq!(state.pane, pane, "{key:?}");
     }
+}
+
+#[test]
+fn options_name_a_column_and_a_direction() {
+    let state = new((80, 24));
+    let sort = |option| {
+        let sort = Sort::by_option(state.columns(), option)?;
+        Some((state.columns().all()[sort.column()].names[0].as_str(), sort.sign() == '▴'))
+    };
+    assert_eq!(sort("o"), Some(("objects", false)));
+    assert_eq!(sort("-o"), Some(("objects", true)));
+    assert_eq!(sort("n"), Some(("names", true)));
+    assert_eq!(sort("name"), Some(("names", true)));
+    assert_eq!(sort("objects"), Some(("objects", true)));
+    assert_eq!(sort("-objects"), Some(("objects", false)));
+    assert_eq!(sort("size"), Some(("size_bytes", true)));
+    assert_eq!(sort("size_change"), Some(("size_change", true)));
+    assert_eq!([sort(""), sort("-"), sort("x"), sort("ob"), sort("≤")], [None; 5]);
+}
+
+#[test]
+fn every_letter_of_slabtop_is_a_key() {
+    let state = new((80, 24));
+    let keys: Vec<char> = "abclnvopsu".chars().filter(|key| Sort::by_key(state.columns(), *key).is_none()).collect();
+    assert_eq!(keys, []);
+}
+
+#[test]
+fn moving_goes_round() {
+    let state = new((80, 24));
+    let mut sort = state.sort;
+    for _ in state.columns().all() {
+        sort = sort.moved(state.columns(), true);
+    }
+    assert_eq!(sort, state.sort);
+    assert_eq!(sort.moved(state.columns(), true).moved(state.columns(), false), sort);
 }

@@ -1,0 +1,147 @@
+//! What a command says of its live screen: which fields are columns, what is followed, and what stands above the rows.
+
+use std::borrow::Cow;
+
+use crate::analysis::series::Tracked;
+use crate::view::screen::lines::Shown;
+use crate::view::size::Scale;
+
+/// A column of the screen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pick {
+    /// The key that sorts by it.
+    pub(super) key: char,
+    /// The field, or [`CHANGE`].
+    pub(super) field: &'static str,
+    /// Columns of a lower rank fall away first.
+    pub(super) rank: u8,
+    /// What stands above it, where that is not the field's own heading.
+    pub(super) heading: Option<&'static str>,
+    /// What the help calls it, where that is not its heading.
+    pub(super) help: Option<&'static str>,
+    /// Another name for it in `--sort`.
+    pub(super) also: Option<&'static str>,
+    /// Whether it is a size of a few bytes, which would be nothing in MiB or pages.
+    pub(super) is_small: bool,
+}
+
+/// The name of the column with the change of what is followed.
+pub(crate) const CHANGE: &str = "change";
+
+/// A column: its key, its field, and how much it matters.
+pub(crate) const fn pick(key: char, field: &'static str, rank: u8) -> Pick {
+    Pick { key, field, rank, heading: None, help: None, also: None, is_small: false }
+}
+
+impl Pick {
+    /// The key that sorts by it.
+    #[cfg(test)]
+    pub(crate) fn key(&self) -> char {
+        self.key
+    }
+
+    /// The column under another heading.
+    pub(crate) const fn heading(self, heading: &'static str) -> Self {
+        Self { heading: Some(heading), ..self }
+    }
+
+    /// The column with other words in the help.
+    pub(crate) const fn help(self, help: &'static str) -> Self {
+        Self { help: Some(help), ..self }
+    }
+
+    /// The column with another name in `--sort`.
+    pub(crate) const fn also(self, name: &'static str) -> Self {
+        Self { also: Some(name), ..self }
+    }
+
+    /// The column as one of small sizes.
+    pub(crate) const fn small(self) -> Self {
+        Self { is_small: true, ..self }
+    }
+}
+
+/// A screen, as far as it is the same for all its rows. Fields are called by their names or aliases.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spec {
+    /// The command.
+    pub(crate) command: &'static str,
+    /// What a row is: one, and several.
+    pub(crate) rows: [&'static str; 2],
+    /// The fields that together tell a row from others, from reading to reading.
+    pub(crate) identity: &'static [&'static str],
+    /// The fields that are followed. The first has a course and a change; others are for the detail pane.
+    pub(crate) followed: &'static [&'static str],
+    /// The columns from left to right; the last takes what is left of a line, and the filter matches it.
+    pub(crate) columns: &'static [Pick],
+    /// The key that the rows are sorted by at first.
+    pub(crate) sort: char,
+    /// What the help says, besides the keys.
+    pub(crate) help: &'static [&'static str],
+}
+
+/// A piece of the lines above the rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Sum {
+    /// Pieces of a lower rank fall away first: 1 to 9.
+    pub(super) rank: u8,
+    pub(super) text: String,
+}
+
+impl Sum {
+    pub(crate) fn new(rank: u8, text: impl Into<String>) -> Self {
+        Self { rank, text: text.into() }
+    }
+}
+
+/// A line of the detail pane: its label, at most 12 columns wide, and the rest.
+pub(crate) type Said = (Cow<'static, str>, String);
+
+/// How the rows of a command are on a screen.
+pub(crate) trait Live: 'static {
+    /// A row.
+    type Row: 'static;
+    /// The report that it is from.
+    type Report: 'static;
+
+    /// What is the same for all rows.
+    const SPEC: Spec;
+
+    /// A size that the headline follows: its name, and bytes; `None` where it is not known.
+    fn total(_report: &Self::Report) -> Option<(&'static str, i64)> {
+        None
+    }
+
+    /// What that size is made of.
+    fn parts(_report: &Self::Report, _scale: &Scale) -> Option<String> {
+        None
+    }
+
+    /// What stands in the line of sums. `is_whole` says that nothing is missing in the report.
+    fn sums(report: &Self::Report, scale: &Scale, is_whole: bool) -> Vec<Sum>;
+
+    /// What the detail pane says of a row; `None` where all of its fields are as good. `room` is the columns and lines there
+    /// are.
+    fn detail(_row: &Self::Row, _scale: &Scale, _room: (usize, usize)) -> Option<Vec<Said>> {
+        None
+    }
+
+    /// The same, below its change: what was read of this row alone.
+    fn closer(_row: &Self::Row) -> Vec<Said> {
+        Vec::new()
+    }
+
+    /// How what is followed changed, in words, where that is more than the change of a size.
+    fn changes(_tracked: &Tracked<Shown>, _scale: &Scale) -> Option<String> {
+        None
+    }
+
+    /// Whether what a field says of a row cannot be right.
+    fn is_wrong(_row: &Self::Row, _field: &str) -> bool {
+        false
+    }
+}
+
+/// What the help of every screen can say of the changes.
+pub(crate) const OF_CHANGES: &str =
+    "Δ/min: the change within a minute; before, Δ in so many seconds: the change so far.";
