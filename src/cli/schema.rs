@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 
 use self::documents::{DOCUMENTS, Document, Types, add_definitions};
 use super::Cli;
-use super::options::{Format, GlobalOptions};
+use super::options::GlobalOptions;
 use super::output::Output;
+use super::run::context::Context;
+use super::run::document::{self, Report};
 use super::status::{Status, UsageError};
 use crate::view::json;
 
@@ -39,15 +41,14 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+    let cx = Context::open_unread(global, output)?;
+    document::refuse_rows(&cx, "schema: it has no columns to choose or to sort by", "schema: it has no CSV form")?;
     let schema = match args.command[..] {
         [] => of(&DOCUMENTS.iter().collect::<Vec<_>>(), args.lines)?,
         _ => of(&of_command(&args.command.join(" "))?, args.lines)?,
     };
-    match global.format() {
-        Format::Table | Format::Json => json::pretty(output, &schema)?,
-        Format::Jsonl => json::line(output, &schema)?,
-        Format::Csv => return Err(UsageError::Invalid("a schema has no CSV form".to_owned()).into()),
-    }
+    let report = Report { schema: None, data: &schema, notes: &[] };
+    document::show(&report, &cx, output, |out| json::pretty(out, &schema))?;
     Ok(Status::Complete)
 }
 

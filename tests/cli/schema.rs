@@ -127,5 +127,6 @@ fn commands_without_a_schema_are_told() {
     let run = pmem(["schema", "nothing"]).with_status(2);
     assert!(run.stderr.contains("nothing: no command with a schema; these have one: "), "{}", run.stderr);
     pmem(["schema", "--format", "csv"]).with_status(2);
+    pmem(["schema", "--columns", "name"]).with_status(2);
     assert_eq!(pmem(["schema", "--format", "jsonl", "where"]).with_status(0).text().lines().count(), 1);
 }

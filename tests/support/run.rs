@@ -38,11 +38,12 @@ pub(crate) fn pmem<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> F
 pub(crate) fn finish(command: &mut Command) -> Finished {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let run = outcome(child);
-    schema::check(command.get_args(), &run);
+    schema::check_lines(command.get_args(), &run);
     run
 }
 
-/// What a running pmem gives until its end.
+/// What a running pmem gives until its end. Documents that it writes must be as `pmem schema` says.
+#[track_caller]
 pub(crate) fn outcome(mut child: Child) -> Finished {
     let stdout = child.stdout.take().map(in_background);
     let stderr = child.stderr.take().map(in_background);
@@ -61,7 +62,9 @@ pub(crate) fn outcome(mut child: Child) -> Finished {
     assert_eq!(status.signal(), None, "pmem was ended by a signal: {stderr}");
     assert!(!stderr.contains("panicked"), "pmem panicked: {stderr}");
     assert_no_control(stderr.as_bytes(), "standard error");
-    Finished { status: status.code().unwrap(), stdout, stderr }
+    let run = Finished { status: status.code().unwrap(), stdout, stderr };
+    schema::check_documents(&run);
+    run
 }
 
 fn in_background(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {

@@ -113,7 +113,8 @@ fn made() -> Value {
 }
 
 /// Units, as the names of members end with them.
-const UNITS: [(&str, &str); 8] = [
+const UNITS: [(&str, &str); 9] = [
+    ("page_size", "bytes"),
     ("clock_ticks", "ticks per second"),
     ("bytes", "bytes"),
     ("pages", "pages"),
