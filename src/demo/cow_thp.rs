@@ -1,4 +1,4 @@
-//! `cow-thp`: what is copied of a huge page after a fork.
+//! `cow-thp`: what a write copies of a huge page after a fork.
 
 use nix::sys::mman::MmapAdvise;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -16,23 +16,23 @@ use crate::kernel::memory::{Mapping, forked};
 use crate::kernel::process::Process;
 use crate::model::smaps::Value;
 
-/// Pages that nobody else has mapped. Sources: smaps (Private_Clean, Private_Dirty); kpagecount, where frame numbers are seen.
-/// (Not bit 56 of pagemap, which of a huge page asks about one page only, on some kernels.)
+/// Exclusive pages. Sources: smaps (Private_Clean, Private_Dirty); kpagecount if frame numbers are visible. (Not bit 56 of
+/// pagemap, which on some kernels describes only one page of a huge page.)
 const PRIVATE: Quantity = Quantity::new("private_pages", "own", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {
     name: "cow-thp",
-    question: "what does a write copy, when a huge page is shared?",
-    about: "A process with one huge page forks. Then the child writes one byte of it, and the parent all its pages.",
-    learnt: "The byte that the child wrote cost one small page. Its huge entry fell apart into small ones, and the \
-    parent's did \
-             not: whether an entry is huge is each process's own affair. Whoever writes after a fork has small pages from \
-             then on.",
-    explain: "fork shares a huge page by copying its one entry, as it does with small ones. A write to it splits the writer's \
-              entry into small entries of the same frames and then copies one page as ever: that the whole huge page is copied \
-              was true up to Linux 5.7 only. The frames stay one block as long as anybody maps a part of it: the parent, which \
-              has copied every page, and the child, which keeps all but one of the old, have twice the memory in the end, and \
-              neither has a huge page.",
+    question: "what does a write to a shared huge page copy?",
+    about: "A process with one huge page forks. Then the child writes one byte of it, and the parent writes all its \
+            pages.",
+    learnt: "The byte the child wrote cost one small page. The child's huge entry was split into small ones; the \
+             parent's was not: each process maps the page in its own way. A process that writes after a fork has small \
+             pages from then on.",
+    explain: "fork shares a huge page by copying its single entry, as it does with small pages. A write splits the \
+              writer's entry into small entries for the same frames and then copies one page as usual; only up to \
+              Linux 5.7 was the whole huge page copied. The frames remain one block as long as any part of it is \
+              mapped: the parent, which has copied every page, and the child, which keeps all but one of the old \
+              pages, end up with twice the memory, and neither has a huge page.",
     functions: &[
         ("copy_huge_pmd", "mm/huge_memory.c"),
         ("do_huge_pmd_wp_page", "mm/huge_memory.c"),
@@ -50,12 +50,12 @@ pub(super) const DEMO: Demo = Demo {
 fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let HugePage { pages, .. } = HugePage::probe(facts)?;
     let page = facts.page();
-    // Kernels that do not count how often each page of a block is mapped say an average.
+    // Kernels without a mapcount for each page of a folio report an average.
     let by_page = match copies_small_pages(facts, pages)? {
         Copies::Block => return Err(Skip("this kernel copies a huge page as a whole".to_owned())),
         Copies::Page { known } => known,
     };
-    // What is seen when so many pages are shared no more, and these processes have it in one piece.
+    // The expectations once this many pages have been copied, and which processes still have a huge entry.
     let apart = move |step: Step, copied: usize, huge: [bool; 2]| {
         [PARENT.name, CHILD.name].into_iter().zip(huge).fold(step, |step, (whose, huge)| {
             let exact = |number: usize| by_page.then_some(number as i64);
@@ -69,7 +69,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
         step("write a huge page: one byte", move |w| {
             map(w, pages)?;
             first_touch(w, pages, true)?;
-            // Else khugepaged may come by and put together what is going to fall apart.
+            // Otherwise khugepaged might collapse what is about to be split.
             w.advise(0, 0..pages, MmapAdvise::MADV_NOHUGEPAGE)
         })
         .exact(FRAMES.of(PARENT.name), pages)
@@ -77,35 +77,37 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
         .exact(PRIVATE.of(PARENT.name), pages)
         .exact(FAULTS, 1)
         .why("One fault, one huge page."),
-        apart(step("fork", Worker::fork), 0, [true, true])
-            .exact(CHANGED.of(PARENT.name), 0)
-            .why("One entry was copied. Both have the huge page now, and it is nobody's own any more. (In smaps, PSS \
-             charges half of it to each.)"),
+        apart(step("fork", Worker::fork), 0, [true, true]).exact(CHANGED.of(PARENT.name), 0).why(
+            "One entry was copied. Both now map the huge page, and it is no longer exclusive to either. (In \
+                  smaps, PSS charges half of it to each.)",
+        ),
         apart(step("the child writes one byte", |w| w.write(0, 0..1)).by(Who::Child), 1, [true, false])
             .exact(FAULTS, 1)
             .exact(CHANGED.of(PARENT.name), 0)
             .exact(CHANGED.of(CHILD.name), 1)
-            .why("The child's entry is split into small ones, and one page is copied. The parent's entry is as it was."),
+            .why(
+                "The child's entry is split into small ones, and one page is copied. The parent's entry is unchanged.",
+            ),
         apart(step("the parent writes all pages", move |w| w.write(0, 0..pages)), pages, [false, false])
             .exact(FAULTS, pages)
             .exact(CHANGED.of(PARENT.name), pages)
             .exact(CHANGED.of(CHILD.name), 0)
             .why(
-                "A fault and a copy for each, also for the page that the child has left: the rest of the block is still \
-                 mapped by others, and the kernel does not keep a part of it.",
+                "One fault and one copy per page, even for the page the child no longer maps: the rest of the block is \
+                 still mapped by the child, and the kernel does not reuse part of a block.",
             ),
     ])
 }
 
-/// What a write after a fork copies.
+/// What a write copies after a fork.
 enum Copies {
     /// The huge page as a whole.
     Block,
-    /// A small page; and whether smaps then knows that one page is private, and no other.
+    /// A small page; `known` is whether smaps then reports exactly one private page.
     Page { known: bool },
 }
 
-/// Tries it. The child says so by its status.
+/// Probes it. The child reports the result in its exit status.
 fn copies_small_pages(facts: &Facts<'_>, pages: usize) -> std::result::Result<Copies, Skip> {
     const BLOCK: i32 = 0;
     const PAGE: i32 = 1;
@@ -130,11 +132,11 @@ fn copies_small_pages(facts: &Facts<'_>, pages: usize) -> std::result::Result<Co
     match waitpid(child, None)? {
         WaitStatus::Exited(_, BLOCK) => Ok(Copies::Block),
         WaitStatus::Exited(_, status @ (PAGE | PAGE_KNOWN)) => Ok(Copies::Page { known: status == PAGE_KNOWN }),
-        _ => Err(Skip("what a forked process copies could not be tried".to_owned())),
+        _ => Err(Skip("cannot find out what a forked process copies".to_owned())),
     }
 }
 
-/// What smaps says is private of a mapping of this process.
+/// The private bytes of a mapping of this process, by smaps.
 fn private_bytes(facts: &Facts<'_>, mapping: &Mapping) -> Option<u64> {
     let keys = ["Private_Clean", "Private_Dirty"].map(str::to_owned);
     let own = Process::open(facts.root, std::process::id()).ok()?.smaps(&keys).ok()?;

@@ -1,4 +1,4 @@
-//! What shapes the numbers of a demo on this machine.
+//! The settings of this machine that affect a demo's numbers.
 
 use serde::Serialize;
 
@@ -7,39 +7,39 @@ use crate::kernel::features::Features;
 use crate::kernel::root::{Root, SMALL, text};
 use crate::model::meminfo::Meminfo;
 
-/// What shapes the numbers.
+/// The settings that affect the numbers.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Environment {
-    /// The kernel's release.
+    /// The kernel release.
     pub kernel: String,
-    /// The size of a base page.
+    /// The size of a base page, in bytes.
     pub page_size: u64,
-    /// The setting of transparent huge pages: `always`, `madvise` or `never`; `None` where the kernel has none.
+    /// The transparent huge page setting: `always`, `madvise` or `never`; `None` if the kernel does not support them.
     pub thp: Option<String>,
-    /// The size of such a page, in bytes.
+    /// The size of a transparent huge page, in bytes.
     pub thp_bytes: Option<u64>,
-    /// The smaller sizes (mTHP) that are not set to `never`, each with its setting.
+    /// The smaller sizes (mTHP) not set to `never`.
     pub mthp: Vec<Mthp>,
-    /// How much swap there is, in bytes.
+    /// Total swap, in bytes.
     pub swap_total_bytes: Option<u64>,
     /// `vm.overcommit_memory`: 0 heuristic, 1 always, 2 never.
     pub overcommit: Option<u64>,
-    /// The least limit of the memory cgroups that pmem runs in, in bytes; `None` where there is none.
+    /// The lowest limit of the memory cgroups pmem runs in, in bytes; `None` if unlimited.
     pub cgroup_limit_bytes: Option<u64>,
-    /// Whether pages are moved between nodes by faults (`kernel.numa_balancing`): each is a fault more.
+    /// Whether NUMA balancing is on (`kernel.numa_balancing`): its hinting faults add to the counts.
     pub numa_balancing: bool,
-    /// Whether KSM runs.
+    /// Whether KSM is running.
     pub ksm_runs: bool,
-    /// Whether frame numbers are seen, and what else only root sees with them.
+    /// Whether frame numbers, and everything that needs them, are visible.
     pub frame_numbers: bool,
 }
 
-/// A smaller size of transparent huge pages.
+/// A transparent huge page size below the PMD size.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mthp {
-    /// In bytes.
+    /// The size, in bytes.
     pub bytes: u64,
     /// `always`, `inherit` or `madvise`.
     pub setting: String,
@@ -48,7 +48,7 @@ pub struct Mthp {
 const THP: &str = "sys/kernel/mm/transparent_hugepage";
 
 impl Environment {
-    /// Reads it.
+    /// Reads the settings.
     pub fn read(root: &Root, features: &Features) -> Self {
         let number = |file: &str| text(root.dir(), file)?.parse::<u64>().ok();
         let meminfo = root.dir().read("proc/meminfo", SMALL).map(|text| Meminfo::parse(&text));
@@ -68,7 +68,7 @@ impl Environment {
     }
 }
 
-/// The word in brackets of a setting that lists its choices.
+/// The word in brackets, in a file that lists all choices of a setting.
 fn chosen(root: &Root, file: &str) -> Option<String> {
     let text = text(root.dir(), file)?;
     text.split_whitespace().find_map(|word| Some(word.strip_prefix('[')?.strip_suffix(']')?.to_owned()))

@@ -1,4 +1,4 @@
-//! Demos that look at what is the machine's keep other runs of themselves from moving it meanwhile.
+//! A lock for demos that read system-wide counters, so that concurrent runs do not disturb each other.
 
 use std::fs::File;
 use std::thread::sleep;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-/// Waits so long, at most, until no other run has this file locked, and locks it.
+/// Locks this file, waiting at most `patience` for another run to release it.
 ///
 /// # Errors
-/// EWOULDBLOCK where another has it still.
+/// EWOULDBLOCK if another run still holds it.
 pub(super) fn exclusive(mut file: File, patience: Duration) -> nix::Result<Flock<File>> {
     let began = Instant::now();
     loop {

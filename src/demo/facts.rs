@@ -1,4 +1,4 @@
-//! What a demo must know of this machine before it says what it expects: found by trying.
+//! What a demo must know about this machine before it can state its expectations, found by probing.
 
 use std::path::Path;
 
@@ -15,21 +15,21 @@ use crate::model::stat::Stat;
 use crate::model::status;
 use crate::unit::PageSize;
 
-/// How many places a worker has for memory.
+/// The number of places a worker has for memory.
 pub const PLACES: usize = 4;
 
-/// Where the memory of a process is, by place: address and length in bytes.
+/// The memory of a process, by place: address and length in bytes.
 pub(super) type Ranges = [[u64; 2]; PLACES];
 
-/// Where the places are: far from where the kernel puts mappings by itself, each in an entry of its own of the highest page
-/// table, and aligned for any huge page.
+/// The addresses of the places: far from where the kernel places mappings on its own, each under a separate entry of the
+/// top-level page table, and aligned for any huge page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
     first: usize,
     apart: usize,
 }
 
-/// Tried in this order: for 47 and more bits of address, and for 39 bits, as arm64 and riscv64 may have.
+/// Tried in this order: for 47 address bits and more, then for 39 bits, as on some arm64 and riscv64 machines.
 const PLACES_TRIED: [Places; 3] = [
     Places { first: 0x2100_0000_0000, apart: 1 << 39 },
     Places { first: 0x1800_0000_0000, apart: 1 << 39 },
@@ -42,7 +42,7 @@ impl Places {
         self.first + place * self.apart
     }
 
-    /// The first that are all free in this process, which a worker has a copy of.
+    /// The first set that is free in this process, and so in the worker forked from it.
     fn probe(page_size: PageSize) -> Option<Self> {
         let free = |address| {
             let length = page_size.bytes() as usize;
@@ -52,43 +52,44 @@ impl Places {
     }
 }
 
-/// What was found.
+/// The results of probing.
 #[derive(Debug)]
 pub struct Facts<'r> {
-    /// The machine.
+    /// The live machine.
     pub root: &'r Root,
-    /// What it lets pmem see.
+    /// The kernel features found.
     pub features: Features,
-    /// What shapes the numbers.
+    /// The settings that affect the numbers.
     pub environment: Environment,
-    /// The size of a base page.
+    /// The base page size.
     pub page_size: PageSize,
-    /// Where the worker's memory is going to be.
+    /// Where the worker's memory will be.
     pub places: Places,
-    /// The levels of the page tables, where the machine tells.
+    /// The page-table levels, if known.
     pub levels: Option<Levels>,
-    /// The bytes of page tables that the first page at a place takes, where the formula and what was tried say the same.
+    /// The bytes of page tables taken by the first page at a place; known only if formula and probe agree.
     tables_of_one_page: Option<i64>,
-    /// MADV_POPULATE_WRITE is known (Linux 5.14).
+    /// MADV_POPULATE_WRITE is supported (Linux 5.14).
     pub populate_write: bool,
-    /// Not found, but asked for: how many pages a [paced](super::Demo::paced) demo is to write.
+    /// Not probed but requested by the user: how many pages a [paced](super::Demo::paced) demo writes.
     pub pages: Option<usize>,
 }
 
 impl<'r> Facts<'r> {
-    /// Tries everything.
+    /// Probes everything.
     ///
     /// # Errors
-    /// [`Skip`] where there is no room at any of the places.
+    /// [`Skip`] if no set of places is free, or if `/proc` belongs to another PID namespace.
     pub fn probe(root: &'r Root) -> Result<Self, Skip> {
         let own = Stat::parse(&root.dir().read("proc/self/stat", SMALL)?, Path::new("/proc/self/stat"))?;
         if own.pid != std::process::id() {
-            let why = "/proc is of another PID namespace than pmem, which would look at other processes than its own";
+            let why = "/proc belongs to another PID namespace, so pmem would observe the wrong processes";
             return Err(Skip(why.to_owned()));
         }
         let page_size = root.page_size();
         let features = Features { page_table_levels: page_table_levels(root), ..root.features_cheaply() };
-        let places = Places::probe(page_size).ok_or_else(|| Skip("no address for its memory is free".to_owned()))?;
+        let places =
+            Places::probe(page_size).ok_or_else(|| Skip("none of the addresses for its memory is free".to_owned()))?;
         let page = Mapping::private(page_size.bytes() as usize)?;
         let populate_write = page.advise(0, page.length(), MmapAdvise::MADV_POPULATE_WRITE).is_ok();
         let levels = Levels::of(&root.host().arch, page_size, features.user_end, features.page_table_levels);
@@ -105,15 +106,15 @@ impl<'r> Facts<'r> {
         })
     }
 
-    /// The size of a base page, in bytes.
+    /// The base page size in bytes.
     pub fn page(&self) -> usize {
         self.page_size.bytes() as usize
     }
 
-    /// Memory of pmem's own to try things with, in small pages: where the worker's is going to be.
+    /// Memory in pmem itself for probing: small pages, at the address the worker will use.
     ///
     /// # Errors
-    /// What mapping it says.
+    /// Those of mmap.
     pub fn arena(&self, pages: usize) -> nix::Result<Mapping> {
         let (length, address) = (pages * self.page(), Some(self.places.address(0)));
         let arena = Mapping::anonymous(length, READ_WRITE, MapFlags::MAP_PRIVATE, address)?;
@@ -121,14 +122,13 @@ impl<'r> Facts<'r> {
         Ok(arena)
     }
 
-    /// How many levels of page tables VmPTE counts: three at most, as it has neither the highest nor a P4D.
+    /// How many page-table levels VmPTE counts: at most three, because it excludes the top level and P4D.
     pub fn counted_levels(&self) -> Option<usize> {
         self.levels.as_ref().map(counted_levels)
     }
 
-    /// The bytes of page tables that the first page at a place takes: a table of each level that VmPTE counts. `None`
-    /// where the levels are not known, or the places are too near
-    /// to each other for that (with large pages, a table covers much).
+    /// The bytes of page tables taken by the first page at a place: one table per level that VmPTE counts. `None` if the levels
+    /// are not known, or if the places are too close together (with large base pages, one table covers a lot).
     pub fn tables_of_one_page(&self) -> Option<i64> {
         self.tables_of_one_page
     }

@@ -1,4 +1,4 @@
-//! The worker's process: how it begins, waits for its turns, and ends.
+//! The worker process: how it starts, waits for its turns, and ends.
 
 use std::ffi::CString;
 use std::io;
@@ -23,35 +23,35 @@ use crate::kernel::process::Process;
 use crate::kernel::root::Root;
 use crate::unit::VirtAddr;
 
-/// A mapping without a name that is larger than this is the allocator's, or the stack of a thread that was: left as it is.
+/// An unnamed mapping larger than this belongs to the allocator, or was a thread's stack, and is left alone.
 const LARGEST_UNNAMED: u64 = 256 * 1024;
 
-/// The longest name of a process, in bytes.
+/// The maximum length of a process name, in bytes.
 const COMM: usize = 15;
 
-/// A part of this program's own memory, and whether it is written.
+/// Ranges of this program's own memory, and whether they are writable.
 pub(super) type OwnMemory = Vec<(Range<VirtAddr>, bool)>;
 
-/// Starts the worker: a process that waits for turns, and ends when this one does, however that comes about. Given are the
-/// parent's sides of the conversations with it, and with the child it may make.
+/// Starts the worker: a process that waits for turns and ends when this one does, for whatever reason. Returns the parent's
+/// ends of the conversations with the worker and with the child it may fork.
 pub(super) fn start(demo: &Demo, facts: &Facts<'_>, steps: Rc<[Step]>) -> io::Result<(Pid, [Turns; 2])> {
     let own = own_memory(facts.root).map_err(io::Error::other)?;
     let (first, of_first) = Turns::pair()?;
     let (second, of_second) = Turns::pair()?;
     let (mut ours, mut theirs) = (Some([first, second]), Some([Some(of_first), Some(of_second)]));
     let child = child(|| {
-        // While this process had the parent's sides, it would never see the parent's end.
+        // While this process holds the parent's ends, it would never see the parent exit.
         drop(ours.take());
         let turns = theirs.take().unwrap_or_default();
         apart(demo);
         let mut worker = Worker::new(facts.page(), facts.places, turns, steps, own);
         worker.settle();
         let status = obey(&mut worker, 0);
-        // Its children would end with it all the same, but after it.
+        // Its children would end with it anyway, but only after it.
         let _ = worker.end_second().and(worker.end_children());
         status
     })?;
-    ours.take().map(|turns| (child, turns)).ok_or_else(|| io::Error::other("the worker has not begun"))
+    ours.take().map(|turns| (child, turns)).ok_or_else(|| io::Error::other("the worker did not start"))
 }
 
 /// Runs `work` in a child that ends when this process does.
@@ -60,15 +60,15 @@ fn child(work: impl FnOnce() -> i32) -> nix::Result<Pid> {
     forked(|| if begin(parent).is_ok() { work() } else { 1 })
 }
 
-/// Has this process end when its parent does.
+/// Makes this process end when its parent does.
 pub(super) fn begin(parent: Pid) -> Done {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    // It may have ended before that.
+    // The parent may have exited before that.
     if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
-/// Keeps out of this process what would change its numbers, and gives it the demo's name. What this kernel has no setting
-/// for does not happen on it.
+/// Turns off everything that would affect the numbers of this process, and gives it the demo's name. A setting this kernel does
+/// not have needs no turning off.
 fn apart(demo: &Demo) {
     let name = demo.name.as_bytes();
     if let Ok(name) = CString::new(&name[..name.len().min(COMM)]) {
@@ -84,11 +84,11 @@ fn apart(demo: &Demo) {
     let _ = keep_pages_on_nodes();
 }
 
-/// Does what it is told until there are no more turns. Gives the process's exit status.
+/// Takes turns until there are no more. Returns the exit status.
 fn obey(worker: &mut Worker, who: usize) -> i32 {
     let Some(mut turns) = worker.turns[who].take() else { return 1 };
     let steps = Rc::clone(&worker.steps);
-    // The first answer says that it is ready: nothing moves from now on but by its work.
+    // The first answer means ready: from now on nothing changes except through its work.
     if turns.send(&worker.reply).is_err() {
         return 1;
     }
@@ -111,7 +111,7 @@ fn obey(worker: &mut Worker, who: usize) -> i32 {
 }
 
 impl Worker {
-    /// Makes a child that has a copy of this process's memory, and does the steps that are [`Who::Child`]'s.
+    /// Forks a child that does the steps of [`Who::Child`].
     ///
     /// [`Who::Child`]: super::script::Who::Child
     pub fn fork(&mut self) -> Done {
@@ -128,7 +128,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes a child that only waits until it is ended, with this process or by [`end_children`](Self::end_children).
+    /// Forks a child that only waits until it is killed by [`end_children`](Self::end_children) or with this process.
     pub fn start_child(&mut self) -> Done {
         let child = child(|| {
             loop {
@@ -139,8 +139,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Faults in what this process needs to go on with, so that no step takes a fault of its own for it: its program, its
-    /// heap and its stack (which are copied on write after a fork).
+    /// Prefaults what this process needs to continue (program, heap, and stack, which are copied on write after a fork), so
+    /// that no step takes faults for them.
     pub(super) fn settle(&self) {
         for (range, write) in &self.own {
             let _ = populate(range, *write);
@@ -148,7 +148,7 @@ impl Worker {
     }
 }
 
-/// The memory of this process that a worker is going to have too.
+/// The memory of this process that the worker will inherit.
 fn own_memory(root: &Root) -> Result<OwnMemory> {
     let process = Process::open(root, std::process::id())?;
     let mut own = OwnMemory::new();

@@ -20,33 +20,31 @@ use crate::model::smaps::Value;
 
 /// Pages of the arena: the first are freed lazily, the others at once.
 const PAGES: usize = 64;
-/// How many are freed lazily.
+/// Pages freed lazily.
 const LAZILY: usize = 32;
-/// How many of these are written again.
+/// Lazily freed pages that are written again.
 const AGAIN: usize = 8;
 
-/// Frames that may be taken away without being saved. Source: smaps (LazyFree).
+/// Frames that can be reclaimed without being saved. Source: smaps (LazyFree).
 const LAZY: Quantity = Quantity::new("lazy_free_pages", "lazy", Unit::Pages);
 
-/// Frames that have to be swapped out before they are taken away. Source: kpageflags, where frame numbers are seen.
+/// Frames that must be swapped out before they can be reclaimed. Source: kpageflags if frame numbers are visible.
 const SWAP_BACKED: Quantity = Quantity::new("swap_backed_frames", "swapbacked", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {
     name: "free-vs-dontneed",
-    question: "is memory that was given back free?",
-    about: "A process gives back half of its pages with MADV_FREE and half with MADV_DONTNEED, writes some of the first half \
-            again, and then has the kernel reclaim what it may.",
-    learnt: "MADV_DONTNEED took the frames at once, and RSS fell. MADV_FREE took nothing: RSS stayed, and the kernel only \
-             noted that it need not save these pages. Written again, a page was kept, without a fault; the others were thrown \
-             away when memory was asked for, and read as zeros then. An allocator that uses MADV_FREE looks larger than it is.",
-    explain: "MADV_FREE clears the dirty bit of each page-table entry and takes the flag SWAPBACKED off the frame, which \
-    puts it \
-              among the first to be reclaimed. Reclaim finds it clean and throws it away; had it been written since, the entry \
-              is dirty again, and it is kept. smaps counts what is still clean as LazyFree, which is in Rss too. \
-              Processors note \
-              such pages down and treat them 31 at a time: until then LazyFree lags (this demo has the batches emptied). \
-              MADV_PAGEOUT reclaims a range now, as lack of memory would: without swap, of such memory only lazily freed \
-              pages can go.",
+    question: "is memory free once it has been given back?",
+    about: "A process gives back half of its pages with MADV_FREE and half with MADV_DONTNEED, writes some of the \
+            first half again, and then has the kernel reclaim what it can.",
+    learnt: "MADV_DONTNEED freed the frames at once, and RSS fell. MADV_FREE freed nothing: RSS stayed, and the kernel \
+             only marked the pages as not worth saving. A page written again was kept, without a fault; the others \
+             were discarded on reclaim and then read as zeros. A process using MADV_FREE looks larger than it is.",
+    explain: "MADV_FREE clears the dirty bit of each page-table entry and the frame's SWAPBACKED flag, which makes it \
+              one of the first to be reclaimed. Reclaim finds it clean and discards it; if it was written since, the \
+              entry is dirty again and the page is kept. smaps counts pages that are still clean as LazyFree, which is \
+              part of Rss. CPUs process such pages in batches of 31, and LazyFree lags until then (this demo drains \
+              the batches). MADV_PAGEOUT reclaims a range immediately, as memory pressure would: without swap, only \
+              lazily freed pages of anonymous memory can go.",
     functions: &[
         ("madvise_free_pte_range", "mm/madvise.c"),
         ("folio_mark_lazyfree", "mm/swap.c"),
@@ -65,7 +63,7 @@ pub(super) const DEMO: Demo = Demo {
 fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let batches = Rc::new(LruDrain::open().ok());
     let Probed { drained, faults, pageout } = probe(facts, &batches)?;
-    // Where memory is short, the kernel takes lazily freed pages when it likes.
+    // Under memory pressure the kernel may reclaim lazily freed pages at any time.
     let calm = drained && !is_short(facts);
     let of_batches = Rc::clone(&batches);
     let mut steps = vec![
@@ -78,15 +76,15 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
         Seen { frames: 64, lazy: 32, swap_backed: 32, least: 32 }
             .after(step("free 32 lazily (MADV_FREE)", move |w| free(w, &batches)), calm)
             .exact(FAULTS, 0)
-            .why("They stay what they are, resident and readable; but the kernel may throw them away from now on."),
+            .why("They stay resident and readable, but the kernel may discard them from now on."),
         Seen { frames: 64, lazy: 24, swap_backed: 32, least: 40 }
-            .after(step("write 8 of these", |w| w.write(0, 0..AGAIN)), calm)
+            .after(step("write 8 of them", |w| w.write(0, 0..AGAIN)), calm)
             .known(FAULTS, calm.then_some(faults * AGAIN as i64))
-            .why("Written again, they have something to lose again: their entries are dirty, and the kernel has to keep them."),
+            .why("Their entries are dirty again, so the kernel must keep them."),
         Seen { frames: 32, lazy: 24, swap_backed: 0, least: 8 }
             .after(step("give back 32 (MADV_DONTNEED)", give_back), calm)
             .exact(FAULTS, 0)
-            .why("These are gone at once, and RSS falls."),
+            .why("These are freed at once, and RSS falls."),
     ];
     if !pageout {
         return Ok(steps);
@@ -96,8 +94,8 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             .after(step("reclaim (MADV_PAGEOUT)", move |w| page_out(w, &of_batches)), drained)
             .exact(FAULTS, 0)
             .why(
-                "The 24 that were not written again are thrown away without being saved. The others are found dirty and made \
-                 ordinary again: they would have to be swapped next time.",
+                "The 24 pages not written again are discarded without being saved. The others are found dirty and \
+                 become ordinary pages again: next time they would have to be swapped out.",
             ),
     );
     let read = step("read all 64", read).exact(PRESENT, PAGES);
@@ -108,22 +106,22 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             read.at_least(FRAMES, AGAIN as i64).at_least(RSS, AGAIN as i64).at_least(CONTENTS, AGAIN as i64)
         }
         .known(FAULTS, drained.then_some((PAGES - AGAIN) as i64))
-        .why("What was written last is there. All other pages are zeros: reading maps the zero page."),
+        .why("The pages written last are intact. All others read as zeros: the read maps the zero page."),
     );
     Ok(steps)
 }
 
-/// What there is after a step.
+/// The expectations after a step.
 struct Seen {
     frames: i64,
     lazy: i64,
     swap_backed: i64,
-    /// The frames that are left where all lazily freed ones have been taken.
+    /// The frames left if all lazily freed ones have been reclaimed.
     least: i64,
 }
 
 impl Seen {
-    /// Demands it; bounds of it, unless it is certain.
+    /// Adds the expectations: exact if `certain`, otherwise bounds.
     fn after(self, step: Step, certain: bool) -> Step {
         let Self { frames, lazy, swap_backed, least } = self;
         if certain {
@@ -137,13 +135,13 @@ impl Seen {
     }
 }
 
-/// What was found out beforehand.
+/// The results of probing.
 struct Probed {
-    /// LruDrain are emptied when they shall be, so that what is counted is exact.
+    /// The batches can be drained, so that counts are exact.
     drained: bool,
-    /// The faults of writing a lazily freed page: none where the processor itself marks entries dirty.
+    /// The faults of writing a lazily freed page: none if the CPU sets dirty bits in hardware.
     faults: i64,
-    /// MADV_PAGEOUT is known (Linux 5.4).
+    /// MADV_PAGEOUT is supported (Linux 5.4).
     pageout: bool,
 }
 
@@ -164,7 +162,7 @@ fn probe(facts: &Facts<'_>, batches: &Option<LruDrain>) -> std::result::Result<P
     })
 }
 
-/// Whether reclaim may be at work: little memory is free, or a cgroup has a limit.
+/// Whether reclaim may be running: little memory is free, or a cgroup limit applies.
 fn is_short(facts: &Facts<'_>) -> bool {
     let meminfo = facts.root.dir().read("proc/meminfo", SMALL).map(|text| Meminfo::parse(&text));
     let free = meminfo.ok().and_then(|meminfo| Some((meminfo.bytes("MemFree")?, meminfo.bytes("MemTotal")?)));
@@ -175,7 +173,7 @@ fn drain(batches: &Option<LruDrain>, page: usize) -> Done {
     batches.as_ref().map_or(Ok(()), |batches| batches.drain(page))
 }
 
-/// A page that is in a batch still is passed over: not yet on a list, it is not taken off one.
+/// A page still in an LRU-add batch would be skipped: it is not on a list yet, so it cannot be taken off one.
 fn free(w: &mut Worker, batches: &Option<LruDrain>) -> Done {
     drain(batches, w.page)?;
     w.counting(|w| w.advise(0, 0..LAZILY, MmapAdvise::MADV_FREE))?;

@@ -1,4 +1,4 @@
-//! `limit`: a limit of addresses refuses, a limit of memory reclaims, and then kills.
+//! `limit`: a limit on addresses refuses; a limit on memory reclaims, and then kills.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -28,25 +28,25 @@ use crate::kernel::memory::{Mapping, forked};
 use crate::kernel::{own_file, own_statm};
 use crate::model::oom;
 
-/// Pages that may be mapped under RLIMIT_AS.
+/// Pages that RLIMIT_AS still allows to be mapped.
 const ROOM: usize = 64;
-/// Pages that the group may have.
+/// The memory limit of the group, in pages.
 const LIMIT: usize = 1024;
-/// Pages that its processes ask for.
+/// Pages that its processes try to use.
 const ASKED: usize = 2 * LIMIT;
 
-/// Mappings that were refused for want of memory.
+/// Mappings refused with ENOMEM.
 const REFUSED: Quantity = Quantity::new("refused_mappings", "refused", Unit::Count);
-/// What the group is charged for.
+/// Memory charged to the group.
 const CHARGED: Quantity = Quantity::new("charged_pages", "charged", Unit::Pages);
-/// Processes that the kernel killed.
+/// Processes killed by the kernel.
 const KILLED: Quantity = Quantity::new("killed_processes", "killed", Unit::Count);
 /// Processes in the group.
 const MEMBERS: Quantity = Quantity::new("group_processes", "in group", Unit::Count);
-/// Pages that the killed process had written.
+/// Pages the killed process had written.
 const WRITTEN: Quantity = Quantity::new("victim_pages", "written", Unit::Pages);
 
-/// What the worker says, by index.
+/// What the worker reports, by index.
 const SAYS: &[(Quantity, &str)] = &[
     (CHARGED, "memory cgroup"),
     (KILLED, "memory cgroup"),
@@ -72,19 +72,18 @@ const OF_CHILD: Quantity = FRAMES.of("child");
 pub(super) const DEMO: Demo = Demo {
     name: "limit",
     question: "what happens to a process that reaches its memory limit?",
-    about: "A process may map 64 pages more (RLIMIT_AS), and asks for 65. Then, where a memory cgroup may be made, a \
-    child in one \
-            of 1,024 pages reads a file of 2,048, and another writes 2,048 pages of its own.",
-    learnt: "RLIMIT_AS counts addresses: mmap fails at once, and nothing is reclaimed. A memory cgroup, where one may be made, \
-             counts frames, and says no to nobody: at its limit the kernel first takes back what it can read again, the page \
-             cache. What was written has nowhere to go without swap, and so the kernel kills a process of the group, in the \
-             middle of a write.",
-    explain: "may_expand_vm compares the pages of all mappings with RLIMIT_AS, and mmap returns ENOMEM. RLIMIT_RSS is kept and \
-              ignored. Memory of a cgroup is charged at each fault, when the frame is allocated: where that would pass the \
-              limit, the faulting process itself reclaims pages of its group, and tries again. Clean pages of files are \
-              dropped, also those that are mapped. When nothing more can be reclaimed, out_of_memory chooses the process \
-              of the \
-              group with most memory, sends it SIGKILL, and writes that into the kernel's log.",
+    about: "A process may map 64 more pages (RLIMIT_AS) and asks for 65. Then, if a memory cgroup can be created, a \
+            child in a group limited to 1,024 pages reads a file of 2,048 pages, and another child writes 2,048 \
+            anonymous pages.",
+    learnt: "RLIMIT_AS counts addresses: mmap fails at once and nothing is reclaimed. A memory cgroup, if one can be \
+             created, counts frames and refuses nothing: at its limit the kernel first reclaims what can be read \
+             again, the page cache. Written pages have nowhere to go without swap, so the kernel kills a process of \
+             the group in the middle of a write.",
+    explain: "may_expand_vm compares the total size of all mappings with RLIMIT_AS, and mmap returns ENOMEM. \
+              RLIMIT_RSS is stored and ignored. A cgroup is charged at fault time, when the frame is allocated: if \
+              that would exceed the limit, the faulting process itself reclaims pages of its group and retries. Clean \
+              file pages are dropped, even mapped ones. When nothing more can be reclaimed, out_of_memory picks the \
+              process of the group that uses most memory, sends it SIGKILL and logs this in the kernel log.",
     functions: &[
         ("may_expand_vm", "mm/mmap.c"),
         ("try_charge_memcg", "mm/memcontrol.c"),
@@ -110,7 +109,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
     Ok(steps)
 }
 
-/// A group that this user may put a process into; or why there is none.
+/// A group this user may move a process into, or why there is none.
 fn group(facts: &Facts<'_>) -> Result<Memcg, String> {
     let group = Memcg::create(facts.root, facts.page_size.bytes_of(LIMIT as u64)).map_err(|error| short(&error))?;
     let enters = || group.enter().err().map_or(0, |errno| errno as i32);
@@ -122,21 +121,21 @@ fn group(facts: &Facts<'_>) -> Result<Memcg, String> {
     }
 }
 
-/// Why there is no group, without the place where it was tried.
+/// Why there is no group, without the path that was tried.
 fn short(error: &Error) -> String {
     match error {
         Error::Denied { .. } => "not permitted".to_owned(),
-        Error::Missing { .. } => "there is none".to_owned(),
+        Error::Missing { .. } => "not available".to_owned(),
         other => other.to_string(),
     }
 }
 
-/// Stands where more would be shown.
+/// A placeholder for steps that cannot be shown.
 fn not_shown(what: &str, why: &str) -> Step {
     step(format!("not shown here: {what} ({why})"), |_| Ok(()))
         .informative(SIZE)
         .informative(FRAMES)
-        .why("This part needs what this user, or this machine, does not have.")
+        .why("This part needs something this user or this machine does not have.")
 }
 
 fn of_addresses() -> Result<Vec<Step>, Skip> {
@@ -152,10 +151,10 @@ fn of_addresses() -> Result<Vec<Step>, Skip> {
         w.unmap(0)
     };
     Ok(vec![
-        step("allow 64 pages more (RLIMIT_AS)", allow)
+        step("allow 64 more pages (RLIMIT_AS)", allow)
             .exact(SIZE, 0)
             .exact(FRAMES, 0)
-            .why("The limit is one of addresses: what the process has mapped already, and 64 pages."),
+            .why("The limit is on addresses: what the process has already mapped, plus 64 pages."),
         step("map 65", |w| {
             let refused = match w.map(0, ROOM + 1) {
                 Err(Errno::ENOMEM) => 1,
@@ -166,18 +165,18 @@ fn of_addresses() -> Result<Vec<Step>, Skip> {
         })
         .exact(REFUSED, 1)
         .exact(SIZE, 0)
-        .why("mmap fails with ENOMEM, however much memory is free, and nothing is mapped."),
+        .why("mmap fails with ENOMEM no matter how much memory is free, and nothing is mapped."),
         step("map 64", |w| w.map(0, ROOM))
             .exact(SIZE, ROOM)
             .exact(FRAMES, 0)
-            .why("These fit. Nothing is written yet: the limit counts addresses, and not memory."),
+            .why("These fit. Nothing has been written yet: the limit counts addresses, not memory."),
         step("allow no frames (RLIMIT_RSS), write 64", move |w| {
             setrlimit(Resource::RLIMIT_RSS, 0, hard_rss)?;
             w.write(0, 0..ROOM)
         })
         .exact(FRAMES, ROOM)
-        .why("Linux knows RLIMIT_RSS and does not act on it: all pages are given."),
-        step("take the limits off, unmap", take_off)
+        .why("Linux accepts RLIMIT_RSS but does not enforce it: all pages are allocated."),
+        step("lift the limits, unmap", take_off)
             .exact(SIZE, 0)
             .exact(FRAMES, 0)
             .why("Frames and addresses are free again."),
@@ -200,11 +199,11 @@ fn of_memory(facts: &Facts<'_>, group: &Rc<Memcg>) -> Vec<Step> {
             tell(w, &group)
         }
     };
-    // Kernels before 4.13 do not count kills of a group.
+    // Kernels before 4.13 do not count OOM kills per group.
     let kills_counted = group.kills().is_some();
     let none_killed = |step: Step| if kills_counted { step.exact(KILLED, 0) } else { step };
     let mut steps = Vec::new();
-    // A file whose pages can be dropped: on a tmpfs they cannot.
+    // A file with pages that can be dropped; on tmpfs they cannot.
     let file = own_file::uncached(ASKED as u64, facts.page_size);
     if let Err(error) = &file {
         steps.push(not_shown("reclaim of a file", &error.to_string()));
@@ -213,7 +212,7 @@ fn of_memory(facts: &Facts<'_>, group: &Rc<Memcg>) -> Vec<Step> {
         let of_reader = Rc::clone(group);
         let read = move |w: &mut Worker| {
             map_file(w, &file)?;
-            // Without read-ahead: it can be as large as the group, and pages that are just being read cannot be reclaimed.
+            // No read-ahead: it can be as large as the group, and pages under read cannot be reclaimed.
             w.advise(0, 0..ASKED, MmapAdvise::MADV_RANDOM)?;
             w.read(0, 0..ASKED)?;
             tell(w, &of_reader)
@@ -225,20 +224,20 @@ fn of_memory(facts: &Facts<'_>, group: &Rc<Memcg>) -> Vec<Step> {
                 .exact(OF_CHILD, 0)
                 .exact(MEMBERS, 1)
                 .within(CHARGED, 0..=limit)
-                .why("A new memory cgroup. What a process had before it came stays charged where it was."),
+                .why("A new memory cgroup. What a process used before it joined stays charged to its old group."),
             none_killed(step("it maps a file of 2,048, reads it all", read))
                 .by(Who::Child)
                 .within(OF_CHILD, 1..=limit)
                 .within(CHARGED, 1..=limit)
                 .why(
-                    "Every page was there once. Each time the group was full, pages of the file that were read before were \
-                     dropped, and their page-table entries emptied: they can be read again.",
+                    "Every page was in memory at some point. Whenever the group was full, file pages read earlier were \
+                     dropped and their page-table entries cleared: they can be read again.",
                 ),
             none_killed(step("end it", ended))
                 .exact(FRAMES, 0)
                 .exact(MEMBERS, 0)
                 .within(CHARGED, 0..=limit)
-                .why("What it had read stays in the page cache, and charged to the group, which is empty now."),
+                .why("What it read stays in the page cache, charged to the group, which is now empty."),
         ]);
     }
     let log = KernelLog::open().ok().filter(|_| !in_pid_namespace(facts.root));
@@ -255,15 +254,15 @@ fn of_memory(facts: &Facts<'_>, group: &Rc<Memcg>) -> Vec<Step> {
             .exact(FRAMES, 0)
             .within(CHARGED, 0..=limit)
             .why(
-                "First what is left of the file goes. Then the group is full of written pages, which have nowhere to go: the \
-                 kernel kills the process. Page tables and the rest of what the kernel has for it are charged too, so that it \
-                 gets less than 1,024 pages.",
+                "First the rest of the file is dropped. Then the group is full of written pages, which have nowhere to \
+                 go, and the kernel kills the process. Its page tables and other kernel memory are charged too, so it \
+                 gets fewer than 1,024 pages.",
             ),
     );
     steps
 }
 
-/// What else is looked at: in which group the child is.
+/// Also reads which group the child is in.
 fn membership(look: &mut Look<'_>) -> Read<()> {
     if let Some(child) = look.process(Who::Child) {
         let in_group = memchr::memmem::find(&child.read("cgroup")?, NAME.as_bytes()).is_some();
@@ -272,7 +271,7 @@ fn membership(look: &mut Look<'_>) -> Read<()> {
     Ok(())
 }
 
-/// Says what the group's own files do.
+/// Reports what the group's own files say.
 fn tell(w: &mut Worker, group: &Memcg) -> Done {
     let charged = group.usage().ok_or(Errno::EIO)?.div_ceil(w.page as u64);
     w.say(OF_GROUP, charged as i64);
@@ -289,13 +288,13 @@ fn map_file(w: &mut Worker, file: &File) -> Done {
     Ok(())
 }
 
-/// Has a child write more than its group may have, and says what became of it.
+/// Has a child write more than its group's limit, and reports what happened to it.
 fn be_killed(w: &mut Worker, group: &Memcg, log: Option<&KernelLog>, counters_exact: bool) -> Done {
     let page = w.page as u64;
     w.map(0, ASKED)?;
-    // Both see these bytes, one for each page that the child wrote.
+    // Shared with the child: one byte for each page it wrote.
     let marks = Mapping::anonymous(ASKED, READ_WRITE, MapFlags::MAP_SHARED, None)?;
-    // It has a copy of this process's memory, which is counted as its own, and not charged to the group.
+    // The child inherits this process's memory, which counts as its RSS but is not charged to the group.
     let [_, resident, shared] = own_statm::read()?;
     if let Some(log) = log {
         log.skip().map_err(errno)?;
@@ -327,15 +326,15 @@ fn be_killed(w: &mut Worker, group: &Memcg, log: Option<&KernelLog>, counters_ex
     Ok(())
 }
 
-/// Has the kernel choose this process when it kills one: who was started with an oom_score_adj of -1000 cannot be killed, and
-/// would wait for memory for ever.
+/// Makes the OOM killer choose this process first: a process started with an oom_score_adj of -1000 cannot be killed and would
+/// wait for memory forever.
 fn be_first_choice() {
-    // To raise it is always allowed.
+    // Raising it is always allowed.
     let _ =
         OpenOptions::new().write(true).open("/proc/self/oom_score_adj").and_then(|mut file| file.write_all(b"1000"));
 }
 
-/// Waits for the end of a child, and ends it where it does not come.
+/// Waits for a child to exit, and kills it after a timeout.
 fn end_of(child: Pid) -> nix::Result<WaitStatus> {
     const LONGEST: Duration = Duration::from_secs(20);
     let deadline = Instant::now() + LONGEST;

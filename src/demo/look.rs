@@ -1,4 +1,4 @@
-//! What the parent sees after a step: the process as `pmem frames` and `pmem pages` see it, and what each quantity is by every
+//! What the parent observes after a step: the process as `pmem frames` and `pmem pages` see it, and each quantity from every
 //! source that has it.
 
 use std::collections::HashMap;
@@ -23,10 +23,10 @@ use crate::model::status;
 use crate::model::vmstat::Vmstat;
 use crate::unit::VirtAddr;
 
-/// Something that is looked at: adds what it finds to the look.
+/// A function that adds its findings to an observation.
 pub type Reader = fn(&mut Look<'_>) -> Result<()>;
 
-/// A process of a demo, and what was counted of it.
+/// A process of a demo, with its counts.
 #[derive(Debug)]
 pub(super) struct Seen<'a> {
     pub(super) process: &'a Process,
@@ -35,7 +35,7 @@ pub(super) struct Seen<'a> {
     pub(super) status: Vec<u8>,
 }
 
-/// Every page, and all that can be told of it.
+/// Every page, with everything that is known about it.
 const EVERYTHING: Wanted = Wanted {
     range: VirtAddr(0)..VirtAddr(0),
     states: Vec::new(),
@@ -48,27 +48,27 @@ const EVERYTHING: Wanted = Wanted {
     each: false,
 };
 
-/// What was read at former looks, by quantity and source.
+/// The values of earlier observations, by quantity and source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     values: HashMap<(Quantity, &'static str), (i64, i64)>,
     frames: HashMap<Quantity, Vec<(u64, u64)>>,
-    /// The frames that the kernel had moved when the last look began.
+    /// The number of migrated frames when the last observation began.
     pub(super) moved_at: Option<u64>,
 }
 
-/// The counter of `/proc/vmstat` that tells of frames whose contents the kernel has moved to others (compaction).
+/// The `/proc/vmstat` counter of successfully migrated frames (compaction).
 pub(super) const MOVED: &str = "pgmigrate_success";
 
-/// A counter of `/proc/vmstat`, which is the machine's; `None` where it is not there.
+/// A system-wide counter of `/proc/vmstat`; `None` if this kernel does not have it.
 pub(super) fn counter(root: &Root, name: &str) -> Option<u64> {
     Vmstat::parse(&root.dir().read("proc/vmstat", SMALL).ok()?).get(name)
 }
 
-/// One look, after a step or before the first.
+/// One observation, after a step or before the first one.
 #[derive(Debug)]
 pub struct Look<'a> {
-    /// What is known of the machine.
+    /// What is known about the machine.
     pub facts: &'a Facts<'a>,
     /// The demo's subjects.
     pub subjects: &'static [Subject],
@@ -76,9 +76,9 @@ pub struct Look<'a> {
     pub(super) reply: Reply,
     pub(super) wanted: &'a [Quantity],
     pub(super) smaps_keys: &'a [String],
-    /// Tells of frames; `None` where their files are not readable.
+    /// Reads the state of frames; `None` if the kpage files are not readable.
     pub frame_reader: Option<&'a FrameReader>,
-    /// The frames that the kernel had moved when this look began.
+    /// The number of migrated frames when this observation began.
     pub(super) moved_at: Option<u64>,
     pub(super) history: &'a mut History,
     pub(super) runs: HashMap<&'static str, Vec<Run>>,
@@ -91,33 +91,33 @@ impl<'a> Look<'a> {
         self.facts.root
     }
 
-    /// Whether a quantity is expected or shown anywhere in this demo. What is not need not be read.
+    /// Whether a quantity is expected or shown anywhere in this demo. Others need not be read.
     pub fn wants(&self, quantity: Quantity) -> bool {
         self.wanted.contains(&quantity)
     }
 
-    /// Adds what a source says of a quantity.
+    /// Adds the value of a quantity from one source.
     pub fn add(&mut self, quantity: Quantity, source: &'static str, value: i64) {
         if self.wants(quantity) {
             self.observed.push(Observed::of(quantity, source, value));
         }
     }
 
-    /// The same, as far as it is not what it was at the last look. The first look has none to compare with.
+    /// Adds the change since the last observation; nothing at the first one.
     pub fn add_change(&mut self, quantity: Quantity, source: &'static str, value: i64) {
         if let Some((_, last)) = self.remember(quantity, source, value) {
             self.add(quantity, source, value - last);
         }
     }
 
-    /// The same, as far as it is not what it was before the first step.
+    /// Adds the change since before the first step.
     pub fn add_since_start(&mut self, quantity: Quantity, source: &'static str, value: i64) {
         if let Some((first, _)) = self.remember(quantity, source, value) {
             self.add(quantity, source, value - first);
         }
     }
 
-    /// What a source said at the first look and at the last.
+    /// Stores a value; returns the source's values of the first observation and of the last one.
     pub(super) fn remember(&mut self, quantity: Quantity, source: &'static str, value: i64) -> Option<(i64, i64)> {
         let before = self.history.values.get(&(quantity, source)).copied();
         let first = before.map_or(value, |(first, _)| first);
@@ -125,20 +125,20 @@ impl<'a> Look<'a> {
         before
     }
 
-    /// One of the demo's processes; `None` where it has not begun, or has ended.
+    /// One of the demo's processes; `None` if it has not started or has ended.
     pub fn process(&self, who: Who) -> Option<&'a Process> {
         self.seen[who as usize].as_ref().map(|seen| seen.process)
     }
 
-    /// The account of a process as a whole.
+    /// The ledger of a whole process.
     pub fn ledger(&self, who: Who) -> Option<Ledger> {
         self.seen[who as usize].as_ref()?.frames.ledger.clone()
     }
 
-    /// One of the worker's files, to see what is cached of it; `None` where it has none open there.
+    /// One of the worker's files, to examine its page cache; `None` if it has no such file open.
     ///
     /// # Errors
-    /// What opening it says.
+    /// Those of opening it.
     pub fn file(&self, number: usize) -> Result<Option<CachedFile>> {
         let (Some(process), descriptor) = (self.process(Who::Worker), self.reply.files[number]) else {
             return Ok(None);
@@ -152,12 +152,12 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// A line of a process's `status`, in bytes.
+    /// A value of a process's `status`, in bytes.
     pub fn status(&self, who: Who, key: &str) -> Option<i64> {
         status::bytes_of(&self.seen[who as usize].as_ref()?.status, key)?.try_into().ok()
     }
 
-    /// Where a subject is; `None` where its process is not there, or it has never been anywhere.
+    /// The range of a subject; `None` if its process does not exist, or if it was never mapped.
     pub fn range(&self, subject: &Subject) -> Option<Range<VirtAddr>> {
         let [start, length] = self.seen[subject.who as usize].as_ref()?.ranges[subject.place];
         (length > 0).then(|| VirtAddr(start)..VirtAddr(start + length))
@@ -168,31 +168,31 @@ impl<'a> Look<'a> {
         self.seen[who as usize].as_ref().map_or(&[], |seen| &seen.frames.vmas)
     }
 
-    /// The mappings of a subject, as `pmem frames` counts them: those that overlap its range.
+    /// The mappings that overlap a subject's range, as counted by `pmem frames`.
     pub fn rows(&self, subject: &Subject) -> Vec<&VmaRow> {
         let Some(range) = self.range(subject) else { return Vec::new() };
         let overlaps = |row: &&VmaRow| row.vma.range.start < range.end && range.start < row.vma.range.end;
         self.mappings(subject.who).iter().filter(overlaps).collect()
     }
 
-    /// The part of a mapping that a subject has.
+    /// The part of a mapping that lies in a subject's range.
     pub fn part(&self, subject: &Subject, row: &VmaRow) -> Range<VirtAddr> {
         let vma = &row.vma.range;
         let range = self.range(subject).unwrap_or_else(|| vma.clone());
         vma.start.max(range.start)..vma.end.min(range.end)
     }
 
-    /// Whether a subject is a part of a mapping, as of the heap: what is only known of whole mappings is then not known of it.
+    /// Whether a subject is only part of a mapping, such as the heap. Values known only for whole mappings do not apply to it.
     pub fn is_part(&self, subject: &Subject) -> bool {
         self.rows(subject).iter().any(|row| self.part(subject, row) != row.vma.range)
     }
 
-    /// What smaps says of a subject's mappings under a key, in bytes; `None` where this kernel has no such key.
+    /// The sum of an smaps key over a subject's mappings, in bytes; `None` if this kernel does not have the key.
     pub fn smaps(&self, subject: &Subject, key: &str) -> Option<i64> {
         self.smaps_of(self.rows(subject), key)
     }
 
-    /// What smaps says of some mappings.
+    /// The sum of an smaps key over some mappings, in bytes.
     pub fn smaps_of<'r>(&self, rows: impl IntoIterator<Item = &'r VmaRow>, key: &str) -> Option<i64> {
         let place = self.smaps_keys.iter().position(|known| known == key)?;
         let value = |row: &VmaRow| match row.smaps.as_ref()?.values.get(place)?.as_ref()? {
@@ -202,12 +202,12 @@ impl<'a> Look<'a> {
         rows.into_iter().map(value).sum()
     }
 
-    /// The same in pages.
+    /// Like [`smaps`](Self::smaps), in pages.
     pub fn smaps_pages(&self, subject: &Subject, key: &str) -> Option<i64> {
         self.smaps(subject, key).map(|bytes| bytes / self.facts.page() as i64)
     }
 
-    /// The size of those of a subject's mappings whose VmFlags in smaps have a code, in pages; `None` where there are no flags.
+    /// The total size, in pages, of a subject's mappings with this code in VmFlags; `None` if smaps has no VmFlags.
     pub fn flagged_pages(&self, subject: &Subject, code: &str) -> Option<i64> {
         let size = |row: &&VmaRow| {
             let flags = row.smaps.as_ref()?.flags.as_deref()?;
@@ -216,10 +216,10 @@ impl<'a> Look<'a> {
         self.rows(subject).iter().map(size).sum()
     }
 
-    /// The words of a subject's page map, a page each.
+    /// The pagemap entries of a subject.
     ///
     /// # Errors
-    /// What reading it says.
+    /// Those of reading it.
     pub fn entries(&self, subject: &Subject) -> Result<Vec<Entry>> {
         let (Some(range), Some(process)) = (self.range(subject), self.process(subject.who)) else {
             return Ok(Vec::new());
@@ -231,10 +231,10 @@ impl<'a> Look<'a> {
         Ok(words.into_iter().map(Entry).collect())
     }
 
-    /// The pages of a subject that are anything, as `pmem pages` lists them. Read once a look.
+    /// The non-empty pages of a subject, as `pmem pages` lists them. They are read once per observation.
     ///
     /// # Errors
-    /// What reading its page map says.
+    /// Those of reading pagemap.
     pub fn pages(&mut self, subject: &Subject) -> Result<&[Run]> {
         if !self.runs.contains_key(subject.name) {
             let mut runs = Vec::new();
@@ -257,7 +257,7 @@ impl<'a> Look<'a> {
         Ok(self.runs.get(subject.name).map_or(&[], Vec::as_slice))
     }
 
-    /// The frames of a subject: the number of the page in it, and that of its frame. Empty where frame numbers are hidden.
+    /// The frames of a subject, as pairs of page index and PFN. Empty if frame numbers are hidden.
     ///
     /// # Errors
     /// As [`pages`](Self::pages).
@@ -274,14 +274,14 @@ impl<'a> Look<'a> {
         Ok(self.pages(subject)?.iter().filter_map(frames).flatten().collect())
     }
 
-    /// The frames that a quantity was made of at the last look; those of now are kept for the next. `None` where the kernel
-    /// may have moved some itself in between: then they do not tell what the demo did.
+    /// The frames of a quantity at the last observation; `now` is stored for the next one. `None` if the kernel may have
+    /// migrated frames in between, because changes would then not be the demo's doing.
     pub fn last_frames(&mut self, quantity: Quantity, now: Vec<(u64, u64)>) -> Option<Vec<(u64, u64)>> {
         let last = self.history.frames.insert(quantity, now);
         last.filter(|_| self.history.moved_at == counter(self.root(), MOVED))
     }
 
-    /// How many pages of a subject are in runs that something is true of.
+    /// The number of a subject's pages in runs that satisfy a condition.
     ///
     /// # Errors
     /// As [`pages`](Self::pages).
@@ -290,7 +290,7 @@ impl<'a> Look<'a> {
         Ok(pages as i64)
     }
 
-    /// What each page of the first subject is; nothing where it is large.
+    /// The state of each page of the first subject; empty if it is large.
     pub(super) fn cells(&mut self) -> Result<Vec<Cell>> {
         const MOST: u64 = 4096;
         let Some(subject) = self.subjects.first() else { return Ok(Vec::new()) };
@@ -310,7 +310,7 @@ impl<'a> Look<'a> {
         }
         for run in self.pages(subject)? {
             let cell = match run.state {
-                // Who does not see frames sees which pages are zero pages where all are.
+                // Without frame numbers, zero pages are known only if all present pages are zero pages.
                 State::Present if run.class == Some(Class::ZeroPage) || zero == present => Cell::Zero,
                 State::Present => Cell::Frame,
                 State::Swapped => Cell::Swapped,

@@ -1,4 +1,4 @@
-//! `malloc`: where it gets its memory from, and what free gives back.
+//! `malloc`: where it gets memory from, and what free gives back.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -16,32 +16,31 @@ use crate::error::Result;
 use crate::kernel::heap::{Block, State, program_break, trim};
 use crate::unit::{VirtAddr, whole_size};
 
-/// The change of the process's anonymous frames in the step. Sources: status (RssAnon), smaps (Anonymous).
+/// The change in the process's anonymous frames during the step. Sources: status (RssAnon), smaps (Anonymous).
 const CHANGE: Quantity = Quantity::new("anonymous_change_pages", "change", Unit::Pages);
 
-/// The new part of the heap, and the block that is mapped.
+/// The new part of the heap, and the mapped block.
 const HEAP: Subject = Subject { name: "heap", who: Who::Worker, place: 0 };
 const MAPPED: Subject = Subject { name: "mapped", who: Who::Worker, place: 1 };
 
-/// The smaller block: less than malloc ever takes a mapping of its own for.
+/// The small block: malloc never gives this size its own mapping.
 const SMALL: usize = 100 << 10;
 
 pub(super) const DEMO: Demo = Demo {
     name: "malloc",
     question: "where does malloc get memory from, and what does free give back?",
-    about: "A process allocates a small block and a large one, writes and frees them, and allocates the large one again. \
-            Small ones come from the heap, large ones are mapped. (The numbers are those of the new part of the heap.)",
-    learnt: "malloc takes more heap than it needs, and maps what is large. free unmaps a mapped block at once, and keeps \
-             what is in the heap. Freeing a mapped block also teaches it to take blocks of that size from the heap. So a \
-             process can hold much that it has freed: malloc_trim gives that back.",
-    explain: "glibc's malloc gets a block of M_MMAP_THRESHOLD bytes or more (128 KiB at first) by mmap, all others from \
-    the heap, \
-              which it makes larger by brk: by the block, what keeps account of it, and M_TOP_PAD (128 KiB). A freed \
-              mapped block raises \
-              the threshold to its size, and M_TRIM_THRESHOLD to twice that: so much must be free at the end of the heap \
-              before \
-              free lowers the break by itself. Each block has a header of 16 bytes before it, and what is free at the end of \
-              the heap has one too: each costs a frame where it is the first thing in its page.",
+    about: "A process allocates a small block and a large one, writes and frees them, and allocates the large one \
+            again. Small blocks come from the heap; large ones are mapped. (The numbers cover only the new part of the \
+            heap.)",
+    learnt: "malloc takes more heap than it needs and maps large blocks. free unmaps a mapped block at once but keeps \
+             heap memory. Freeing a mapped block also raises the threshold, so later blocks of that size come from the \
+             heap. A process can therefore hold a lot of memory it has freed; malloc_trim gives it back.",
+    explain: "glibc's malloc gets blocks of M_MMAP_THRESHOLD bytes or more (initially 128 KiB) from mmap and all \
+              others from the heap, which it grows with brk by the size of the block, its header and M_TOP_PAD (128 \
+              KiB). Freeing a mapped block raises the threshold to its size, and M_TRIM_THRESHOLD to twice that: this \
+              much must be free at the top of the heap before free lowers the break. Each block has a 16-byte header \
+              in front of it, and so does the free chunk at the top of the heap: a header costs a frame if it is the \
+              first thing written in its page.",
     functions: &[
         ("sysmalloc", "glibc, malloc/malloc.c"),
         ("munmap_chunk", "glibc, malloc/malloc.c"),
@@ -65,7 +64,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
         tunes || tuned(&name.to_string_lossy())
     });
     if tuned {
-        return Err(Skip("malloc is tuned by the environment (GLIBC_TUNABLES, MALLOC_…_)".to_owned()));
+        return Err(Skip("the environment tunes malloc (GLIBC_TUNABLES, MALLOC_…_)".to_owned()));
     }
     let mut large = None;
     for length in (18..24).map(|bits| 1 << bits) {
@@ -74,7 +73,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
         }
     }
     let large = large.ok_or_else(|| {
-        Skip("malloc maps no block up to 8 MiB here: it is not glibc's, or it has learnt not to".to_owned())
+        Skip("malloc maps no block up to 8 MiB here: it is not glibc's, or its threshold was raised".to_owned())
     })?;
     Ok(steps(facts.page(), large))
 }
@@ -100,15 +99,15 @@ fn steps(page: usize, large: usize) -> Vec<Step> {
     };
     let (small_name, large_name) = (whole_size(SMALL), whole_size(large));
     let mut steps = vec![
-        step("use up what is free in the heap", does(Blocks::prepare, largest(page, large)))
+        step("use up the free heap", does(Blocks::prepare, largest(page, large)))
             .exact(SIZE.of("heap"), 0)
             .exact(FRAMES.of("heap"), 0)
-            .why("What malloc has already would be used first. So that there is something to see, it is to have nothing left."),
+            .why("malloc would first use the memory it already has. It must have none left for the effect to show."),
     ];
     let small = model.allocate(SMALL);
     steps.push(
         seen(step(format!("malloc({small_name})"), does(Blocks::allocate_small, SMALL)), &model, [0, 0])
-            .why("malloc raises the break: by the block, its header, and M_TOP_PAD for what comes next."),
+            .why("malloc raises the break: by the block, its header, and M_TOP_PAD for later allocations."),
     );
     model.write(small, SMALL);
     steps.push(
@@ -116,8 +115,8 @@ fn steps(page: usize, large: usize) -> Vec<Step> {
     );
     steps.push(
         seen(step(format!("malloc({large_name})"), does(Blocks::allocate_large, large)), &model, [mapping, 1]).why(
-            "A block of this size is a mapping of its own. One page is written already: malloc keeps the size before \
-             the block.",
+            "A block of this size gets its own mapping. One page is already written: malloc stores the size in front \
+             of the block.",
         ),
     );
     steps.push(
@@ -126,37 +125,40 @@ fn steps(page: usize, large: usize) -> Vec<Step> {
     );
     steps.push(
         seen(step("free it", does(Blocks::free_large, 0)), &model, [0, 0])
-            .why("It is unmapped. And malloc learns: it takes blocks of this size for ordinary from now on."),
+            .why("It is unmapped. malloc also raises its threshold: blocks of this size now come from the heap."),
     );
     let block = model.allocate(large);
     steps.push(
         seen(step(format!("malloc({large_name}) again"), does(Blocks::allocate_large, large)), &model, [0, 0])
-            .why("The same call takes the block from the heap now."),
+            .why("The same call now takes the block from the heap."),
     );
     model.write(block, large);
-    steps.push(seen(step("write it", does(Blocks::write_large, 0)), &model, [0, 0]).why("The frames are the heap's."));
+    steps.push(seen(step("write it", does(Blocks::write_large, 0)), &model, [0, 0]).why(
+        "The frames belong to the \
+                                                                                         heap.",
+    ));
     steps.push(
         seen(step("free it", does(Blocks::free_large, 0)), &model, [0, 0])
-            .why("Nothing is given back: malloc keeps it, to have it at hand."),
+            .why("Nothing is given back: malloc keeps the block for reuse."),
     );
     steps.push(
         seen(step(format!("free the {small_name}"), does(Blocks::free_small, 0)), &model, [0, 0])
-            .why("All of it is free now, and still less than M_TRIM_THRESHOLD: the break stays where it is."),
+            .why("Everything is free now, but less than M_TRIM_THRESHOLD: the break stays where it is."),
     );
     model.trim();
     steps.push(
         seen(step("malloc_trim", does(Blocks::trim, 0)), &model, [0, 0])
-            .why("Asked to, malloc lowers the break, but for the page that its account of the free part begins in."),
+            .why("On request, malloc lowers the break, except for the page that holds the header of the free chunk."),
     );
     steps
 }
 
-/// The pages of the mapping that malloc makes for a block.
+/// The pages of the mapping malloc creates for a block.
 fn mapped_pages(page: usize, length: usize) -> usize {
     (chunk(length) + WORD).div_ceil(page)
 }
 
-/// How large the new part of the heap becomes.
+/// The final size of the new part of the heap.
 fn largest(page: usize, large: usize) -> usize {
     let mut heap = Heap::new(page);
     heap.allocate(SMALL);
@@ -164,7 +166,7 @@ fn largest(page: usize, large: usize) -> usize {
     heap.end
 }
 
-/// A word of malloc's, and what it rounds sizes to. A chunk is a block with its header.
+/// malloc's word size and alignment. A chunk is a block with its header.
 const WORD: usize = size_of::<usize>();
 const ALIGNMENT: usize = 2 * WORD;
 const LEAST: usize = 4 * WORD;
@@ -175,12 +177,12 @@ fn chunk(length: usize) -> usize {
     (length + WORD).next_multiple_of(ALIGNMENT)
 }
 
-/// The heap as malloc keeps it, from where nothing is left in it. Offsets are from there on, and what was there before is left
-/// out: chunks begin [`LEAST`] bytes earlier.
+/// A model of the heap as malloc manages it, starting where the existing heap is used up. Offsets count from there; chunks
+/// begin [`LEAST`] bytes earlier.
 #[derive(Debug)]
 struct Heap {
     page: usize,
-    /// The free chunk at its end: its offset, from [`LEAST`] bytes earlier.
+    /// The offset of the free top chunk, counted from [`LEAST`] bytes earlier.
     top: usize,
     end: usize,
     touched: BTreeSet<usize>,
@@ -195,7 +197,7 @@ impl Heap {
         self.end + LEAST - self.top
     }
 
-    /// Takes a block from the top. Gives its offset, from [`LEAST`] bytes earlier.
+    /// Takes a block from the top. Returns its offset, counted from [`LEAST`] bytes earlier.
     fn allocate(&mut self, length: usize) -> usize {
         let chunk = chunk(length);
         if self.top_bytes() < chunk + LEAST {
@@ -212,7 +214,7 @@ impl Heap {
         (block..block + length).step_by(ALIGNMENT).for_each(|offset| self.touch(offset));
     }
 
-    /// Everything has been freed.
+    /// Trims the heap after everything has been freed.
     fn trim(&mut self) {
         self.top = 0;
         self.end -= (self.top_bytes() - LEAST - 1) / self.page * self.page;
@@ -235,24 +237,24 @@ impl Heap {
     }
 }
 
-/// What the worker has allocated. It is made before the worker is, which has its own copy of it.
+/// The worker's allocations. Created before the fork, so the worker has its own copy.
 #[derive(Default)]
 struct Blocks {
     small: RefCell<Option<Block>>,
     large: RefCell<Option<Block>>,
-    /// Bytes of mapped blocks that were there before.
+    /// Bytes in mapped blocks that existed before.
     mapped_before: Cell<u32>,
 }
 
 impl Blocks {
-    /// Allocates until nothing is left in the heap but the least that malloc keeps at its end.
+    /// Allocates until the heap is used up, except for the minimum that malloc keeps at its top.
     fn prepare(&self, w: &mut Worker, largest: usize) -> Done {
-        // What is free inside is used up, or given back: trimming later finds nothing there.
+        // Free memory inside the heap is used up or given back, so that later trimming finds none.
         use_up()?;
         trim();
-        // Trimming the least end would make it larger (systrim, glibc 2.36), so there is more again, and that is used.
+        // Trimming a minimal top would enlarge it (systrim, glibc 2.36), leaving free memory again; use that up too.
         use_up()?;
-        // Another malloc, put before this one, has none of these numbers.
+        // A replaced malloc (LD_PRELOAD) does not have these numbers.
         let rest = (State::now().top_bytes as usize).checked_sub(LEAST).ok_or(Errno::ENOSYS)?;
         let half = rest / 2 / ALIGNMENT * ALIGNMENT;
         for chunk in [half, rest - half].into_iter().filter(|&chunk| chunk > 0) {
@@ -264,7 +266,7 @@ impl Blocks {
         if state.top_bytes as usize == LEAST { Ok(()) } else { Err(Errno::ENOSYS) }
     }
 
-    /// Says how large the new part of the heap is, and what is mapped.
+    /// Reports the size of the new part of the heap, and of the mapped block.
     fn say(&self, w: &mut Worker) {
         let [heap, _] = w.reply.ranges[0];
         let mapped = State::now().mapped_bytes.wrapping_sub(self.mapped_before.get());
@@ -280,7 +282,7 @@ impl Blocks {
 
     fn allocate_large(&self, w: &mut Worker, length: usize) -> Done {
         let block = Block::new(length)?;
-        // Where it is mapped, its mapping begins with its header.
+        // If the block is mapped, the mapping begins with its header.
         let start = block.address().0 - ALIGNMENT as u64;
         if start.is_multiple_of(w.page as u64) && w.reply.ranges[1] == [0, 0] {
             w.look_at(1, VirtAddr(start), mapped_pages(w.page, length) * w.page);
@@ -311,7 +313,7 @@ impl Blocks {
     }
 }
 
-/// Allocates blocks, smaller than those that are to come, until malloc finds room for none and raises the break.
+/// Allocates blocks smaller than those used later, until malloc has no room left and raises the break.
 fn use_up() -> Done {
     const BLOCK: usize = 32 << 10;
     const MOST: usize = 4096;
@@ -333,7 +335,7 @@ fn free(block: &RefCell<Option<Block>>) -> Done {
     block.borrow_mut().take().map(drop).ok_or(Errno::EFAULT)
 }
 
-/// What the step did to the process's anonymous frames.
+/// The change in the process's anonymous frames during the step.
 fn changes(look: &mut Look<'_>) -> Result<()> {
     let page = look.facts.page() as i64;
     let smaps = look.smaps_of(look.mappings(Who::Worker), "Anonymous");

@@ -1,4 +1,4 @@
-//! What the demos of mapped files share: a file without a name, how many of its pages a fault maps, how many are cached.
+//! Common parts of the mapped-file demos: an unnamed file, how many of its pages one fault maps, how many are cached.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -22,30 +22,30 @@ pub(super) const PAGES: usize = 64;
 /// Pages of the file that are in the page cache. Sources: cachestat, mincore.
 pub(super) const CACHED: Quantity = Quantity::new("cached_pages", "cached", Unit::Pages);
 
-/// A new file in memory. It has no name, and goes with its last user.
+/// A new in-memory file. It has no name and is freed with its last user.
 pub(super) fn memory_file(facts: &Facts<'_>) -> Result<File, Skip> {
     room(facts)?;
-    tmpfile::in_memory().map_err(|errno| Skip(format!("no file in memory can be made: {}", errno.desc())))
+    tmpfile::in_memory().map_err(|errno| Skip(format!("cannot create an in-memory file: {}", errno.desc())))
 }
 
-/// Finds out whether the file may be as large as that: to write more than that ends a process.
+/// Checks RLIMIT_FSIZE: a process that writes more than that is killed.
 pub(super) fn room(facts: &Facts<'_>) -> Result<(), Skip> {
     let limit = tmpfile::largest()?;
     if limit < facts.page_size.bytes_of(PAGES as u64) {
-        return Err(Skip(format!("files may not be larger than {limit} bytes here (ulimit -f)")));
+        return Err(Skip(format!("files are limited to {limit} bytes here (ulimit -f)")));
     }
     Ok(())
 }
 
-/// Writes the file, each page like this one. Page by page: of much that is written at once the page cache makes large folios,
-/// which are mapped as a whole. And whole pages: where a file system has smaller blocks, the rest of a page is not cached.
-/// On a disk the pages are dirty then, and so not reclaimed.
+/// Writes this page to every page of the file. Page by page, because large writes create large folios in the page cache, which
+/// are mapped as a whole; and whole pages, because on a file system with smaller blocks the rest of a page would not be cached.
+/// On a disk the pages are then dirty, and so not reclaimed.
 pub(super) fn fill(file: &File, page: &[u8]) -> Done {
     let write = |number| file.write_all_at(page, (number * page.len()) as u64);
     (0..PAGES).try_for_each(write).map_err(errno)
 }
 
-/// A page to fill a file with: bytes of 1.
+/// A page of bytes with the value 1, to fill a file with.
 pub(super) fn ones(facts: &Facts<'_>) -> Vec<u8> {
     vec![1; facts.page()]
 }
@@ -53,15 +53,14 @@ pub(super) fn ones(facts: &Facts<'_>) -> Vec<u8> {
 /// How many pages of a cached file one fault maps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AtOnce {
-    /// A read of a page: those around it, as many as `fault_around_bytes` says, and all of a large folio.
+    /// By a read: the pages in the `fault_around_bytes` window, or all of a large folio.
     pub(super) by_read: usize,
-    /// A write: one, or all of a large folio.
+    /// By a write: one page, or all of a large folio.
     pub(super) by_write: usize,
 }
 
 impl AtOnce {
-    /// Tries it, where the worker's memory is going to be: what is mapped around a page depends on the address. The file is
-    /// filled for that.
+    /// Probes at the address the worker will use, because fault-around depends on the address. Fills the file.
     pub(super) fn probe(facts: &Facts<'_>, file: &File) -> Result<Self, Skip> {
         let page = facts.page();
         fill(file, &ones(facts))?;
@@ -75,14 +74,14 @@ impl AtOnce {
     }
 }
 
-/// How many pages of a mapping of pmem's own are present.
+/// The number of present pages in one of pmem's own mappings.
 pub(super) fn present(facts: &Facts<'_>, mapping: &Mapping) -> nix::Result<usize> {
     let entries = own_pagemap::entries::<PAGES>(mapping, facts.page_size)?;
     Ok(entries.into_iter().filter(|entry| entry.is_present()).count())
 }
 
 impl Worker {
-    /// Takes a file that the parent has open: its first.
+    /// Takes over a file the parent has open, as its first file.
     pub(super) fn take(&mut self, file: &File) -> Done {
         self.files[0] = Some(file.try_clone().map_err(errno)?);
         Ok(())
@@ -94,7 +93,7 @@ impl Worker {
     }
 }
 
-/// Reads what is cached of the worker's first file.
+/// Reads how much of the worker's first file is cached.
 pub(super) fn cached(look: &mut Look<'_>) -> error::Result<()> {
     let Some(file) = look.file(0)? else { return Ok(()) };
     let page_size = look.facts.page_size;

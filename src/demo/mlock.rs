@@ -1,4 +1,4 @@
-//! `mlock`: pages that stay.
+//! `mlock`: pages that stay in memory.
 
 use std::ops::Range;
 
@@ -20,40 +20,37 @@ use crate::model::frame_flags::MLOCKED;
 /// Pages of the arena.
 const PAGES: usize = 64;
 
-/// The first of those that are locked.
+/// The first locked page.
 const FIRST: usize = 24;
 
-/// How many are locked: the first of these that this process may.
+/// How many pages to lock: the first of these that the limit allows.
 const LOCKED_PAGES: [usize; 5] = [16, 8, 4, 2, 1];
 
-/// Addresses that are locked, whether there is a frame or not: what counts against the limit. Sources: status (VmLck), smaps
-/// (the sizes of the mappings whose VmFlags have `lo`).
+/// Locked addresses, with or without a frame: this is what counts against the limit. Sources: status (VmLck), smaps (the sizes
+/// of mappings with `lo` in VmFlags).
 const LOCKED_SIZE: Quantity = Quantity::new("locked_size_pages", "VmLck", Unit::Pages);
 
-/// Frames that are locked. Sources: smaps (Locked); kpageflags, where frame numbers are seen.
+/// Locked frames. Sources: smaps (Locked); kpageflags if frame numbers are visible.
 const LOCKED: Quantity = Quantity::new("locked_frames", "locked", Unit::Pages);
 
-/// Pages that the process wrote. Source: it.
+/// Pages written by the process. Source: the process.
 const WRITTEN: Quantity = Quantity::new("written_pages", "written", Unit::Pages);
 
-/// Whether giving the pages back was refused. Source: what madvise returned.
+/// Whether giving the pages back was refused. Source: the return value of madvise.
 const REFUSED: Quantity = Quantity::new("refused", "refused", Unit::Count);
 
 pub(super) const DEMO: Demo = Demo {
     name: "mlock",
     question: "what does locking memory do?",
-    about: "A process locks pages in the middle of its memory, tries to give them back, unlocks them, and locks them once \
-    more, \
-            to be taken when they are touched.",
-    learnt: "mlock faulted its pages in at once and cut the mapping in three, and the kernel then refused to take them \
-    away even \
-             when asked to. What counts against RLIMIT_MEMLOCK (VmLck) is addresses, not frames: with MLOCK_ONFAULT the two \
+    about: "A process locks pages in the middle of its memory, tries to give them back, unlocks them, and locks them \
+            again so that they are allocated only when touched.",
+    learnt: "mlock faulted its pages in at once and split the mapping in three; the kernel then refused to drop the \
+             pages even on request. RLIMIT_MEMLOCK limits addresses (VmLck), not frames: with MLOCK_ONFAULT the two \
              differ.",
-    explain: "mlock sets VM_LOCKED on the VMAs of the range, which splits those that reach beyond it, and then faults \
-    every page \
-              in as a write would. The frames are marked MLOCKED and kept among the unevictable pages, which reclaim does not \
-              look at; they may still be moved to other frames, as compaction does. MADV_DONTNEED, MADV_FREE and MADV_PAGEOUT \
-              are refused with EINVAL. A child that is forked has no locks.",
+    explain: "mlock sets VM_LOCKED on the VMAs of the range, splitting those that extend beyond it, and then faults \
+              every page in as a write would. The frames are marked MLOCKED and kept on the unevictable list, which \
+              reclaim does not scan; they can still be migrated to other frames, for example by compaction. \
+              MADV_DONTNEED, MADV_FREE and MADV_PAGEOUT fail with EINVAL. A forked child inherits no locks.",
     functions: &[
         ("do_mlock", "mm/mlock.c"),
         ("mlock_fixup", "mm/mlock.c"),
@@ -72,8 +69,8 @@ pub(super) const DEMO: Demo = Demo {
 fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let (pages, on_fault) = lockable(facts)?;
     let touched = pages.div_ceil(2);
-    // Marks are taken off in batches of a processor. Unlocking empties those of the processor that it ends on; where the
-    // process was moved meanwhile, those of another are left.
+    // munlock clears the marks in per-CPU batches and drains those of the CPU it finishes on; if the process migrated
+    // meanwhile, the batch of the other CPU is left.
     let batches = LruDrain::open().ok();
     let unlock = move |w: &mut Worker| {
         w.counting(|w| w.at(0)?.unlock(FIRST * w.page, pages * w.page))?;
@@ -81,30 +78,30 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     };
     let mut steps = vec![
         seen(step("map 64 pages", |w| w.map(0, PAGES)), 0, 0..0, 1).exact(SIZE, PAGES).exact(FAULTS, 0),
-        // The first fault gives a mapping its anon_vma. So it is taken before the mapping is cut: parts that got one each would
-        // never be one mapping again.
+        // The first fault gives a mapping its anon_vma. It happens before the mapping is split: parts with separate anon_vmas
+        // could never be merged again.
         seen(step("write page 0", |w| w.write(0, 0..1)), 1, 0..0, 1).exact(FAULTS, 1),
         seen(step(format!("lock {pages} in the middle"), move |w| lock(w, pages)), 1 + pages, pages..pages, 3)
             .exact(FAULTS, pages)
-            .why("They are faulted in at once. The mapping is cut: its middle has another property now."),
-        seen(step("write these", move |w| write(w, pages)), 1 + pages, pages..pages, 3)
+            .why("They are faulted in at once. The mapping is split: its middle now has a different property."),
+        seen(step("write them", move |w| write(w, pages)), 1 + pages, pages..pages, 3)
             .exact(WRITTEN, pages)
             .exact(FAULTS, 0)
-            .why("The frames are there already, and writable: locking faults in as writing does."),
+            .why("The frames are already there and writable: locking faults pages in as writing does."),
         seen(step("ask to give them back", move |w| give_back(w, pages)), 1 + pages, pages..pages, 3)
             .exact(REFUSED, 1)
             .exact(FAULTS, 0)
-            .why("MADV_DONTNEED is refused (EINVAL): nothing takes locked pages away but munlock and munmap."),
+            .why("MADV_DONTNEED fails with EINVAL: only munlock and munmap release locked pages."),
         seen(step("unlock", unlock), 1 + pages, 0..0, 1)
             .exact(FAULTS, 0)
-            .why("The frames stay, as any others. The three mappings are alike again, and one."),
+            .why("The frames stay, like any others. The three mappings have the same properties again and are merged."),
         seen(step("ask again", move |w| give_back(w, pages)), 1, 0..0, 1).exact(REFUSED, 0).exact(FAULTS, 0),
     ];
     if on_fault {
         steps.push(
             seen(step("lock, on fault only", move |w| lock_on_fault(w, pages)), 1, 0..pages, 3)
                 .exact(FAULTS, 0)
-                .why("mlock2 with MLOCK_ONFAULT: the addresses are locked, and count, but there is nothing there yet."),
+                .why("mlock2 with MLOCK_ONFAULT: the addresses are locked and count, but have no frames yet."),
         );
         steps.push(
             seen(
@@ -114,14 +111,14 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
                 3,
             )
             .exact(FAULTS, touched)
-            .why("What is touched stays."),
+            .why("A touched page stays."),
         );
     }
     steps.push(seen(step("unmap", |w| w.unmap(0)), 0, 0..0, 0).exact(SIZE, 0).exact(FAULTS, 0));
     Ok(steps)
 }
 
-/// What there is: frames; those of them that are locked, up to how many addresses are; mappings.
+/// The expectations: frames, the locked range (from locked frames to locked addresses), and mappings.
 fn seen(step: Step, frames: usize, locked: Range<usize>, vmas: usize) -> Step {
     step.exact(FRAMES, frames)
         .exact(RSS, frames)
@@ -130,7 +127,7 @@ fn seen(step: Step, frames: usize, locked: Range<usize>, vmas: usize) -> Step {
         .exact(VMAS, vmas)
 }
 
-/// How many pages a process like this may lock, and whether it may do so on fault.
+/// How many pages this process may lock, and whether MLOCK_ONFAULT works.
 fn lockable(facts: &Facts<'_>) -> std::result::Result<(usize, bool), Skip> {
     let probe = Mapping::private(PAGES * facts.page())?;
     let lock = |pages: usize| probe.lock(0, pages * facts.page());
@@ -139,7 +136,7 @@ fn lockable(facts: &Facts<'_>) -> std::result::Result<(usize, bool), Skip> {
     }
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft);
     let errno = lock(1).err().unwrap_or(Errno::EPERM);
-    Err(Skip(format!("not one page may be locked (RLIMIT_MEMLOCK is {limit} bytes): {}", errno.desc())))
+    Err(Skip(format!("not a single page can be locked (RLIMIT_MEMLOCK is {limit} bytes): {}", errno.desc())))
 }
 
 fn lock(w: &mut Worker, pages: usize) -> Done {

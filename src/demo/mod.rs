@@ -1,8 +1,7 @@
-//! Demos: small programs that make memory happen, step by step, each step with what must be seen then.
+//! Demos: small programs that use memory step by step, with what each step is expected to show.
 //!
-//! A worker, a process of its own, does the work; pmem looks on through the same `analysis` code as its other commands.
-//! They take turns over pipes. A demo is a file here: what is done ([`script`]), what is looked at ([`look`]), and what is to
-//! be learnt from it.
+//! A separate worker process does the work; pmem observes it through the same `analysis` code as its other commands. They take
+//! turns over pipes. Each demo is one file: what is done ([`script`]), what is observed ([`look`]), and what there is to learn.
 
 pub mod environment;
 mod exclusive;
@@ -54,37 +53,37 @@ use script::{Step, Subject};
 /// A demo.
 #[derive(Debug)]
 pub struct Demo {
-    /// Its name, which the process that does its work has too (as far as 15 bytes go).
+    /// Its name; the worker process is called the same, truncated to 15 bytes.
     pub name: &'static str,
-    /// The question that it answers, in a line.
+    /// The question it answers, on one line.
     pub question: &'static str,
-    /// What is to be seen, in a sentence or two, before it begins.
+    /// What it shows, in a sentence or two; printed before the first step.
     pub about: &'static str,
-    /// What is to be learnt, when it has ended well.
+    /// What there is to learn; printed after a run with no step off.
     pub learnt: &'static str,
-    /// What the kernel does, for `--explain`: a paragraph.
+    /// What the kernel does, as one paragraph, for `--explain`.
     pub explain: &'static str,
-    /// The functions of the kernel that do it, each with its file.
+    /// The kernel functions that do it, each with its file.
     pub functions: &'static [(&'static str, &'static str)],
-    /// Whether it is about huge pages: the others have them switched off for their process.
+    /// Whether it is about huge pages. All other demos disable them for their process.
     pub huge_pages: bool,
-    /// Whether it goes at a pace of its own: how many pages it takes, and how fast, can be asked for.
+    /// Whether it is paced: the user can set the number of pages and the interval.
     pub paced: bool,
-    /// Its memory as boxes side by side, drawn at the end: each as it is after a step (its number), and what it shows.
+    /// Boxes drawn side by side at the end: a step number and a caption; each shows the memory after that step.
     pub boxes: &'static [(usize, &'static str)],
-    /// The memory that its numbers are of.
+    /// The memory its numbers refer to.
     pub subjects: &'static [Subject],
-    /// The quantities that have a column.
+    /// The quantities shown as columns.
     pub columns: &'static [Quantity],
-    /// What its worker tells of itself, by [`Worker::say`](worker::Worker::say), and from where it has it.
+    /// What its worker reports with [`Worker::say`](worker::Worker::say), and where the worker gets it from.
     pub says: &'static [(Quantity, &'static str)],
-    /// What is looked at beside what every demo may count.
+    /// What it reads in addition to the quantities common to all demos.
     pub readers: &'static [Reader],
-    /// Its steps on this machine, or why it cannot be shown here.
+    /// Its steps on this machine, or why it cannot run here.
     pub script: fn(&Facts<'_>) -> Result<Vec<Step>, Skip>,
 }
 
-/// Why a demo cannot be shown on this machine, as a sentence without its stop.
+/// Why a demo cannot run on this machine: a sentence without the full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip(pub String);
 
@@ -100,7 +99,7 @@ impl From<nix::errno::Errno> for Skip {
     }
 }
 
-/// A demo that says little: what others are made of, each with its own fields.
+/// The defaults from which every demo is built.
 pub const BLANK: Demo = Demo {
     name: "",
     question: "",
@@ -118,7 +117,7 @@ pub const BLANK: Demo = Demo {
     script: |_| Ok(Vec::new()),
 };
 
-/// All demos, in the order in which they are best seen.
+/// All demos, in recommended order.
 pub const DEMOS: &[&Demo] = &[
     &lazy_alloc::DEMO,
     &reclim_me::DEMO,

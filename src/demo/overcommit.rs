@@ -1,4 +1,4 @@
-//! `overcommit`: what the kernel promises, and what it counts of that.
+//! `overcommit`: what the kernel commits to, and how it is counted.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -23,37 +23,36 @@ use crate::model::meminfo::Meminfo;
 use crate::model::status;
 use crate::unit::{VirtAddr, whole_size};
 
-/// Mappings that were refused for want of memory.
+/// Mappings refused with ENOMEM.
 const REFUSED: Quantity = Quantity::new("refused_mappings", "refused", Unit::Count);
-/// The size of the arena: that of its mappings, and the change of the process's. Sources: maps, smaps, status (VmSize).
+/// The size of the arena: of its mappings, and as the change in VmSize. Sources: maps, smaps, status (VmSize).
 const MAPPED: Quantity = Quantity::new("mapped_bytes", "mapped", Unit::Bytes);
-/// The mappings that count as promised: those with VM_ACCOUNT. Source: smaps (VmFlags).
+/// The mappings that count as committed: those with VM_ACCOUNT. Source: smaps (VmFlags).
 const PROMISED: Quantity = Quantity::new("promised_bytes", "promised", Unit::Bytes);
-/// What the step did to Committed_AS, the sum of all promises to anybody. Source: meminfo; not known where others make large
-/// promises and end meanwhile.
+/// The change in the system-wide Committed_AS during the step. Source: meminfo; not known if other processes commit and release
+/// a lot meanwhile.
 const COMMITTED: Quantity = Quantity::new("committed_change_bytes", "committed", Unit::Bytes);
 
-/// Where the worker says that, if it knows.
+/// Where the worker reports that, if it knows.
 const SAYS_COMMITTED: usize = SAID - 1;
 
-/// Pages that are written in a mapping.
+/// Pages written in a mapping.
 const WRITTEN: usize = 64;
 
 pub(super) const DEMO: Demo = Demo {
     name: "overcommit",
-    question: "can a process have more memory than there is?",
-    about: "A process asks for more memory than the machine has, then for addresses without a promise (MAP_NORESERVE), then \
-            for a part of what there is. What is granted depends on vm.overcommit_memory, which is read and not changed.",
-    learnt: "mmap gives addresses and a promise, which is counted when it is made; frames come with writing, and are counted \
-             elsewhere. All promises together are Committed_AS. Only mode 2 holds it below CommitLimit; mode 0 refuses only \
-             what the machine could never keep, mode 1 nothing.",
-    explain: "A private mapping that may be written is a promise of as many pages: the kernel may have to find a frame \
-    for each. \
-              It adds them to Committed_AS and marks the mapping (VM_ACCOUNT, `ac` in smaps). In mode 0 it then refuses \
-              what is \
-              more than RAM and swap together (older kernels: what is more than seems free); in mode 2 what makes the sum \
-              pass CommitLimit, which is swap and overcommit_ratio percent of RAM. MAP_NORESERVE asks for addresses without a \
-              promise, which mode 2 does not grant.",
+    question: "can a process have more memory than the machine?",
+    about: "A process asks for more memory than the machine has, then for addresses without a commitment \
+            (MAP_NORESERVE), then for a fraction of the machine's memory. What is granted depends on \
+            vm.overcommit_memory, which is read but not changed.",
+    learnt: "mmap gives addresses and a promise, which is counted when it is made; frames come with writing and are \
+             counted elsewhere. The sum of all promises is Committed_AS. Only mode 2 keeps it below CommitLimit; mode \
+             0 refuses only what the machine could never provide, and mode 1 refuses nothing.",
+    explain: "A private writable mapping is a promise of as many pages: the kernel may have to find a frame for each. \
+              It adds them to Committed_AS and marks the mapping (VM_ACCOUNT, `ac` in smaps). Mode 0 refuses a mapping \
+              larger than RAM and swap together (older kernels: larger than what seems free). Mode 2 refuses a mapping \
+              that would take the sum beyond CommitLimit, which is swap plus overcommit_ratio percent of RAM. \
+              MAP_NORESERVE asks for addresses without a promise; mode 2 ignores it.",
     functions: &[
         ("do_mmap", "mm/mmap.c"),
         ("__mmap_setup", "mm/vma.c"),
@@ -71,26 +70,28 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let file = Rc::new(facts.root.dir().open("proc/meminfo")?);
     let meminfo = Meminfo::parse(&facts.root.dir().read("proc/meminfo", SMALL)?);
     let known = |key| meminfo.bytes(key).ok_or_else(|| Skip(format!("/proc/meminfo has no {key} here")));
-    let mode = facts.environment.overcommit.ok_or_else(|| Skip("vm.overcommit_memory cannot be read".to_owned()))?;
+    let mode = facts.environment.overcommit.ok_or_else(|| Skip("cannot read vm.overcommit_memory".to_owned()))?;
     let (ram, swap) = (known("MemTotal")?, known("SwapTotal")?);
     let (limit, committed) = (known("CommitLimit")?, known("Committed_AS")?);
     let too_much = (ram + swap).max(limit).next_power_of_two() * 2;
-    // Half of what is left to be promised stays for others, twice.
+    // Leave three quarters of the remaining commitment to other processes.
     let left = if mode == 2 { limit.saturating_sub(committed) / 4 } else { ram };
     let some = 1 << left.min(ram / 8).max(1).ilog2();
     let (page, end) = (facts.page_size.bytes(), facts.features.user_end);
     if facts.places.address(0) as u64 + too_much > end / 4 * 3 {
-        return Err(Skip("this machine has so much memory that more does not fit into a process".to_owned()));
+        return Err(Skip(
+            "this machine has too much memory: more than that does not fit into an address space".to_owned(),
+        ));
     }
     if some < 1024 * page {
-        return Err(Skip("too little is left that may be promised".to_owned()));
+        return Err(Skip("Committed_AS is too close to CommitLimit".to_owned()));
     }
     Ok(steps(mode, too_much, some, page, &file))
 }
 
-/// The steps in one of the modes. Bytes are given: more than there can be, and a part of what there is.
+/// The steps in this mode, with two sizes in bytes: more than the machine has, and a fraction of it.
 fn steps(mode: u64, too_much: u64, some: u64, page: u64, meminfo: &Rc<File>) -> Vec<Step> {
-    // Others make promises and end meanwhile, but hardly so large ones in the time of two readings.
+    // Other processes commit and release memory too, but hardly this much between two readings.
     let noise = (some / 2) as i64;
     let seen = |step: Step, refused: bool, mapped: u64, frames: usize, promised: u64, change: i64| {
         let step = step.exact(REFUSED, i64::from(refused)).exact(MAPPED, mapped).exact(FRAMES, frames);
@@ -100,7 +101,7 @@ fn steps(mode: u64, too_much: u64, some: u64, page: u64, meminfo: &Rc<File>) -> 
         let meminfo = Rc::clone(meminfo);
         let pages = (bytes / page) as usize;
         move |w: &mut Worker| {
-            // Other runs promise as much. Who holds the lock longer than they do is not waited for.
+            // Other runs of this demo commit as much. Anyone else who holds the lock longer is not waited for.
             let lock = meminfo.try_clone().ok().and_then(|file| exclusive(file, Duration::from_millis(200)).ok());
             let before = committed(&meminfo);
             w.say(0, 0);
@@ -123,30 +124,33 @@ fn steps(mode: u64, too_much: u64, some: u64, page: u64, meminfo: &Rc<File>) -> 
     if is(1) {
         steps.extend([
             seen(step(action, watched(map, too_much, change)), false, too_much, 0, too_much, change)
-                .why("Mode 1: every promise is made, whether it can be kept or not."),
+                .why("Mode 1: every promise is made, whether or not it can be kept."),
             seen(step("unmap", watched(unmap, 0, -change)), false, 0, 0, 0, -change)
                 .why("The promise goes with the mapping."),
         ]);
     } else {
         steps.push(seen(step(action, watched(try_to_map, too_much, 0)), true, 0, 0, 0, 0).why(if is(2) {
-            "Mode 2: the sum of all promises would pass CommitLimit. ENOMEM."
+            "Mode 2: the sum of all promises would exceed CommitLimit. ENOMEM."
         } else {
-            "Mode 0: RAM and swap together are less, so that this promise could never be kept. ENOMEM."
+            "Mode 0: this is more than RAM and swap together, so the promise could never be kept. ENOMEM."
         }));
     }
 
-    let action = format!("map {} unreserved", named(too_much));
+    let action = format!("map {} (MAP_NORESERVE)", named(too_much));
     if is(2) {
         steps.push(
             seen(step(action, watched(try_to_map_unreserved, too_much, 0)), true, 0, 0, 0, 0)
-                .why("Mode 2 does not know MAP_NORESERVE: whoever may write memory has it promised."),
+                .why("Mode 2 ignores MAP_NORESERVE: writable private memory always counts as promised."),
         );
     } else {
         steps.extend([
             seen(step(action, watched(map_unreserved, too_much, 0)), false, too_much, 0, 0, 0)
-                .why("MAP_NORESERVE: addresses, of which none counts as promised. VmSize is larger than the machine."),
+                .why("MAP_NORESERVE: addresses that do not count as promised. VmSize exceeds the machine's memory."),
             seen(step(format!("write {WRITTEN} pages of it"), watched(write, 0, 0)), false, too_much, WRITTEN, 0, 0)
-                .why("They get frames like any other, as long as there are any: else somebody is killed."),
+                .why(
+                    "They get frames like any other page, as long as frames are available; otherwise the OOM killer \
+                      kills a process.",
+                ),
             seen(step("unmap", watched(unmap, 0, 0)), false, 0, 0, 0, 0).why("There was no promise to take back."),
         ]);
     }
@@ -154,11 +158,11 @@ fn steps(mode: u64, too_much: u64, some: u64, page: u64, meminfo: &Rc<File>) -> 
     let change = some as i64;
     steps.extend([
         seen(step(format!("map {}", named(some)), watched(map, some, change)), false, some, 0, some, change)
-            .why("A promise that can be kept. It is counted now, though nothing has been used of it."),
+            .why("A promise that can be kept. It counts now, although none of it is in use."),
         seen(step(format!("write {WRITTEN} pages of it"), watched(write, 0, 0)), false, some, WRITTEN, some, 0)
-            .why("Frames are used, and Committed_AS stays: they were promised before."),
+            .why("Frames are in use, but Committed_AS does not change: they were promised before."),
         seen(step("unmap", watched(unmap, 0, -change)), false, 0, 0, 0, -change)
-            .why("Promise and frames are given back."),
+            .why("The promise and the frames are both released."),
     ]);
     steps
 }
@@ -200,8 +204,7 @@ fn unmap(w: &mut Worker, _: usize) -> Done {
     w.unmap(0)
 }
 
-/// Whether the machine's promises are seen to stay as they are, but for some noise: then what they changed by before was not by
-/// others.
+/// Whether Committed_AS stays constant, within the noise: an earlier change was then not caused by other processes.
 fn holds_still(meminfo: &File, noise: i64) -> bool {
     const LOOKS: usize = 1000;
     let first = committed(meminfo);
@@ -212,14 +215,14 @@ fn holds_still(meminfo: &File, noise: i64) -> bool {
     })
 }
 
-/// Committed_AS now. Read by who makes the promise, so that little of others comes between.
+/// The current Committed_AS. The process that commits reads it itself, so that little else happens in between.
 fn committed(meminfo: &File) -> Option<i64> {
     let mut text = [0; 8192];
     let length = meminfo.read_at(&mut text, 0).ok()?;
     status::bytes_of(text.get(..length)?, "Committed_AS")?.try_into().ok()
 }
 
-/// What the step did to the promises to anybody.
+/// The change in Committed_AS during the step.
 fn promised_by_all(look: &mut Look<'_>) -> Result<()> {
     let [says, change] = look.reply.said[SAYS_COMMITTED];
     if says != 0 {
@@ -228,7 +231,7 @@ fn promised_by_all(look: &mut Look<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What is mapped, and what of it counts as promised.
+/// The size of the mappings, and how much of it counts as committed.
 fn mapped(look: &mut Look<'_>) -> Result<()> {
     let page_size = look.facts.page_size;
     let (mut mapped, mut promised) = (0, Some(0));

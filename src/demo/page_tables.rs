@@ -1,4 +1,4 @@
-//! `page-tables`: few pages far apart take more memory for tables than for themselves.
+//! `page-tables`: a few pages far apart need more memory for page tables than for themselves.
 
 use std::collections::BTreeSet;
 
@@ -18,29 +18,29 @@ use crate::model::pagemap::State;
 use crate::model::status;
 use crate::unit::{PageSize, whole_size as size};
 
-/// The tables that the entries of the arena need. Source: pagemap, and the size of a table.
+/// The tables needed for the arena's entries. Source: pagemap and the size of a table.
 const NEEDED: Quantity = Quantity::new("needed_table_bytes", "needed", Unit::Bytes);
 
-/// In how many regions that one table of the lowest level describes a page is written, and in how many that one of the next
-/// level does.
+/// How many regions get a page: regions covered by one table of the lowest level, and regions covered by one of the next level.
 const NEAR: usize = 64;
 const FAR: usize = 16;
 
-/// No more addresses are taken than this: with pages of 64 KiB the second kind of region has 4 TiB.
+/// The maximum number of bytes mapped: with 64 KiB pages the second kind of region covers 4 TiB.
 const MOST: usize = 1 << 41;
 
 pub(super) const DEMO: Demo = Demo {
     name: "page-tables",
     question: "what do page tables cost?",
-    about: "A process maps a large range of addresses and writes pages that are ever further apart: each in a region that \
-            another page table describes.",
-    learnt: "A table describes as many pages as it has entries, whether they are used or not. Pages side by side share their \
-             tables; each of these took one or more of its own. Tables are memory that no RSS shows: VmPTE does.",
-    explain: "Page tables are a tree. A table is a page of 8-byte entries: with pages of 4 KiB it has 512, so that a table of \
-              the lowest level (PTE) describes 2 MiB, one of the next (PMD) 1 GiB, and one of that above (PUD) 512 GiB. A \
-              fault makes those that lack on the way down. munmap frees tables that nothing else needs. MADV_DONTNEED \
-              empties entries only; newer kernels then free the tables of the lowest level that are empty, where a whole \
-              one was given back, and keep the others.",
+    about: "A process maps a large range of addresses and writes pages farther and farther apart, each in a region \
+            covered by a different page table.",
+    learnt: "A table covers as many pages as it has entries, whether they are used or not. Adjacent pages share their \
+             tables; each of these pages needed one or more of its own. Page tables are not part of RSS: VmPTE shows \
+             them.",
+    explain: "Page tables form a tree. A table is a page of 8-byte entries: 512 of them with 4 KiB pages, so a table \
+              of the lowest level (PTE) covers 2 MiB, one of the next level (PMD) 1 GiB, and one above that (PUD) 512 \
+              GiB. A fault allocates the missing tables on the way down. munmap frees tables that nothing else needs. \
+              MADV_DONTNEED only clears entries; newer kernels then also free empty tables of the lowest level if the \
+              whole range of the table was given back, and keep the others.",
     functions: &[
         ("__handle_mm_fault", "mm/memory.c"),
         ("__pte_alloc", "mm/memory.c"),
@@ -54,7 +54,7 @@ pub(super) const DEMO: Demo = Demo {
     ..BLANK
 };
 
-/// The bytes that a table describes, by level, from the lowest on: of each level that VmPTE counts.
+/// The bytes covered by one table at each level that VmPTE counts, lowest level first.
 fn described(facts: &Facts<'_>) -> Option<Vec<usize>> {
     let entries = facts.page() / 8;
     let larger = |bytes: &usize| bytes.checked_mul(entries);
@@ -62,7 +62,7 @@ fn described(facts: &Facts<'_>) -> Option<Vec<usize>> {
 }
 
 fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
-    let unknown = || Skip("how many levels the page tables of this machine have is not known".to_owned());
+    let unknown = || Skip("the number of page-table levels on this machine is not known".to_owned());
     let described = described(facts).ok_or_else(unknown)?;
     let (page, levels) = (facts.page(), described.len());
     let near = described[0];
@@ -70,7 +70,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let steps_far = FAR * far <= MOST;
     let length = if steps_far { FAR * far } else { NEAR * near };
     let pages = length / page;
-    let no_addresses = |errno: Errno| Skip(format!("{} of addresses cannot be had: {}", size(length), errno.desc()));
+    let no_addresses = |errno: Errno| Skip(format!("cannot map {} of addresses: {}", size(length), errno.desc()));
     let reclaimed = {
         let address = Some(facts.places.address(0));
         let arena = Mapping::anonymous(length, READ_WRITE, flags(), address).map_err(no_addresses)?;
@@ -87,10 +87,11 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let mut frames = 1;
     let mut steps = vec![
         seen(step(format!("map {}", size(length)), move |w| map(w, pages)), 0, 0, 0, 0, 0).exact(SIZE, pages).why(
-            "Addresses cost nothing but the note of who has them. (MAP_NORESERVE: nor are they counted as promised.)",
+            "Addresses cost nothing but the VMA that records them. (With MAP_NORESERVE they do not count as committed \
+             either.)",
         ),
         seen(step("write the first page", |w| w.write(0, 0..1)), 1, 1, held, held, held)
-            .why("No table on the way to it is there yet: one of each level is made."),
+            .why("None of the tables on the way to it exists yet: one is allocated at each level."),
     ];
     let more = bytes(NEAR - 1);
     (held, frames) = (held + more, frames + NEAR - 1);
@@ -103,7 +104,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             held,
             held,
         )
-        .why("Each is described by another table of the lowest level. The tables above them are there."),
+        .why("Each is covered by a different table of the lowest level. The tables above them exist."),
     );
     if steps_far {
         let more = bytes((FAR - 1) * levels.min(2));
@@ -118,21 +119,21 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
                 held,
                 held,
             )
-            .why("Each takes a table of the lowest level, and one of the next that points to it."),
+            .why("Each needs a table of the lowest level, and one of the next level that points to it."),
         );
     }
     let given_back = step("give all back (MADV_DONTNEED)", move |w| w.advise(0, 0..pages, MmapAdvise::MADV_DONTNEED));
     let freed = if reclaimed { bytes(frames) } else { 0 };
     steps.push(seen(given_back, 0, 0, -freed, held - freed, 0).why(if reclaimed {
-        "The frames are free. The tables of the lowest level, all empty now, are too; those above them stay."
+        "The frames are freed, and so are the tables of the lowest level, now all empty. Those above them stay."
     } else {
-        "The frames are free. The tables stay, though all are empty."
+        "The frames are freed. The tables stay, although all are empty."
     }));
     let rest = held - freed;
     steps.push(
         seen(step("unmap", |w| w.unmap(0)), 0, 0, -rest, 0, 0)
             .exact(SIZE, 0)
-            .why("What described these addresses only goes with them."),
+            .why("The tables are freed together with the addresses they cover."),
     );
     Ok(steps)
 }
@@ -146,19 +147,19 @@ fn map(w: &mut Worker, pages: usize) -> Done {
     w.at(0).map(Mapping::keep_small)
 }
 
-/// Writes the first page of some of the regions that have so many pages.
+/// Writes the first page of each of these regions of `pages` pages.
 fn spread(w: &mut Worker, mut regions: std::ops::Range<usize>, pages: usize) -> Done {
     regions.try_for_each(|region| w.write(0, region * pages..region * pages + 1))
 }
 
-/// Whether MADV_DONTNEED frees tables that it has emptied: tried with the first page of an arena, which a table of the lowest
-/// level describes with the rest of the first `near` bytes.
+/// Whether MADV_DONTNEED frees tables that it has emptied: probed with the first page of an arena, where one table of the
+/// lowest level covers the first `near` bytes.
 fn empty_tables_go(root: &Root, page_size: PageSize, arena: &Mapping, near: usize) -> bool {
     let held = || {
         let text = root.dir().read("proc/self/status", SMALL).ok()?;
         Some(page_size.pages_in(status::bytes_of(&text, "VmPTE")?))
     };
-    // A huge page has a table in reserve, which goes with it.
+    // A huge page has a preallocated table, which is freed with it.
     arena.keep_small();
     arena.write(0, 1);
     let before = held();
@@ -166,7 +167,7 @@ fn empty_tables_go(root: &Root, page_size: PageSize, arena: &Mapping, near: usiz
     held() < before
 }
 
-/// Counts the tables that the arena's entries need.
+/// Counts the tables needed for the arena's entries.
 fn tables(look: &mut Look<'_>) -> Result<()> {
     let Some(described) = described(look.facts) else { return Ok(()) };
     let page = look.facts.page_size.bytes();

@@ -1,4 +1,4 @@
-//! The run of a demo: turn by turn, with a look after each.
+//! Running a demo: turn by turn, with an observation after each.
 
 use std::rc::Rc;
 
@@ -19,26 +19,26 @@ use crate::demo::workers::Workers;
 use crate::error::{Error, Result};
 use crate::kernel::process::smaps_keys;
 
-/// How a demo is run.
+/// Options for running a demo.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// A fault of ours in what is done, to see that it is found out.
+    /// A deliberate fault, to check that it is detected.
     pub spoil: Option<Spoil>,
 }
 
-/// A fault in what is done. Steps are counted from 1 on.
+/// A deliberate fault. Steps are numbered from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoil {
-    /// The work of this step is not done.
+    /// Skip the work of this step.
     LeaveOut(usize),
-    /// With this step the last page of the first place is touched.
+    /// In this step, also touch the last page of the first place.
     ExtraPage(usize),
 }
 
-/// A demo that runs.
+/// A running demo.
 #[derive(Debug)]
 pub struct Play<'r> {
-    /// First: it ends before what it works with.
+    /// Declared first, so that it is dropped before anything it uses.
     workers: Workers,
     demo: &'static Demo,
     facts: &'r Facts<'r>,
@@ -52,11 +52,11 @@ pub struct Play<'r> {
     done: Vec<StepReport>,
     verdict: Verdict,
     reason: Option<String>,
-    /// The processes that were killed for want of memory, before it began.
+    /// The number of processes the OOM killer had killed before the demo began.
     oom_kills: Option<u64>,
 }
 
-/// What the kernel says of work that cannot be done here, or now.
+/// Errors meaning that this machine cannot do the work, or not now.
 const MACHINES_ERRORS: [Errno; 15] = [
     Errno::ENOMEM,
     Errno::EAGAIN,
@@ -75,10 +75,10 @@ const MACHINES_ERRORS: [Errno; 15] = [
     Errno::ECANCELED,
 ];
 
-/// In a memory cgroup of less, even the worker's program is taken away and faulted in again.
+/// Under a memory cgroup limit below this, even the worker's program text is reclaimed and faulted in again.
 const SHORT: u64 = 32 << 20;
 
-/// Whether an error is the machine's fault, which then cannot show a demo, and not the demo's.
+/// Whether an error means that this machine cannot run the demo, rather than a bug in the demo.
 pub fn is_machines(error: &Error) -> bool {
     match error {
         Error::Io { cause, .. } => {
@@ -89,40 +89,40 @@ pub fn is_machines(error: &Error) -> bool {
     }
 }
 
-/// The counter of `/proc/vmstat` that tells of processes killed for want of memory, in a cgroup or on the machine.
+/// The `/proc/vmstat` counter of processes killed by the OOM killer, in a cgroup or system-wide.
 const OOM_KILLS: &str = "oom_kill";
 
-/// What a look found.
+/// The result of one observation.
 struct Sight {
     observed: Vec<Observed>,
     cells: Vec<Cell>,
-    /// Pages that are swapped out in a demo that is not about that.
+    /// Pages swapped out in a demo that is not about swap.
     swapped_unasked: u64,
 }
 
-/// A moment between two repetitions of a step's work.
+/// The moment between two repetitions of a step's work.
 #[derive(Debug)]
 pub struct Glance<'p, 'r> {
     play: &'p mut Play<'r>,
     /// The step.
     pub step: &'p Step,
     reply: Reply,
-    /// How often its work is done.
+    /// How many repetitions are done.
     pub done: usize,
 }
 
 impl Glance<'_, '_> {
-    /// Whether the demo goes at a pace of its own.
+    /// Whether the demo is paced.
     pub fn is_paced(&self) -> bool {
         self.play.demo.paced
     }
 
-    /// Looks: the step so far, with nothing expected yet.
+    /// Observes the step so far, with no expectations yet.
     ///
     /// # Errors
-    /// What looking says.
+    /// Those of observing.
     pub fn look(&mut self) -> Result<StepReport> {
-        // What changes in a step is counted from its beginning.
+        // Changes within a step are counted from its beginning.
         let history = self.play.history.clone();
         let sight = self.play.look(self.reply);
         self.play.history = history;
@@ -131,7 +131,7 @@ impl Glance<'_, '_> {
     }
 }
 
-/// The report of a demo that cannot be shown here.
+/// The report of a demo that cannot run here.
 pub fn skipped(demo: &'static Demo, environment: &Environment, Skip(reason): Skip) -> DemoReport {
     DemoReport {
         demo: demo.name,
@@ -145,10 +145,10 @@ pub fn skipped(demo: &'static Demo, environment: &Environment, Skip(reason): Ski
 }
 
 impl<'r> Play<'r> {
-    /// Starts the worker of a demo whose steps are these, and looks at it before the first.
+    /// Starts the worker of a demo with these steps, and observes it before the first.
     ///
     /// # Errors
-    /// What starting a process, or looking at it, says.
+    /// Those of starting and observing a process.
     pub fn begin(demo: &'static Demo, facts: &'r Facts<'r>, steps: Vec<Step>, options: Options) -> Result<Self> {
         let is_short = facts.environment.cgroup_limit_bytes.is_some_and(|limit| limit < SHORT);
         let steps: Rc<[Step]> = if facts.populate_write && !is_short {
@@ -185,21 +185,21 @@ impl<'r> Play<'r> {
         &self.steps
     }
 
-    /// The step that is next; `None` where there is none any more.
+    /// The next step; `None` after the last one or after the demo has stopped.
     pub fn next_step(&self) -> Option<&Step> {
         if self.reason.is_some() { None } else { self.steps.get(self.done.len()) }
     }
 
-    /// The PID of the process that does the work.
+    /// The PID of the worker.
     pub fn pid(&self) -> u32 {
         self.workers.pid()
     }
 
-    /// Has the next step done, and looks. `between` is called between two repetitions of its work, and may look too. `None`
-    /// where the demo could not go on: the [end](Self::end) has the reason.
+    /// Runs the next step and observes it. `between` is called between two repetitions of its work and may observe too. `None`
+    /// if the demo could not continue: the [report](Self::end) has the reason.
     ///
     /// # Errors
-    /// What looking says, and `between`.
+    /// Those of observing, and of `between`.
     pub fn perform<E: From<Error>>(
         &mut self,
         mut between: impl FnMut(&mut Glance<'_, 'r>) -> std::result::Result<(), E>,
@@ -241,8 +241,10 @@ impl<'r> Play<'r> {
         let seen = StepReport { pages: sight.cells, ..StepReport::new(action, &step.expect, sight.observed, says) };
         if seen.verdict == Verdict::Off {
             if sight.swapped_unasked > 0 && self.options.spoil.is_none() {
-                let reason =
-                    format!("{} pages were swapped out meanwhile: memory is short here", sight.swapped_unasked);
+                let reason = format!(
+                    "{} pages were swapped out meanwhile: this machine is short of memory",
+                    sight.swapped_unasked
+                );
                 return Ok(self.stop(Verdict::Skipped, reason));
             }
             self.verdict = Verdict::Off;
@@ -251,7 +253,7 @@ impl<'r> Play<'r> {
         Ok(self.done.last())
     }
 
-    /// Counts the processes as they are now.
+    /// Counts the processes in their current state.
     fn sight(&mut self, reply: Reply) -> Result<Look<'_>> {
         let mut seen = [None, None];
         for (seen, member) in seen.iter_mut().zip(self.workers.members()) {
@@ -275,7 +277,7 @@ impl<'r> Play<'r> {
         })
     }
 
-    /// Looks, and reads all there is to read.
+    /// Observes: runs all readers.
     fn look(&mut self, reply: Reply) -> Result<Sight> {
         let demo = self.demo;
         let mut look = self.sight(reply)?;
@@ -293,12 +295,12 @@ impl<'r> Play<'r> {
         Ok(Sight { cells: look.cells()?, swapped_unasked: if asked { 0 } else { swapped }, observed: look.observed })
     }
 
-    /// Ends the worker, unless it has ended, and says what was found.
+    /// Ends the worker if it is still running, and returns the report.
     pub fn end(self) -> DemoReport {
         self.report(false)
     }
 
-    /// What was found so far, with the PID of the worker, which goes on to wait.
+    /// The report so far, with the PID of the worker, which keeps waiting.
     pub fn so_far(&self) -> DemoReport {
         self.report(true)
     }
@@ -315,28 +317,28 @@ impl<'r> Play<'r> {
         }
     }
 
-    /// The demo does not go on.
+    /// Stops the demo.
     fn stop(&mut self, verdict: Verdict, reason: String) -> Option<&StepReport> {
         self.verdict = if self.verdict == Verdict::Off { Verdict::Off } else { verdict };
         self.reason = Some(reason);
         None
     }
 
-    /// The worker has ended before its time. That the kernel killed it for want of memory is the machine's fault.
+    /// The worker ended prematurely. If the OOM killer killed it, the machine is to blame and the demo is skipped.
     fn ended(&mut self, reason: String) -> Option<&StepReport> {
         let killed = counter(self.facts.root, OOM_KILLS) > self.oom_kills && self.options.spoil.is_none();
         match killed {
-            true => self.stop(Verdict::Skipped, format!("{reason}: the kernel killed it for want of memory")),
+            true => self.stop(Verdict::Skipped, format!("{reason}: it was OOM-killed")),
             false => self.stop(Verdict::Off, reason),
         }
     }
 
-    /// Work that failed: what the machine has not, or does not allow, it cannot show; anything else is our fault, as is
-    /// whatever happens in a demo that is spoilt.
+    /// A step's work failed. If the machine lacks or forbids something, the demo is skipped; anything else is our bug, and so
+    /// is any failure of a spoiled demo.
     fn failed(&mut self, step: &Step, errno: Errno) -> Option<&StepReport> {
         let machines = MACHINES_ERRORS.contains(&errno) && self.options.spoil.is_none();
         let verdict = if machines { Verdict::Skipped } else { Verdict::Off };
-        let why = if errno == Errno::EFAULT { "there is no memory to do that with" } else { errno.desc() };
+        let why = if errno == Errno::EFAULT { "the memory for it is not mapped" } else { errno.desc() };
         self.stop(verdict, format!("{}: {why}", step.action))
     }
 }

@@ -1,4 +1,4 @@
-//! `private-file`: a private mapping of a file is the file's until it is written.
+//! `private-file`: pages of a private file mapping belong to the file until they are written.
 
 use std::os::unix::fs::FileExt;
 
@@ -13,25 +13,26 @@ use super::worker::{Done, READ_WRITE, Worker};
 use super::{BLANK, Demo, Skip};
 use crate::error::{self, errno};
 
-/// Frames of the file that are mapped. Sources: pagemap (its bit 61), smaps (Rss without Anonymous), status (RssShmem).
+/// Mapped frames of the file. Sources: pagemap (bit 61), smaps (Rss without Anonymous), status (RssShmem).
 const OF_FILE: Quantity = Quantity::new("file_pages", "file's", Unit::Pages);
-/// The byte at the beginning of page 0, as an access to the mapping finds it.
+/// The first byte of page 0, read through the mapping.
 const SEEN: Quantity = Quantity::new("byte_in_mapping", "mapping", Unit::Count);
-/// The same in the file, as the worker and pmem read it.
+/// The same byte in the file, as read by the worker and by pmem.
 const IN_FILE: Quantity = Quantity::new("byte_in_file", "file", Unit::Count);
 
 pub(super) const DEMO: Demo = Demo {
     name: "private-file",
-    question: "whose memory is a private mapping of a file?",
-    about: "A process maps a file of 64 pages for itself alone (MAP_PRIVATE), reads it, and writes to it. Page by page, what \
-            is written becomes its own memory; the file never changes by it.",
-    learnt: "Read pages were the file's own frames, and showed what others wrote to it. The first write to a page copied it \
-             into an anonymous frame: from then on it no longer followed the file, and giving it back lost what was written.",
-    explain: "The entry of a page that was read points to the frame in the page cache, write-protected. A write traps into \
-              the kernel, which copies the frame to a new one that belongs to the process, and enters that. A write to a page \
-              that was never read does both in one fault. In pagemap such a page loses its bit 61, and the counters of the \
-              process move: RssFile loses a page (RssShmem, where the file is in memory, as here), RssAnon gets one. Program \
-              and library code is mapped so: that is why a debugger can set breakpoints in it.",
+    question: "who owns the memory of a private file mapping?",
+    about: "A process maps a file of 64 pages with MAP_PRIVATE, reads it, and writes to it. Each written page becomes \
+            the process's own memory; the file never changes.",
+    learnt: "Pages that were only read were the file's own frames, and showed what others wrote to it. The first write \
+             to a page copied it into an anonymous frame: from then on the page no longer followed the file, and \
+             giving it back discarded the changes.",
+    explain: "The entry of a page that was read points to the page-cache frame, write-protected. A write traps into \
+              the kernel, which copies the frame to a new one owned by the process and maps that instead. A write to a \
+              page that was never read does both in one fault. In pagemap the page loses bit 61, and the process's \
+              counters shift: RssFile (here RssShmem, because the file is in memory) loses a page and RssAnon gains \
+              one. Program and library code is mapped this way, which is why a debugger can set breakpoints in it.",
     functions: &[
         ("filemap_map_pages", "mm/filemap.c"),
         ("do_wp_page", "mm/memory.c"),
@@ -50,7 +51,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
     let file = memory_file(facts)?;
     let around = AtOnce::probe(facts, &file)?.by_read;
     file.set_len(0).map_err(errno)?;
-    // The last page is mapped already where all are, at the first read.
+    // If the first read maps all pages, the last one is already mapped.
     let last = usize::from(around < PAGES);
     let ones = ones(facts);
     let make = move |w: &mut Worker| {
@@ -63,7 +64,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(SIZE, PAGES)
             .exact(FRAMES, 0)
             .exact(CACHED, PAGES)
-            .why("The file is in the page cache, bytes of 1, and nothing of it is mapped."),
+            .why("The file is in the page cache, filled with 1s, and none of it is mapped."),
         step("read page 0", |w| w.read(0, 0..1).and_then(|()| tell(w)))
             .exact(FRAMES, around)
             .exact(OF_FILE, around)
@@ -72,7 +73,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(FAULTS, 1)
             .exact(SEEN, 1)
             .exact(IN_FILE, 1)
-            .why("The file's own frames are mapped, as many as a read fault maps at once."),
+            .why("The file's own frames are mapped, as many as one read fault maps."),
         step("write a 2 to page 0", |w| w.write_value(0, 0..1, 2).and_then(|()| tell(w)))
             .exact(FRAMES, around)
             .exact(OF_FILE, around - 1)
@@ -82,28 +83,31 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(CHANGED, 1)
             .exact(SEEN, 2)
             .exact(IN_FILE, 1)
-            .why("The page is copied into a frame of the process's own. The file does not change."),
+            .why("The page is copied into a frame owned by the process. The file does not change."),
         step("write the last page", |w| w.write(0, PAGES - 1..PAGES))
             .exact(FRAMES, around + last)
             .exact(OF_FILE, around + last - 2)
             .exact(ANONYMOUS, 2)
             .exact(RSS, 2)
             .exact(FAULTS, 1)
-            .why("It was never read. Not two faults: the kernel copies the page without mapping the file's before."),
+            .why(
+                "This page was never read. It takes one fault, not two: the kernel copies the page without mapping \
+                  the file's frame first.",
+            ),
         step("write a 3 into the file", |w| write_file(w, 3).and_then(|()| tell(w)))
             .exact(FRAMES, around + last)
             .exact(ANONYMOUS, 2)
             .exact(CACHED, PAGES)
             .exact(SEEN, 2)
             .exact(IN_FILE, 3)
-            .why("The process has its own page 0, and does not see it."),
+            .why("The process has its own page 0 and does not see the change."),
         step("give back (MADV_DONTNEED)", |w| w.advise(0, 0..PAGES, MmapAdvise::MADV_DONTNEED))
             .exact(FRAMES, 0)
             .exact(OF_FILE, 0)
             .exact(ANONYMOUS, 0)
             .exact(RSS, 0)
             .exact(CACHED, PAGES)
-            .why("The two copies are free, and what was written to them is lost. The file keeps its frames."),
+            .why("The two copies are freed, and the changes in them are lost. The file keeps its frames."),
         step("read page 0", |w| w.read(0, 0..1).and_then(|()| tell(w)))
             .exact(FRAMES, around)
             .exact(OF_FILE, around)
@@ -111,18 +115,18 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(FAULTS, 1)
             .exact(SEEN, 3)
             .exact(IN_FILE, 3)
-            .why("It is the file's page again."),
+            .why("The file's page is mapped again."),
         step("write a 4 into the file", |w| write_file(w, 4).and_then(|()| tell(w)))
             .exact(FRAMES, around)
             .exact(OF_FILE, around)
             .exact(SEEN, 4)
             .exact(IN_FILE, 4)
-            .why("Private is only what was written by the process: until then it sees what others write to the file."),
+            .why("Only pages the process has written are private: until then it sees what others write to the file."),
         step("unmap", |w| w.unmap(0))
             .exact(SIZE, 0)
             .exact(FRAMES, 0)
             .exact(CACHED, PAGES)
-            .why("The file keeps its frames, with no process mapping them."),
+            .why("The file keeps its frames, although no process maps them."),
     ])
 }
 
@@ -131,7 +135,7 @@ fn write_file(w: &Worker, value: u8) -> Done {
     w.file()?.write_all_at(&[value], 0).map_err(errno)
 }
 
-/// Tells what the first byte of page 0 is, in the mapping and in the file.
+/// Reports the first byte of page 0, in the mapping and in the file.
 fn tell(w: &mut Worker) -> Done {
     let seen = w.at(0)?.read(0);
     let mut byte = [0];
@@ -141,7 +145,7 @@ fn tell(w: &mut Worker) -> Done {
     Ok(())
 }
 
-/// Counts the pages that are the file's and those that are not, in pagemap, by what smaps has, and in the counters.
+/// Counts the file's pages and the anonymous ones, by pagemap, smaps and status.
 fn of_file(look: &mut Look<'_>) -> error::Result<()> {
     if let Some(byte) = look.file(0)?.and_then(|file| file.byte(0).transpose()) {
         look.add(IN_FILE, "pmem's read", byte?.into());

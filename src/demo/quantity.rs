@@ -1,24 +1,24 @@
-//! What demos count. A demo that counts something of its own has its quantities beside its steps.
+//! The quantities common to all demos. A demo's own quantities are defined in its file.
 
 use serde::Serialize;
 
-/// In what a quantity is counted.
+/// The unit of a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
-    /// Base pages of the machine.
+    /// Base pages.
     Pages,
     /// Bytes.
     Bytes,
-    /// Things: faults, mappings, objects.
+    /// A count of faults, mappings, objects.
     Count,
     /// Nanoseconds.
     Nanoseconds,
 }
 
 impl Unit {
-    /// Its name, for programs.
+    /// Its name in JSON and CSV.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pages => "pages",
@@ -29,26 +29,26 @@ impl Unit {
     }
 }
 
-/// Something that is counted after each step.
+/// Something counted after each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quantity {
-    /// Its name in JSON, which says its unit: `resident_pages`.
+    /// Its name in JSON, unit included: `resident_pages`.
     pub name: &'static str,
-    /// The heading of its column: a word, or two short ones.
+    /// Its column heading: one word, or two short ones.
     pub heading: &'static str,
     /// Its unit.
     pub unit: Unit,
-    /// Of which [`Subject`](super::script::Subject) it is, by name; empty where there is one only, or it is of the whole demo.
+    /// The name of its [`Subject`](super::script::Subject); empty if there is only one, or if it applies to the whole demo.
     pub of: &'static str,
 }
 
 impl Quantity {
-    /// A quantity of the only subject, or of the whole demo.
+    /// A quantity of the only subject, or of the demo as a whole.
     pub const fn new(name: &'static str, heading: &'static str, unit: Unit) -> Self {
         Self { name, heading, unit, of: "" }
     }
 
-    /// The same of one subject among several.
+    /// The same quantity for one of several subjects.
     pub const fn of(self, of: &'static str) -> Self {
         Self { of, ..self }
     }
@@ -56,42 +56,44 @@ impl Quantity {
 
 /// The size of the mappings. Sources: maps, smaps.
 pub const SIZE: Quantity = Quantity::new("size_pages", "size", Unit::Pages);
-/// Present page-table entries, those of the zero page too. Source: pagemap.
+/// Present page-table entries, including those of the zero page. Source: pagemap.
 pub const PRESENT: Quantity = Quantity::new("present_pages", "present", Unit::Pages);
-/// Of these, entries of the shared zero page. Sources: pagemap; kpageflags, where frame numbers are seen.
+/// Present entries that map the shared zero page. Sources: pagemap; kpageflags if frame numbers are visible.
 pub const ZERO: Quantity = Quantity::new("zero_pages", "zero", Unit::Pages);
-/// Frames: present entries but those of the zero page. Sources: pagemap, smaps (Rss).
+/// Resident frames: present entries that do not map the zero page. Sources: pagemap, smaps (Rss).
 pub const FRAMES: Quantity = Quantity::new("resident_pages", "frames", Unit::Pages);
-/// Pages mapped by huge page-table entries, in base pages. Sources: pagemap, smaps (AnonHugePages and its kin).
+/// Pages mapped by huge page-table entries, in base pages. Sources: pagemap, smaps (AnonHugePages, ShmemPmdMapped,
+/// FilePmdMapped).
 pub const HUGE: Quantity = Quantity::new("huge_pages", "huge", Unit::Pages);
-/// Pages that are swapped out. Sources: pagemap, smaps (Swap).
+/// Pages swapped out. Sources: pagemap, smaps (Swap).
 pub const SWAPPED: Quantity = Quantity::new("swapped_pages", "swapped", Unit::Pages);
-/// Anonymous frames. Source: smaps (Anonymous); pagemap (the present that are neither zero pages nor of a file).
+/// Anonymous frames. Sources: smaps (Anonymous); pagemap (present, not the zero page and not file-backed).
 pub const ANONYMOUS: Quantity = Quantity::new("anonymous_pages", "anon", Unit::Pages);
 /// Mappings. Sources: maps, smaps.
 pub const VMAS: Quantity = Quantity::new("vmas", "VMAs", Unit::Count);
-/// Pages whose frame pagemap says is mapped exactly once (its bit 56). Sources: pagemap; smaps (Private_Clean,
-/// Private_Dirty); kpagecount, where frame numbers are seen.
+/// Exclusive pages: frames mapped exactly once. Sources: pagemap (bit 56); smaps (Private_Clean, Private_Dirty); kpagecount if
+/// frame numbers are visible.
 pub const EXCLUSIVE: Quantity = Quantity::new("exclusive_pages", "own", Unit::Pages);
-/// Pages that have another frame than before the step, those that had or have none not counted. Source: pagemap (needs frame
-/// numbers).
+/// Pages with a different frame than before the step; pages without a frame before or after do not count. Source: pagemap
+/// (needs frame numbers).
 pub const CHANGED: Quantity = Quantity::new("changed_frames", "changed", Unit::Pages);
-/// The proportional set size. Source: smaps (Pss); kpagecount, where frame numbers are seen.
+/// The proportional set size. Source: smaps (Pss); kpagecount if frame numbers are visible.
 pub const PSS: Quantity = Quantity::new("pss_bytes", "PSS", Unit::Bytes);
-/// Minor faults that the step's own accesses took. Source: getrusage.
+/// Minor faults taken by the step's own accesses. Source: getrusage.
 pub const FAULTS: Quantity = Quantity::new("minor_faults", "faults", Unit::Count);
-/// Major faults that the step's own accesses took. Source: getrusage.
+/// Major faults taken by the step's own accesses. Source: getrusage.
 pub const MAJOR_FAULTS: Quantity = Quantity::new("major_faults", "major", Unit::Count);
-/// Faults that the step's own accesses took, of both kinds: a write to a page of a file, which from Linux 5.9 to 6.0 is counted
-/// as a major one, or a page in the swap cache, whose kind depends on whether its writing has ended. Source: getrusage.
+/// Faults taken by the step's own accesses, minor and major. For accesses that can be either: a write to a file page counts as
+/// major from Linux 5.9 to 6.0, and a fault on a page in the swap cache depends on whether writeback has finished. Source:
+/// getrusage.
 pub const ALL_FAULTS: Quantity = Quantity::new("faults", "faults", Unit::Count);
-/// The change of the process's resident anonymous pages since the demo began. Source: status (RssAnon).
+/// The change in the process's resident anonymous pages since the demo began. Source: status (RssAnon).
 pub const RSS: Quantity = Quantity::new("rss_change_pages", "RSS", Unit::Pages);
-/// The frames behind the present pages, each counted once. Source: pagemap (needs frame numbers).
+/// The distinct frames of the present pages. Source: pagemap (needs frame numbers).
 pub const DISTINCT: Quantity = Quantity::new("distinct_frames", "distinct", Unit::Pages);
-/// Pages in which the worker finds what it wrote. Source: what it reads.
+/// Pages in which the worker reads back what it wrote. Source: the worker.
 pub const CONTENTS: Quantity = Quantity::new("pages_with_their_contents", "contents", Unit::Pages);
-/// The process's page tables that have come since the demo began. Source: status (VmPTE).
+/// The page tables the process has gained since the demo began. Source: status (VmPTE).
 pub const HELD: Quantity = Quantity::new("page_table_bytes", "held", Unit::Bytes);
-/// The change of the process's page tables in this step. Source: status (VmPTE).
+/// The change in the process's page tables during this step. Source: status (VmPTE).
 pub const TABLES: Quantity = Quantity::new("page_table_change_bytes", "tables", Unit::Bytes);

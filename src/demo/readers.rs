@@ -1,4 +1,4 @@
-//! What every demo may count of its subjects and processes, by each source that has it.
+//! The quantities common to all demos, read from every source that has them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use crate::analysis::physical::class::Class;
 use crate::error::Result;
 use crate::model::pagemap::State;
 
-/// Reads it all.
+/// Reads them all.
 pub(super) fn read(look: &mut Look<'_>) -> Result<()> {
     let (minor, major) = (look.reply.minor, look.reply.major);
     look.add(FAULTS, "getrusage", minor);
@@ -33,10 +33,10 @@ pub(super) fn read(look: &mut Look<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What the first process says of itself as a whole.
+/// The counters of the worker as a whole.
 fn process(look: &mut Look<'_>) {
     let page = look.facts.page() as i64;
-    // A counter that is not exact tells nothing of single pages.
+    // An inexact counter is useless for single pages.
     if let (Some(bytes), Some(true)) = (look.status(Who::Worker, "RssAnon"), look.facts.features.statm_exact) {
         look.add_since_start(RSS, "status", bytes / page);
     }
@@ -46,7 +46,7 @@ fn process(look: &mut Look<'_>) {
     }
 }
 
-/// What `pmem frames` counts; of a part of a mapping (of the heap, of the stack), what `pmem pages` does.
+/// What `pmem frames` counts; for part of a mapping (heap, stack), what `pmem pages` counts.
 fn counts(look: &mut Look<'_>, subject: &Subject) -> Result<()> {
     let (mut all, mut size, rows) = (Counts::default(), 0, look.rows(subject));
     for row in &rows {
@@ -73,7 +73,7 @@ fn counts(look: &mut Look<'_>, subject: &Subject) -> Result<()> {
     add(SIZE, "maps", size);
     add(PRESENT, "pagemap", all.present);
     add(SWAPPED, "pagemap", all.swapped);
-    // Without scans, what is huge is smaps' word; and so is what is zero, to who does not see frames.
+    // Without PAGEMAP_SCAN, the huge count comes from smaps, and so does the zero count if frame numbers are hidden.
     if scans && !is_part {
         add(HUGE, "pagemap", all.huge);
     }
@@ -86,7 +86,7 @@ fn counts(look: &mut Look<'_>, subject: &Subject) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel counts itself, in its own walk.
+/// What the kernel counts in its own walk.
 fn smaps(look: &mut Look<'_>, subject: &Subject) {
     for (quantity, keys) in [
         (SIZE, &["Size"][..]),
@@ -106,7 +106,7 @@ fn smaps(look: &mut Look<'_>, subject: &Subject) {
     }
 }
 
-/// What the page map says of each page, and the frame files of each frame.
+/// What pagemap says about each page, and the kpage files about each frame.
 fn frames(look: &mut Look<'_>, subject: &Subject) -> Result<()> {
     let present = |run: &Run| run.state == State::Present;
     if look.wants(EXCLUSIVE.of(subject.name)) {
@@ -134,7 +134,7 @@ fn frames(look: &mut Look<'_>, subject: &Subject) -> Result<()> {
     Ok(())
 }
 
-/// Which pages have another frame than at the last look.
+/// The pages with a different frame than at the last observation.
 fn changed(look: &mut Look<'_>, subject: &Subject) -> Result<()> {
     let now = look.frame_numbers(subject)?;
     if let Some(last) = look.last_frames(CHANGED.of(subject.name), now.clone()) {

@@ -1,4 +1,4 @@
-//! `reclim-me`: the process whose present page-table entries a lab of operating systems has its students count.
+//! `reclim-me`: the process in an operating-systems lab where students count present page-table entries.
 
 use super::facts::Facts;
 use super::look::Look;
@@ -7,36 +7,32 @@ use super::script::{Step, Who, step};
 use super::{BLANK, Demo, Skip};
 use crate::error::Result;
 
-/// Pages that are written, where no number was asked for.
+/// Pages written by default.
 const PAGES: usize = 10;
 
 /// Present entries of the whole process. Source: pagemap.
 const ALL_PRESENT: Quantity = Quantity::new("process_present_pages", "present", Unit::Pages);
-/// Of these, entries of the zero page. Source: pagemap.
+/// Present entries that map the zero page. Source: pagemap.
 const ALL_ZERO: Quantity = Quantity::new("process_zero_pages", "zero", Unit::Pages);
-/// What the kernel counts as the process's memory. Source: statm.
+/// The process's memory as the kernel counts it. Source: statm.
 const ALL_RSS: Quantity = Quantity::new("process_rss_pages", "RSS", Unit::Pages);
-/// Present less zero less that. Source: statm, where it is exact and the process held still.
+/// Present − zero − RSS. Source: statm, if it is exact and the process did not change meanwhile.
 const REST: Quantity = Quantity::new("process_unexplained_pages", "rest", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {
     name: "reclim-me",
-    question: "how many of a process's pages are really there?",
-    about: "The process of a lab: it allocates a block, writes a page of it now and then, and at last only reads one. Its \
-            present page-table entries are counted meanwhile, and held against its RSS. Its name is reclim-me: look at it from \
-            another terminal with 'pmem frames reclim-me'.",
-    learnt: "The block was addresses only. Each write made one entry present, and RSS a page larger. The page that was \
-    only read \
-             is present too, but what it maps is the zero page, which all processes share and none is charged for. So the \
-             count \
-             of present entries is the RSS once the zero page is taken out: present − zero = RSS.",
-    explain: "The lab has a kernel module walk the page tables of a process called reclim-me (pgd, p4d, pud, pmd, pte) \
-    and count \
-              the entries of which pte_present says yes. pagemap is the same walk, made by the kernel for whoever may \
-              look. RSS \
-              is kept otherwise: a counter of the mm that goes up where a frame is mapped and down where it is unmapped. The \
-              fault of a read in private anonymous memory maps the zero page as a special entry, without a frame of the \
-              process's own, and counts nothing.",
+    question: "how many of a process's pages are really in memory?",
+    about: "A process from a lab exercise: it allocates a block, writes one page at a time, and finally only reads \
+            one. Meanwhile its present page-table entries are counted and compared with its RSS. Its name is \
+            reclim-me: watch it from another terminal with 'pmem frames reclim-me'.",
+    learnt: "The block was only addresses. Each write made one entry present and raised RSS by one page. The page that \
+             was only read is present too, but it maps the zero page, which all processes share and none is charged \
+             for. So the present entries equal RSS once the zero page is subtracted: present − zero = RSS.",
+    explain: "In the lab, a kernel module walks the page tables of a process called reclim-me (pgd, p4d, pud, pmd, \
+              pte) and counts the entries that are pte_present. pagemap does the same walk in the kernel, for anyone \
+              with permission. RSS is kept in a different way: it is a counter in the mm that goes up when a frame is \
+              mapped and down when it is unmapped. A read fault in private anonymous memory maps the zero page as a \
+              special entry, which is not a frame of the process and is not counted.",
     functions: &[
         ("do_anonymous_page", "mm/memory.c"),
         ("vm_normal_page", "mm/memory.c"),
@@ -72,19 +68,19 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             .exact(FRAMES, 0)
             .exact(FAULTS, 0)
             .exact(REST, 0)
-            .why("A range of addresses is written down. No entry becomes present."),
+            .why("A range of addresses is recorded. No entry becomes present."),
         step(format!("write {pages}, one by one"), |w| w.write(0, w.time..w.time + 1))
             .times(pages)
             .exact(FRAMES, pages)
             .exact(FAULTS, pages)
             .exact(REST, 0)
-            .why("Each first write faults: one frame, one present entry, and RSS one page larger."),
+            .why("Each first write faults: one frame, one present entry, and one more page of RSS."),
         step("read the last", move |w| w.read(0, pages..pages + 1))
             .exact(FRAMES, pages)
             .exact(PRESENT, pages + 1)
             .exact(ZERO, 1)
             .exact(FAULTS, 1)
             .exact(REST, 0)
-            .why("A read faults too, and its entry is present. What it maps is the zero page: RSS stays."),
+            .why("A read faults too, and its entry becomes present. It maps the zero page, so RSS does not change."),
     ])
 }

@@ -1,4 +1,4 @@
-//! `remap`: mremap moves the addresses, not the frames.
+//! `remap`: mremap changes addresses, not frames.
 
 use nix::errno::Errno;
 
@@ -20,25 +20,22 @@ const OLD: Subject = Subject { name: "old", who: Who::Worker, place: 0 };
 /// Where it is moved to.
 const NEW: Subject = Subject { name: "new", who: Who::Worker, place: 1 };
 
-/// Pages that have the frame that they had before the step, at whichever of the two places. Source: pagemap (needs frame
-/// numbers).
+/// Pages that have the same frame as before the step, at either place. Source: pagemap (needs frame numbers).
 const KEPT: Quantity = Quantity::new("kept_frames", "kept", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {
     name: "remap",
     question: "what does it cost to move memory to another address?",
-    about: "A process writes 64 pages and has them moved to an address far away, made longer, and shorter. Their frames come \
-            along: nothing is copied, and nothing faults.",
-    learnt: "mremap moved entries from one page table to another: the same frames with the same contents at another \
-    address, without \
-             one fault. So does realloc with large blocks, whatever their size. Growing gave addresses only, as mmap does, and \
-             what was cut off went back at once.",
-    explain: "mremap makes a VMA at the new address, takes each page-table entry out of the old tables and puts it into \
-    new ones \
-              (whole tables at once, where the addresses are aligned for it), and unmaps the old range, which is empty by \
-              then. \
-              The frames are not touched; their anon_vma and index, by which they are found from the frame's side, stay true \
-              because the new VMA has the same page offsets. With MREMAP_DONTUNMAP the old mapping stays, without a page.",
+    about: "A process writes 64 pages, moves them to an address far away, and makes the mapping longer and shorter. \
+            The frames move along: nothing is copied, and nothing faults.",
+    learnt: "mremap moved entries from one page table to another: the same frames with the same contents at a new \
+             address, without a single fault. realloc moves large blocks this way, whatever their size. Growing gave \
+             only addresses, as mmap does, and shrinking freed the rest at once.",
+    explain: "mremap creates a VMA at the new address, moves each page-table entry from the old tables into new ones \
+              (whole tables at once if the addresses are aligned for it), and unmaps the old range, which is empty by \
+              then. The frames are not touched; their anon_vma and index, which the reverse mapping uses, stay valid \
+              because the new VMA has the same page offsets. With MREMAP_DONTUNMAP the old mapping stays, without \
+              pages.",
     functions: &[
         ("mremap_to", "mm/mremap.c"),
         ("move_vma", "mm/mremap.c"),
@@ -60,26 +57,25 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let mut steps = vec![
         at(step("map 64 pages", map), (PAGES, 0), (0, 0)).exact(FAULTS, 0).exact(KEPT, 0).exact(TABLES, 0),
         at(step("write them", write), (PAGES, PAGES), (0, 0)).exact(FAULTS, PAGES).exact(KEPT, 0).known(TABLES, tables),
-        at(step("move them far, and read", move_away), (0, 0), (PAGES, PAGES))
+        at(step("move them far away, read", move_away), (0, 0), (PAGES, PAGES))
             .exact(FAULTS, 0)
             .exact(KEPT, PAGES)
             .exact(CONTENTS, PAGES)
             .exact(TABLES, 0)
             .why(
-                "Each entry went into a table at the new address, and the old tables were freed: as many as were made. \
-                What was \
-                 written at the old address is read at the new one, without a fault.",
+                "Each entry moved to a table at the new address, and as many old tables were freed as new ones \
+                 allocated. What was written at the old address is read at the new one, without a fault.",
             ),
         at(step("make it 128 pages", |w| resize(w, 2 * PAGES)), (0, 0), (2 * PAGES, PAGES))
             .exact(FAULTS, 0)
             .exact(KEPT, PAGES)
             .exact(TABLES, 0)
-            .why("There is room behind it: more addresses, and no frame before one is written."),
+            .why("There is room after it: more addresses, but no frame until a page is written."),
         at(step("make it 32 pages", |w| resize(w, PAGES / 2)), (0, 0), (PAGES / 2, PAGES / 2))
             .exact(FAULTS, 0)
             .exact(KEPT, PAGES / 2)
             .exact(TABLES, 0)
-            .why("What is cut off is unmapped: its frames are free."),
+            .why("The cut-off part is unmapped: its frames are freed."),
     ];
     if leaves_mapping(facts)? {
         let back = step("move back (MREMAP_DONTUNMAP)", move_back);
@@ -88,13 +84,16 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
                 .exact(FAULTS, 0)
                 .exact(KEPT, PAGES / 2)
                 .known(TABLES, tables)
-                .why("The frames are back at the first address. The mapping that they left stays, empty, with its page table."),
+                .why(
+                    "The frames are back at the first address. The mapping they left stays, empty, with its page \
+                      table.",
+                ),
         );
     }
     Ok(steps)
 }
 
-/// What there is at the old and at the new address: pages of addresses, and frames.
+/// The expectations at the old and the new address: size in pages, and frames.
 fn at(step: Step, old: (usize, usize), new: (usize, usize)) -> Step {
     step.exact(SIZE.of(OLD.name), old.0)
         .exact(FRAMES.of(OLD.name), old.1)
@@ -104,12 +103,12 @@ fn at(step: Step, old: (usize, usize), new: (usize, usize)) -> Step {
 }
 
 fn map(w: &mut Worker) -> Done {
-    // What is at the new place is looked at before there is anything.
+    // Observe the new place before anything is mapped there.
     w.look_at(1, VirtAddr(w.address(1) as u64), 2 * PAGES * w.page);
     w.map(0, PAGES)
 }
 
-/// What is written to a page: another byte than to its neighbours, and not 0.
+/// The byte written to a page: different from its neighbours' bytes, and not 0.
 fn content(page: usize) -> u8 {
     page as u8 + 1
 }
@@ -143,7 +142,7 @@ fn move_back(w: &mut Worker) -> Done {
     })
 }
 
-/// Whether this kernel can move pages and leave the mapping (Linux 5.7).
+/// Whether this kernel supports MREMAP_DONTUNMAP (Linux 5.7).
 fn leaves_mapping(facts: &Facts<'_>) -> std::result::Result<bool, Skip> {
     let [from, to] = [0, 1].map(|place| facts.places.address(place));
     let private = nix::sys::mman::MapFlags::MAP_PRIVATE;

@@ -1,4 +1,4 @@
-//! What a run of a demo found.
+//! The results of a demo run.
 
 use serde::Serialize;
 
@@ -7,21 +7,21 @@ use super::quantity::{Quantity, Unit};
 use super::script::{Expectation, Rule};
 use crate::analysis::note::Note;
 
-/// Whether what was seen is what was expected.
+/// Whether the observations met the expectations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DemoVerdict"))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It is.
+    /// They did.
     Ok,
-    /// It is not.
+    /// They did not.
     Off,
-    /// It could not be shown here.
+    /// They could not be made on this machine.
     Skipped,
 }
 
 impl Verdict {
-    /// Its name, for programs.
+    /// Its name in JSON and CSV.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -31,122 +31,122 @@ impl Verdict {
     }
 }
 
-/// A run of a demo.
+/// One run of a demo.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DemoReport {
     /// The demo's name.
     pub demo: &'static str,
-    /// The question that it answers.
+    /// The question it answers.
     pub question: &'static str,
-    /// What shapes its numbers.
+    /// The settings that affect its numbers.
     pub environment: Environment,
-    /// Whether all steps were as expected.
+    /// The verdict on all steps together.
     pub verdict: Verdict,
-    /// Why it was skipped, or went wrong otherwise than by a number.
+    /// Why it was skipped, or why it failed for a reason other than a number.
     pub reason: Option<String>,
-    /// The process that did the work, as long as it is held.
+    /// The PID of the worker while it is held.
     pub pid: Option<u32>,
-    /// Its steps, as far as they were done.
+    /// The steps that were done.
     pub steps: Vec<StepReport>,
 }
 
-/// A step that was done.
+/// One step that was done.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StepReport {
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// What was expected.
+    /// The expectations.
     pub expected: Vec<Expected>,
-    /// What was seen.
+    /// The observations.
     pub observed: Vec<Observed>,
-    /// Whether all that was seen is as expected; `skipped` where nothing that is demanded could be seen.
+    /// Whether all observations met the expectations; `skipped` if none of the expected quantities could be observed.
     pub verdict: Verdict,
-    /// What the pages of the first subject are, one by one.
+    /// The state of each page of the first subject.
     #[serde(skip)]
     pub pages: Vec<Cell>,
 }
 
-/// What was expected of a quantity.
+/// The expectation for one quantity.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Expected {
     /// Its name.
     pub quantity: &'static str,
-    /// Of what, where a demo looks at several things.
+    /// The name of its subject, if the demo has several.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub of: &'static str,
-    /// What stands above its column, where it has one.
+    /// Its column heading, if it has a column.
     #[serde(skip)]
     pub heading: &'static str,
     /// Its unit.
     pub unit: Unit,
-    /// How far it binds.
+    /// How strict it is.
     pub rule: Rule,
-    /// The least value; `null` where there is no bound.
+    /// The lower bound; `null` if unbounded.
     pub min: Option<i64>,
-    /// The greatest.
+    /// The upper bound; `null` if unbounded.
     pub max: Option<i64>,
-    /// Whether every source said so; `null` where none was seen, or nothing is demanded.
+    /// Whether every source met it; `null` if no source was available or nothing is expected.
     pub held: Option<bool>,
 }
 
-/// What a source said of a quantity.
+/// One value of a quantity from one source.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Observed {
     /// Its name.
     pub quantity: &'static str,
-    /// Of what, where a demo looks at several things.
+    /// The name of its subject, if the demo has several.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub of: &'static str,
-    /// The number, in the quantity's unit.
+    /// The value, in the quantity's unit.
     pub value: i64,
     /// The unit.
     #[serde(skip)]
     pub unit: Unit,
-    /// Which interface said so.
+    /// The kernel interface it comes from.
     pub source: &'static str,
 }
 
-/// What one page is.
+/// The state of one page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cell {
-    /// No address of the process.
+    /// Not mapped.
     #[default]
     Unmapped,
-    /// Nothing yet.
+    /// Mapped, with no frame yet.
     Empty,
-    /// A frame of its own.
+    /// It has a frame of its own.
     Frame,
-    /// The shared zero page.
+    /// It maps the shared zero page.
     Zero,
     /// Swapped out.
     Swapped,
 }
 
 impl Observed {
-    /// A value of a quantity.
+    /// Builds an observation.
     pub fn of(quantity: Quantity, source: &'static str, value: i64) -> Self {
         Self { quantity: quantity.name, of: quantity.of, value, unit: quantity.unit, source }
     }
 
-    /// Whether it is a value of this quantity.
+    /// Whether it belongs to this quantity.
     pub fn is(&self, quantity: &Quantity) -> bool {
         self.quantity == quantity.name && self.of == quantity.of
     }
 }
 
 impl Expected {
-    /// Whether a value is one of this quantity.
+    /// Whether an observation belongs to this quantity.
     pub fn is_of(&self, observed: &Observed) -> bool {
         self.quantity == observed.quantity && self.of == observed.of
     }
 }
 
 impl DemoReport {
-    /// What a reader must know: why it was skipped, or did not go on.
+    /// The note for the reader: why the run was skipped or stopped.
     pub fn notes(&self) -> Vec<Note> {
         let note = |reason: &String| Note::general("demo-ended", reason.clone());
         self.reason.iter().map(note).collect()
@@ -154,7 +154,8 @@ impl DemoReport {
 }
 
 impl StepReport {
-    /// Holds what was seen against what was expected. Of what the worker `says` itself there is no reason not to be said.
+    /// Compares the observations with the expectations. A quantity the worker itself `says` must be present: there is no excuse
+    /// for its absence.
     pub fn new(
         action: String,
         expect: &[Expectation],
@@ -173,7 +174,7 @@ impl StepReport {
         Self { action, expected, observed, verdict, pages: Vec::new() }
     }
 
-    /// What the first source that tells says of a quantity.
+    /// The value of a quantity from the first source that has it.
     pub fn value(&self, quantity: &Quantity) -> Option<i64> {
         self.observed.iter().find(|observed| observed.is(quantity)).map(|observed| observed.value)
     }

@@ -1,4 +1,4 @@
-//! The language demos are written in: steps, each an act of the worker and what must then be seen.
+//! The language demos are written in: steps, each with the worker's action and the expected observations.
 
 use std::ops::RangeInclusive;
 
@@ -7,50 +7,50 @@ use serde::Serialize;
 use super::quantity::Quantity;
 use super::worker::{Done, Worker};
 
-/// The processes of a demo: the one that it starts, and the child of it that some have.
+/// The processes of a demo: the worker, and the child that some demos fork from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Who {
-    /// The process that the demo starts.
+    /// The process the demo starts.
     #[default]
     Worker,
-    /// The child that [`Worker::fork`] makes.
+    /// The child created by [`Worker::fork`].
     Child,
 }
 
 impl Who {
-    /// Both, in the order of their numbers.
+    /// Both, in index order.
     pub const ALL: [Self; 2] = [Self::Worker, Self::Child];
 }
 
-/// Some memory of a demo that its numbers are of: a place of the [`Worker`] in one of the processes.
+/// A piece of memory the numbers refer to: a place of the [`Worker`] in one of the processes.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
-    /// What it is called, where a demo has several; its quantities are [`Quantity::of`] this. Empty where it is the only one.
+    /// Its name if the demo has several subjects; its quantities are [`Quantity::of`] this name. Empty if it is the only one.
     pub name: &'static str,
-    /// In which process.
+    /// The process.
     pub who: Who,
-    /// The number of the place.
+    /// The index of the place.
     pub place: usize,
 }
 
-/// The one subject of most demos: what is at the first place.
+/// The only subject of most demos: the memory at the first place.
 pub const ARENA: Subject = Subject { name: "", who: Who::Worker, place: 0 };
 
-/// How far what is expected binds.
+/// How strict an expectation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Rule {
-    /// It is this number.
+    /// The value must equal this number.
     Exact,
-    /// It is in these bounds, which the kernel's own batches or the machine's other work make necessary.
+    /// The value must lie within bounds, because of the kernel's batching or other activity on the machine.
     Bounded,
-    /// It is shown, and nothing is demanded of it.
+    /// The value is shown; nothing is expected.
     Informative,
 }
 
 impl Rule {
-    /// Its name, for programs.
+    /// Its name in JSON and CSV.
     pub fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
@@ -60,39 +60,39 @@ impl Rule {
     }
 }
 
-/// What is expected of one quantity after a step.
+/// The expectation for one quantity after a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation {
-    /// Of what.
+    /// The quantity.
     pub quantity: Quantity,
-    /// How far it binds.
+    /// How strict it is.
     pub rule: Rule,
-    /// The least value, in the quantity's unit; `None` where nothing is demanded.
+    /// The lower bound, in the quantity's unit; `None` if unbounded.
     pub min: Option<i64>,
-    /// The greatest.
+    /// The upper bound; `None` if unbounded.
     pub max: Option<i64>,
 }
 
 impl Expectation {
-    /// Whether a value is as expected.
+    /// Whether a value meets the expectation.
     pub fn holds(&self, value: i64) -> bool {
         self.min.is_none_or(|min| min <= value) && self.max.is_none_or(|max| value <= max)
     }
 }
 
-/// What the worker does in a step.
+/// The work of a step, run in the worker.
 pub type Work = Box<dyn Fn(&mut Worker) -> Done>;
 
 /// One step of a demo.
 pub struct Step {
-    /// What is done, as a short imperative: "write page 0".
+    /// The action as a short imperative: "write page 0".
     pub action: String,
-    /// Who does it.
+    /// The process that does it.
     pub who: Who,
-    /// How often the work is done, before it is looked at; [`Worker::time`] counts them. Between two of them the arena is
-    /// shown filling up.
+    /// How many times the work is repeated before the step is observed; [`Worker::time`] is the index. The progress is shown
+    /// between repetitions.
     pub times: usize,
-    /// What is expected then.
+    /// The expectations after the step.
     pub expect: Vec<Expectation>,
     /// Why, in a sentence or two, for `--explain`.
     pub why: &'static str,
@@ -105,30 +105,30 @@ impl std::fmt::Debug for Step {
     }
 }
 
-/// A step: what is done, in words and in deed. The deed is done by the worker, in its own process.
+/// A step: its description, and its work, which runs in the worker process.
 pub fn step(action: impl Into<String>, work: impl Fn(&mut Worker) -> Done + 'static) -> Step {
     let (action, work) = (action.into(), Box::new(work));
     Step { action, who: Who::Worker, times: 1, expect: Vec::new(), why: "", work }
 }
 
 impl Step {
-    /// The step is done by another process than the first.
+    /// Assigns the step to a process other than the worker.
     pub fn by(self, who: Who) -> Self {
         Self { who, ..self }
     }
 
-    /// The work is done so many times.
+    /// Repeats the work this many times.
     pub fn times(self, times: usize) -> Self {
         Self { times, ..self }
     }
 
-    /// Demands this very value, by every source.
+    /// Expects exactly this value from every source.
     pub fn exact(self, quantity: Quantity, value: impl TryInto<i64>) -> Self {
         let value = value.try_into().unwrap_or(i64::MAX);
         self.expects(quantity, Rule::Exact, Some(value), Some(value))
     }
 
-    /// Demands this value where it is known, else has it shown.
+    /// Expects exactly this value if it is known; otherwise only shows the quantity.
     pub fn known(self, quantity: Quantity, value: Option<i64>) -> Self {
         match value {
             Some(value) => self.exact(quantity, value),
@@ -136,27 +136,27 @@ impl Step {
         }
     }
 
-    /// Demands a value in these bounds, by every source.
+    /// Expects a value within these bounds from every source.
     pub fn within(self, quantity: Quantity, bounds: RangeInclusive<i64>) -> Self {
         self.expects(quantity, Rule::Bounded, Some(*bounds.start()), Some(*bounds.end()))
     }
 
-    /// Demands this value at least.
+    /// Expects at least this value from every source.
     pub fn at_least(self, quantity: Quantity, value: i64) -> Self {
         self.expects(quantity, Rule::Bounded, Some(value), None)
     }
 
-    /// Has a value shown.
+    /// Shows the quantity without expecting anything.
     pub fn informative(self, quantity: Quantity) -> Self {
         self.expects(quantity, Rule::Informative, None, None)
     }
 
-    /// Says why, for `--explain`.
+    /// Adds the reason, for `--explain`.
     pub fn why(self, why: &'static str) -> Self {
         Self { why, ..self }
     }
 
-    /// Lets there be more of a quantity than was demanded: faults, where the worker cannot be settled beforehand.
+    /// Turns exact expectations of a quantity into lower bounds: for faults, if the worker cannot be prefaulted.
     pub(super) fn at_least_of(mut self, quantity: Quantity) -> Self {
         let demanded = |e: &&mut Expectation| e.quantity.name == quantity.name && e.rule != Rule::Informative;
         for expectation in self.expect.iter_mut().filter(demanded) {

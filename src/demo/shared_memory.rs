@@ -1,4 +1,4 @@
-//! `shared-memory`: memory that belongs to a file, and that any number of processes map.
+//! `shared-memory`: memory that belongs to a file and that any number of processes can map.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -17,35 +17,33 @@ use super::{BLANK, Demo, Skip};
 use crate::error::{Result, errno};
 use crate::kernel::memory::Mapping;
 
-/// Pages that the parent reads first.
+/// Pages the parent reads first.
 const READ: usize = 4;
-/// Pages that there are when it forks.
+/// Pages allocated when it forks.
 const USED: usize = 32;
-/// The page that the child writes, and what.
+/// The page the child writes, and the value.
 const LETTER: usize = 40;
 const CONTENT: u8 = 7;
 
-/// What the parent reads at the page that the child has written. Source: the parent itself.
+/// The value the parent reads in the page written by the child. Source: the parent itself.
 const RECEIVED: Quantity = Quantity::new("received_value", "received", Unit::Count);
-/// Pages that have the same frame in both processes. Source: pagemap (needs frame numbers).
+/// Pages with the same frame in both processes. Source: pagemap (needs frame numbers).
 const SAME: Quantity = Quantity::new("same_frames", "same", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {
     name: "shared-memory",
-    question: "whose is shared memory?",
-    about: "A process maps a file that is in memory only (memfd), reads and writes some of it, and forks. Both use it; \
-    then the \
-            child ends, the mapping goes, and at last the file is cut to nothing.",
-    learnt: "The memory was the file's all the time. Even reading what nobody had written took a frame. The child was given no \
-             entries by fork, and found the same frames when it looked. Ending and unmapping freed nothing, and cutting the \
-             file freed it all.",
-    explain: "A page of shared memory must be the same for all, so a hole in it cannot be filled with the zero page: the first \
-              access allocates a frame in the page cache of the file. fork copies no entries of such mappings, since a fault \
-              finds the frame in the page cache again; a read fault enters what is there of the aligned window around its \
-              page (fault_around_bytes, \
-              64 KiB as a rule) in one go. RSS counts such frames in every process that maps them, PSS in parts, and who \
-              has unmapped them is charged nothing, \
-              although they are there: /dev/shm, memfd, System V and MAP_SHARED|MAP_ANONYMOUS are all alike.",
+    question: "who owns shared memory?",
+    about: "A process maps an in-memory file (memfd), reads and writes part of it, and forks. Both processes use it; \
+            then the child exits, the mapping is removed, and finally the file is truncated.",
+    learnt: "The memory belonged to the file throughout. Even reading a page nobody had written took a frame. fork \
+             gave the child no page-table entries; it found the same frames when it accessed them. Exiting and \
+             unmapping freed nothing; truncating the file freed everything.",
+    explain: "A shared page must be the same for everyone, so a hole cannot be filled with the zero page: the first \
+              access allocates a frame in the file's page cache. fork copies no entries of such mappings, since a \
+              fault finds the frame in the page cache again. A read fault maps all cached pages in the aligned window \
+              around its page (fault_around_bytes, usually 64 KiB) at once. RSS counts such frames in full for every \
+              process that maps them, PSS in proportion, and neither counts them once they are unmapped, although the \
+              memory is still in use. /dev/shm, memfd, System V and MAP_SHARED|MAP_ANONYMOUS all behave alike.",
     functions: &[
         ("shmem_fault", "mm/shmem.c"),
         ("shmem_get_folio_gfp", "mm/shmem.c"),
@@ -70,7 +68,7 @@ pub(super) const DEMO: Demo = Demo {
 
 fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let page = facts.page();
-    // What is seen: the pages that the file has, and of each process the entries, and those that nobody else has too.
+    // The expectations: the file's pages, and for each process its entries and how many of them are exclusive.
     let seen = |step: Step, cached: usize, parent: (usize, usize), child: Option<(usize, usize)>| {
         let all = [(PARENT.name, Some(parent)), (CHILD.name, child)].into_iter();
         all.filter_map(|(whose, pages)| Some((whose, pages?)))
@@ -79,7 +77,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             })
     };
     let file = memory_file(facts)?;
-    // A fault that reads enters what the file has in an aligned window: as many faults as windows.
+    // A read fault maps the cached pages of an aligned window, so there are as many faults as windows.
     let window = window(facts, &file)?;
     let windows = |pages: &[usize]| pages.iter().map(|page| page / window).collect::<HashSet<_>>().len();
     let used: Vec<usize> = (0..USED).collect();
@@ -91,47 +89,49 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     };
     Ok(vec![
         seen(step("map a memfd of 64 pages", telling(create)), 0, (0, 0), None)
-            .why("A file with a size, and no memory yet."),
+            .why("A file with a size but no memory yet."),
         seen(step("read 4 pages", telling(|w| w.read(0, 0..READ))), READ, (READ, READ), None)
             .exact(ALL_FAULTS, READ)
-            .why("Private memory would map the zero page here. What others may write later has to be a frame at once."),
+            .why(
+                "Private memory would map the zero page here. A page that others may write later needs a frame right \
+                  away.",
+            ),
         seen(step("write 28 others", telling(|w| w.write(0, READ..USED))), USED, (USED, USED), None)
             .exact(ALL_FAULTS, USED - READ)
             .exact(PSS.of(PARENT.name), USED * page)
-            .why("A frame each, in the file, and an entry for it."),
+            .why("One frame each, in the file, and a page-table entry for it."),
         seen(step("fork", telling(Worker::fork)), USED, (USED, USED), Some((0, 0)))
-            .why("The child has the mapping and not one entry: it can find the frames when it needs them."),
+            .why("The child has the mapping but no entries: it can find the frames when it needs them."),
         seen(step("the child reads the 32", telling(|w| w.read(0, 0..USED))), USED, (USED, 0), Some((USED, 0)))
             .by(Who::Child)
             .exact(ALL_FAULTS, windows(&used))
             .exact(PSS.of(PARENT.name), USED * page / 2)
             .exact(PSS.of(CHILD.name), USED * page / 2)
             .exact(SAME, USED)
-            .why("The same frames in both, and none was allocated. A fault enters several of them."),
+            .why("The same frames in both; none was allocated. Each fault maps several of them."),
         seen(step("the child writes another", telling(send)), USED + 1, (USED, 0), Some((USED + 1, 1)))
             .by(Who::Child)
             .exact(ALL_FAULTS, 1)
-            .why("Nothing is copied, ever: it is the file's page that is written."),
+            .why("Nothing is ever copied: the write goes to the file's page."),
         seen(step("the parent reads it", telling(receive)), USED + 1, (USED + 1, 0), Some((USED + 1, 0)))
             .exact(ALL_FAULTS, 1)
             .exact(RECEIVED, i64::from(CONTENT))
             .exact(SAME, USED + 1)
-            .why("It reads what the child wrote: the two talk through this memory, and no system call is needed."),
-        seen(step("the child ends", telling(Worker::end_second)), USED + 1, (USED + 1, USED + 1), None)
+            .why("It reads what the child wrote: they communicate through memory, without a system call."),
+        seen(step("the child exits", telling(Worker::end_second)), USED + 1, (USED + 1, USED + 1), None)
             .exact(PSS.of(PARENT.name), (USED + 1) * page)
-            .why("Nothing is freed, not even the page that only the child has written."),
+            .why("Nothing is freed, not even the page that only the child had written."),
         seen(step("unmap", telling(|w| w.unmap(0))), USED + 1, (0, 0), None)
-            .why("RSS and PSS of every process say that nothing is used, and all 33 frames are: by the file."),
+            .why("By RSS and PSS no process uses anything, yet all 33 frames are in use: by the file."),
         seen(step("map and read them again", telling(map_again)), USED + 1, (USED + 1, USED + 1), None)
             .exact(ALL_FAULTS, windows(&again))
-            .why("They were there all the time."),
-        seen(step("cut the file to nothing", telling(|w| w.file()?.set_len(0).map_err(errno))), 0, (0, 0), None).why(
-            "The file gives its memory back, and takes it out of every page table. Its last close would do the same.",
-        ),
+            .why("They were there all along."),
+        seen(step("truncate the file", telling(|w| w.file()?.set_len(0).map_err(errno))), 0, (0, 0), None)
+            .why("The file's memory is freed and unmapped from every page table. Its last close would do the same."),
     ])
 }
 
-/// How many pages a fault that reads enters: tried with all pages there, as small ones. The file is left empty.
+/// How many pages a read fault maps: probed with all pages cached, as small folios. The file is left empty.
 fn window(facts: &Facts<'_>, file: &File) -> std::result::Result<usize, Skip> {
     let (page, address) = (facts.page(), Some(facts.places.address(0)));
     file.set_len((PAGES * page) as u64).map_err(errno)?;
@@ -139,7 +139,7 @@ fn window(facts: &Facts<'_>, file: &File) -> std::result::Result<usize, Skip> {
     mapping.keep_small();
     mapping.write(0, 1);
     if present(facts, &mapping)? > 1 {
-        return Err(Skip("memory of files comes in huge pages only here (shmem_enabled is force)".to_owned()));
+        return Err(Skip("shared memory comes only in huge pages here (shmem_enabled is force)".to_owned()));
     }
     (1..PAGES).for_each(|number| mapping.write(number * page, 1));
     mapping.advise(0, mapping.length(), MmapAdvise::MADV_DONTNEED)?;
@@ -149,7 +149,7 @@ fn window(facts: &Facts<'_>, file: &File) -> std::result::Result<usize, Skip> {
     Ok(window.max(1))
 }
 
-/// The work of a step, after which the worker says how large the file is.
+/// The work of a step, after which the worker reports the size of the file.
 fn telling(work: impl Fn(&mut Worker) -> Done) -> impl Fn(&mut Worker) -> Done {
     move |w| {
         work(w)?;

@@ -22,41 +22,39 @@ use crate::error::{Result, errno};
 use crate::kernel::root::{Root, text};
 use crate::name::Name;
 
-/// Open files. Each is a `struct file`.
+/// Open files, each a `struct file`.
 const FILES: Quantity = Quantity::new("file_objects_change", "filp", Unit::Count);
-/// UNIX sockets. Each is a `struct unix_sock`, and a file.
+/// UNIX sockets, each a `struct unix_sock` and a file.
 const SOCKETS: Quantity = Quantity::new("unix_sock_objects_change", "UNIX", Unit::Count);
-/// Processes and threads. Each is a `struct task_struct`.
+/// Processes and threads, each a `struct task_struct`.
 const TASKS: Quantity = Quantity::new("task_objects_change", "tasks", Unit::Count);
-/// Mappings of all processes. Each is a `struct vm_area_struct`.
+/// Mappings of all processes, each a `struct vm_area_struct`.
 const AREAS: Quantity = Quantity::new("vm_area_objects_change", "VMAs", Unit::Count);
-/// What the slabs of these caches hold.
+/// The memory held by the slabs of these caches.
 const HELD: Quantity = Quantity::new("slab_bytes_change", "slabs", Unit::Bytes);
 
-/// The first so many of the caches are of things that the kernel also counts by themselves. Mappings come and go with every
-/// process of the machine, and are not counted.
+/// The number of caches, from the first, whose objects the kernel also counts elsewhere. Mappings come and go with every
+/// process on the machine and are not counted.
 const COUNTED: usize = 3;
-/// The caches, by a name of theirs: the kernel may have merged them with others.
+/// The caches, by one of their names: the kernel may have merged them with others.
 const CACHES: [(Quantity, &str); 4] =
     [(FILES, "filp"), (SOCKETS, "UNIX"), (TASKS, "task_struct"), (AREAS, "vm_area_struct")];
 
 pub(super) const DEMO: Demo = Demo {
     name: "slab",
     question: "what does an open file cost in the kernel?",
-    about: "A process opens files, makes sockets and starts children, some thousands or hundreds, and gives them back. \
-    For each the \
-            kernel takes objects out of its slab caches.",
-    learnt: "Every open file is an object of the cache filp, every UNIX socket one of UNIX, a file as well, and every \
-    process one \
-             of task_struct, and one of vm_area_struct for each of its mappings. No process has that in its RSS. Objects \
-             that are \
-             given back leave their slabs, and the kernel keeps some slabs for the next ones.",
-    explain: "A slab is a block of pages cut into objects of one size. What a processor has free in slabs of its own counts as \
-              used: so numbers are off by some slabs' worth of objects, and expected within bounds that come from the caches' \
-              own attributes. Caches whose objects are alike (in size, alignment and flags, and without a constructor) \
-              may be merged: /sys/kernel/slab has the other names as \
-              links. Some objects are given back only when no processor can be using them any more (RCU). What the rest of the \
-              machine opened, made and started meanwhile is taken off, as far as it is counted (file-nr, sockstat, loadavg).",
+    about: "A process opens files, creates sockets and starts children, hundreds or thousands of them, and then closes \
+            or ends them. For each, the kernel allocates objects from its slab caches.",
+    learnt: "Every open file is an object in the cache filp. Every UNIX socket is one in UNIX, and a file as well. \
+             Every process is one in task_struct, plus one in vm_area_struct for each of its mappings. None of this is \
+             in any process's RSS. Freed objects leave free slots in their slabs, and the kernel keeps some slabs for \
+             the next ones.",
+    explain: "A slab is a block of pages divided into objects of one size. Free objects in per-CPU slabs count as \
+              used, so the numbers are off by a few slabs of objects; the expected bounds come from the attributes of \
+              each cache. Caches with similar objects (same size, alignment and flags, no constructor) may be merged: \
+              /sys/kernel/slab has the other names as links. Some objects are freed only when no CPU can still be \
+              using them (RCU). What the rest of the machine opened, created and started meanwhile is subtracted where \
+              it is counted (file-nr, sockstat, loadavg).",
     functions: &[
         ("kmem_cache_alloc_noprof", "mm/slub.c"),
         ("alloc_empty_file", "fs/file_table.c"),
@@ -79,10 +77,10 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     if let Some(why) = reading.counts_unknown {
         return Err(Skip(why));
     }
-    // Other runs of this demo make as much: as long as this one holds what it has, they wait, or are skipped.
+    // Other runs of this demo allocate as much: while this one holds its objects, they wait or are skipped.
     let lock =
         exclusive(facts.root.dir().open("proc/slabinfo")?, Duration::from_secs(10)).map_err(|errno| match errno {
-            Errno::EWOULDBLOCK => Skip("another `pmem demo slab` makes as many objects meanwhile".to_owned()),
+            Errno::EWOULDBLOCK => Skip("another `pmem demo slab` is running".to_owned()),
             other => other.into(),
         })?;
     let count = |name: &str, least: i64| {
@@ -96,11 +94,11 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let (_, may_open) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if most as usize > KEPT {
         return Err(Skip(format!(
-            "processors keep so much for themselves that it would take {most} open files to be seen"
+            "per-CPU slabs are so large here that the effect would only show with {most} open files"
         )));
     }
     if most as u64 + 64 > may_open {
-        return Err(Skip(format!("it takes {most} open files, and a process may have {may_open} here (ulimit -n)")));
+        return Err(Skip(format!("it needs {most} open files, and the limit is {may_open} here (ulimit -n)")));
     }
     let open = move |w: &mut Worker| {
         w.stay_on_processor()?;
@@ -130,31 +128,31 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             .within(FILES, files.there())
             .within(SOCKETS, sockets.gone())
             .informative(HELD)
-            .why("Each open is a struct file, whatever it is that is opened: here one device, again and again."),
+            .why("Each open allocates a struct file, whatever is opened: here the same device every time."),
         step("close them", close)
             .within(FILES, files.gone())
             .informative(HELD)
-            .why("The objects are free. A slab with a free object stays in its cache, a few that are all free too."),
-        step(format!("make {} UNIX sockets", sockets.objects), make)
+            .why("The objects are free. A slab with a free object stays in its cache, and so do a few empty slabs."),
+        step(format!("create {} UNIX sockets", sockets.objects), make)
             .within(SOCKETS, sockets.there())
             .within(FILES, files.of(sockets.objects))
             .informative(HELD)
-            .why("A socket is a file too: an object of each cache (and a dentry and an inode, which are not counted here)."),
+            .why("A socket is also a file: one object in each cache (and a dentry and an inode, not counted here)."),
         step("close them", close).within(SOCKETS, sockets.gone()).within(FILES, files.gone()).informative(HELD),
         step(format!("start {} children", tasks.objects), start)
             .within(TASKS, tasks.there())
             .informative(AREAS)
             .informative(HELD)
-            .why("fork copies the parent's list of mappings: an object for each of them, in each child."),
+            .why("fork copies the parent's mappings: one object for each of them, in every child."),
         step("end them", end)
             .within(TASKS, tasks.gone())
             .informative(AREAS)
             .informative(HELD)
-            .why("With the last reference to a process go its objects."),
+            .why("A process's objects are freed with the last reference to it."),
     ])
 }
 
-/// How many objects are made, and how far the kernel's numbers are off at most by what a processor keeps.
+/// The number of objects allocated, and the maximum error of the kernel's numbers because of per-CPU slabs.
 #[derive(Clone, Copy)]
 struct Count {
     objects: i64,
@@ -162,8 +160,8 @@ struct Count {
 }
 
 impl Count {
-    /// How many the cache may have grown by when so many were made: the rest of the machine makes some too, or gives some
-    /// back.
+    /// The bounds of a cache's growth when this many objects were allocated: the rest of the machine allocates and frees some
+    /// too.
     fn of(self, made: i64) -> std::ops::RangeInclusive<i64> {
         let off = self.slack + self.objects / 4;
         made - off..=made + off
@@ -178,9 +176,8 @@ impl Count {
     }
 }
 
-/// How many free objects of a cache count as used on one processor, which is all the worker's: in the slab that it takes
-/// from, in its list of partial slabs (so many that half of their objects are `cpu_partial`), in its sheaves, and in full
-/// sheaves of the node.
+/// How many free objects of a cache can count as used on the worker's CPU: those in its current slab, in its list of partial
+/// slabs (so many that half of their objects are `cpu_partial`), in its sheaves, and in the node's full sheaves.
 fn slack(reader: &Reader<'_>, cache: &Name) -> i64 {
     let number = |attribute| reader.attribute(cache, attribute).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
     let in_slab = number("objs_per_slab").max(1);
@@ -188,12 +185,12 @@ fn slack(reader: &Reader<'_>, cache: &Name) -> i64 {
     in_slab * (1 + partial_slabs) + 13 * number("sheaf_capacity")
 }
 
-/// The cache that is called so.
+/// The cache that has this name, or has it as an alias.
 fn row<'r>(rows: &'r [Row], name: &str) -> Option<&'r Row> {
     rows.iter().find(|row| row.names().any(|one| one.bytes() == name.as_bytes()))
 }
 
-/// Opens so many.
+/// Opens `count` files and keeps them.
 fn keep(w: &mut Worker, count: i64, open: impl Fn() -> io::Result<OwnedFd>) -> Done {
     for _ in 0..count {
         let opened = open().map_err(errno)?;
@@ -202,7 +199,7 @@ fn keep(w: &mut Worker, count: i64, open: impl Fn() -> io::Result<OwnedFd>) -> D
     Ok(())
 }
 
-/// Says how many it has, of which all that is open are sockets, or none.
+/// Reports its counts. Either all open files are sockets, or none are.
 fn tell(w: &mut Worker, sockets: bool) -> Done {
     let (open, children) = (w.kept.len() as i64, w.children.len() as i64);
     w.say(0, open);
@@ -211,13 +208,13 @@ fn tell(w: &mut Worker, sockets: bool) -> Done {
     Ok(())
 }
 
-/// Reads the caches, and takes off what the rest of the machine made meanwhile, as far as the kernel counts that too.
+/// Reads the caches, and subtracts what the rest of the machine allocated meanwhile where the kernel counts it.
 fn caches(look: &mut Look<'_>) -> Result<()> {
     let root = look.facts.root;
     let mut reader = Reader::new(root, Wanted::default());
     let reading = reader.read()?;
     let slack = CACHES.map(|(_, name)| row(&reading.caches, name).map_or(0, |row| slack(&reader, &row.name)));
-    // What it has is what it said last.
+    // Its own count is the last one it reported.
     let own = std::array::from_fn(|index| {
         let ([says, said], (quantity, _)) = (look.reply.said[index], CACHES[index]);
         let before = look.remember(quantity, "own", said).map_or(0, |(_, last)| last);
@@ -239,8 +236,8 @@ fn caches(look: &mut Look<'_>) -> Result<()> {
     Ok(())
 }
 
-/// By how much each cache has grown since the first look, without what others made: all that was made, but for the
-/// worker's own.
+/// The growth of each cache since the first observation, minus what others allocated: the system-wide growth minus the worker's
+/// own.
 fn grown(look: &mut Look<'_>, (objects, _, all): &Numbers, own: [i64; COUNTED]) -> [Option<i64>; CACHES.len()] {
     std::array::from_fn(|index| {
         let (quantity, _) = CACHES[index];
@@ -252,12 +249,11 @@ fn grown(look: &mut Look<'_>, (objects, _, all): &Numbers, own: [i64; COUNTED]) 
     })
 }
 
-/// The objects of each cache, the bytes of all of them, and what else counts these things.
+/// The objects of each cache, the bytes of all of them, and the system-wide counts.
 type Numbers = ([Option<i64>; CACHES.len()], i64, [Option<i64>; COUNTED]);
 
-/// The numbers, when they have come to rest: some objects go a while after their last use, when no processor can be using
-/// them any more (a grace period of RCU: some tens of milliseconds, and more on a busy machine).
-/// Where they are what the worker says of itself, a shorter rest will do.
+/// The numbers once they have settled: some objects are freed only after an RCU grace period (some tens of milliseconds, more
+/// on a busy machine). If they already match what the worker reports, a shorter wait is enough.
 fn at_rest(root: &Root, reader: &mut Reader<'_>, mut as_said: impl FnMut(&Numbers) -> bool) -> Result<Numbers> {
     const ROUND: Duration = Duration::from_millis(20);
     const QUIET: u32 = 12;
@@ -273,7 +269,7 @@ fn at_rest(root: &Root, reader: &mut Reader<'_>, mut as_said: impl FnMut(&Number
     Ok(last)
 }
 
-/// The numbers of one moment, as near as can be: what is counted in all of the machine is the same before and after.
+/// A nearly atomic reading: the system-wide counts are the same before and after.
 fn at_once(root: &Root, reader: &mut Reader<'_>) -> Result<Numbers> {
     const TRIES: usize = 20;
     let mut before = counted(root);
@@ -289,21 +285,21 @@ fn at_once(root: &Root, reader: &mut Reader<'_>) -> Result<Numbers> {
     Ok((objects, held, before))
 }
 
-/// Whether more changed between two readings than always does.
+/// Whether more changed between two readings than background noise.
 fn moved(before: &[Option<i64>], after: &[Option<i64>]) -> bool {
     const LITTLE: u64 = 32;
     let mut pairs = before.iter().zip(after).filter_map(|(before, after)| before.zip(*after));
     pairs.any(|(before, after)| before.abs_diff(after) > LITTLE)
 }
 
-/// The objects in use of each cache, and the bytes that the slabs of all of them hold.
+/// The objects in use in each cache, and the bytes held by the slabs of all of them.
 fn numbers(reading: &Reading) -> ([Option<i64>; CACHES.len()], i64) {
     let counts = CACHES.map(|(_, name)| row(&reading.caches, name)?.counts.as_ref());
     let held = counts.iter().flatten().map(|counts| counts.held_bytes as i64).sum();
     (counts.map(|counts| Some(counts?.cache.active_objects as i64)), held)
 }
 
-/// How many of these things there are in all of the machine: open files, sockets, tasks.
+/// The system-wide counts of open files, sockets and tasks.
 fn counted(root: &Root) -> [Option<i64>; COUNTED] {
     let read = |file: &str| text(root.dir(), file);
     let number = |text: &str| text.parse::<i64>().ok();

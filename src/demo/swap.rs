@@ -1,4 +1,4 @@
-//! `swap`: pages go out, come back, and leave a copy behind.
+//! `swap`: pages are swapped out, come back, and leave a copy in swap.
 
 use std::time::{Duration, Instant};
 
@@ -23,26 +23,24 @@ use crate::unit::PageSize;
 /// Pages of the arena.
 const PAGES: usize = 64;
 
-/// Frames that are in the swap cache: their slot is still theirs. Source: kpageflags.
+/// Frames in the swap cache, which still own their swap slot. Source: kpageflags.
 const CACHED: Quantity = Quantity::new("swap_cache_pages", "cached", Unit::Pages);
-/// The change of the machine's used swap since the demo began. Source: meminfo.
+/// The change in the machine's used swap since the demo began. Source: meminfo.
 const SLOTS: Quantity = Quantity::new("swap_used_change_pages", "slots", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {
     name: "swap",
-    question: "where is a page that is swapped out?",
-    about: "A process writes 64 pages and has them paged out (MADV_PAGEOUT). It reads them, writes them, has them paged \
-    out again, \
-            and gives them back.",
-    learnt: "A page-table entry that is not present can say where the page is: the number of a swap area and a slot in it. The \
-             first access faults the page in, a single one at a time. A frame in the swap cache keeps its slot: it \
-             was not reclaimed yet, or came back and was not written since, and goes out again without being written.",
-    explain: "Paging out a written page takes a slot of a swap area, puts the frame into the swap cache, replaces every entry \
-              that maps it by a swap entry, and writes it. When that is done, the next reclaim that meets the frame frees \
-              it. A \
-              fault on a swap entry looks into the swap cache first (a minor fault), and else reads, with neighbours that were \
-              swapped out together (a major fault). A swap device in memory (zram) is written at once, and read without the \
-              swap cache.",
+    question: "where is a swapped-out page?",
+    about: "A process writes 64 pages and pages them out (MADV_PAGEOUT). It reads them, writes them, pages them out \
+            again, and gives them back.",
+    learnt: "A non-present page-table entry can record where the page is: a swap area and a slot in it. The first \
+             access faults the page in, one page per fault. A frame in the swap cache keeps its slot: either it was \
+             not reclaimed yet, or it came back and has not been written since, so it can go out again without I/O.",
+    explain: "To page out a written page, the kernel allocates a slot in a swap area, puts the frame into the swap \
+              cache, replaces every entry that maps it with a swap entry, and writes it out. When the write is done, \
+              the next reclaim that finds the frame frees it. A fault on a swap entry looks in the swap cache first (a \
+              minor fault), and otherwise reads the page along with neighbours that were swapped out together (a major \
+              fault). An in-memory swap device (zram) is written synchronously and read without the swap cache.",
     functions: &[
         ("madvise_pageout", "mm/madvise.c"),
         ("shrink_folio_list", "mm/vmscan.c"),
@@ -78,14 +76,14 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             .exact(FRAMES, 0)
             .exact(SWAPPED, all)
             .informative(SLOTS)
-            .why("Every entry says now in which slot of which swap area its page is. The mapping is as it was."),
+            .why("Every entry now records the swap area and slot of its page. The mapping is unchanged."),
         step("read page 0", |w| w.read(0, 0..1))
             .exact(FRAMES, 1)
             .exact(SWAPPED, all - 1)
             .exact(ALL_FAULTS, 1)
             .informative(MAJOR_FAULTS)
             .informative(CACHED)
-            .why("The fault maps this page only. Neighbours may have been read with it: they wait in the swap cache."),
+            .why("The fault maps only this page. Neighbours may have been read with it: they wait in the swap cache."),
         step("read the other 63", |w| w.read(0, 1..PAGES))
             .exact(FRAMES, all)
             .exact(SWAPPED, 0)
@@ -94,7 +92,8 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             .informative(CACHED)
             .informative(SLOTS)
             .why(
-                "A fault a page; those that were read ahead take a minor one. In the swap cache they keep their slots.",
+                "One fault per page, a minor one for pages already read ahead. Pages in the swap cache keep their \
+                 slots.",
             ),
         step("write them all, page them out", move |w| {
             w.write(0, 0..PAGES)?;
@@ -103,29 +102,29 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
         .exact(FRAMES, 0)
         .exact(SWAPPED, all)
         .informative(SLOTS)
-        .why("What a slot has is not the page any more: it is written again, into the same slot or another."),
+        .why("The copies in the slots are stale: the pages are written again, to the same slots or others."),
         step("give back (MADV_DONTNEED)", |w| w.advise(0, 0..PAGES, MmapAdvise::MADV_DONTNEED))
             .exact(FRAMES, 0)
             .exact(SWAPPED, 0)
             .exact(SIZE, all)
             .informative(SLOTS)
-            .why("Swapped pages are given back like others: nothing is read, and the slots are free."),
+            .why("Swapped pages are given back like any others: nothing is read, and the slots are freed."),
         step("write page 0", |w| w.write(0, 0..1))
             .exact(FRAMES, 1)
             .exact(SWAPPED, 0)
             .exact(ALL_FAULTS, 1)
             .exact(MAJOR_FAULTS, 0)
-            .why("A new page: there is nothing to read."),
+            .why("A new page: nothing has to be read."),
     ])
 }
 
-/// How long pages are waited for to be written. A disk takes some thousandths of a second.
+/// How long to wait for writeback. A disk takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Pages the arena out. A page that is still being written from the last time does not go, and is tried again.
+/// Pages the arena out. A page still under writeback from the last time stays, and is retried.
 ///
 /// # Errors
-/// ETIME where some are there still after all that time: swap may be full by now.
+/// ETIME if some pages are still present after the timeout: swap may have filled up.
 fn page_out(w: &mut Worker, page_size: PageSize, areas: u64) -> Done {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -140,13 +139,13 @@ fn page_out(w: &mut Worker, page_size: PageSize, areas: u64) -> Done {
     }
 }
 
-/// How many pages of a mapping of this process are swapped out.
+/// The number of swapped-out pages in a mapping of this process.
 fn swapped(mapping: &Mapping, page_size: PageSize, areas: u64) -> nix::Result<usize> {
     let entries = own_pagemap::entries::<PAGES>(mapping, page_size)?;
     Ok(entries.into_iter().filter(|entry| entry.state(areas) == State::Swapped).count())
 }
 
-/// Tries it: swap may be full, forbidden to this memory cgroup, or the advice unknown.
+/// Probes it: swap may be full or denied to this memory cgroup, or the advice not supported.
 fn goes_out(facts: &Facts<'_>, areas: u64) -> std::result::Result<(), Skip> {
     let mapping = facts.arena(PAGES)?;
     (0..PAGES).for_each(|page| mapping.write(page * facts.page(), 1));
@@ -154,9 +153,7 @@ fn goes_out(facts: &Facts<'_>, areas: u64) -> std::result::Result<(), Skip> {
     if swapped(&mapping, facts.page_size, areas)? > 0 {
         return Ok(());
     }
-    Err(Skip(
-        "no page of this process can be swapped out here: swap is full, or its memory cgroup may not swap".to_owned(),
-    ))
+    Err(Skip("cannot swap out a page of this process: swap is full, or its memory cgroup may not swap".to_owned()))
 }
 
 fn cached(look: &mut Look<'_>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `thp`: one fault gives a huge page, and giving back a part of it takes it apart.
+//! `thp`: one fault allocates a huge page, and giving back part of it splits it.
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise};
@@ -11,27 +11,26 @@ use super::{BLANK, Demo, Skip};
 use crate::kernel::memory::Mapping;
 use crate::kernel::root::text;
 
-/// The largest huge page that is asked for: 2 MiB with base pages of 4 KiB, 32 MiB with 16 KiB; with 64 KiB it would be half
-/// a gigabyte.
+/// The largest huge page the demo uses: 2 MiB with 4 KiB base pages, 32 MiB with 16 KiB. With 64 KiB it would be 512 MiB.
 const LARGEST: u64 = 32 << 20;
 
-/// madvise's advice to put small pages together to huge ones at once (Linux 6.1).
+/// The madvise advice to collapse small pages into huge pages synchronously (Linux 6.1).
 const MADV_COLLAPSE: i32 = 25;
 
 pub(super) const DEMO: Demo = Demo {
     name: "thp",
     question: "what does a process get when it asks for huge pages?",
-    about: "A process maps room for one huge page and advises the kernel to use one (MADV_HUGEPAGE). It reads a byte, writes a \
-            byte, and then gives one small page of it back.",
-    learnt: "One byte read took no memory, one byte written took a whole huge page: one fault for all its pages, and no fault \
-             for the others. Where a single page of it was given back, the huge entry fell apart into small ones, and writing \
-             that page again did not bring it back.",
-    explain: "Where a mapping covers an aligned range of the size of a huge page and transparent huge pages are permitted, a \
-              fault is answered with a single entry one level higher up in the page tables. Reading maps the huge zero page, \
-              which all processes share. Writing takes a block of frames in one piece; if there is none, the kernel falls back \
-              to small pages, and nobody is told. A page table is laid by with each huge page, for the day it is taken apart: \
-              that is why it costs as much page table as small pages do. madvise(MADV_COLLAPSE), or khugepaged in the \
-              background, copies small pages into a huge one again.",
+    about: "A process maps room for one huge page and advises the kernel to use one (MADV_HUGEPAGE). It reads a byte, \
+            writes a byte, and then gives one small page back.",
+    learnt: "Reading one byte took no memory; writing one byte took a whole huge page, with a single fault for all its \
+             pages. When one page was given back, the huge entry was split into small ones, and writing that page \
+             again did not restore it.",
+    explain: "If a mapping covers an aligned range as large as a huge page and transparent huge pages are enabled, a \
+              fault is handled with a single entry one level higher in the page tables. A read maps the huge zero \
+              page, which all processes share. A write takes a contiguous block of frames; if none is free, the kernel \
+              silently falls back to small pages. A page table is preallocated with each huge page in case it is \
+              split, so a huge page needs as much page-table memory as small pages do. madvise(MADV_COLLAPSE), or \
+              khugepaged in the background, copies small pages back into a huge page.",
     functions: &[
         ("do_huge_pmd_anonymous_page", "mm/huge_memory.c"),
         ("mm_get_huge_zero_folio", "mm/huge_memory.c"),
@@ -55,7 +54,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(PRESENT, 0)
             .exact(FRAMES, 0)
             .exact(HELD, 0)
-            .why("Addresses and an advice, no memory."),
+            .why("Addresses and advice, but no memory."),
     ];
     if zero {
         steps.extend([
@@ -64,11 +63,14 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
                 .exact(ZERO, pages)
                 .exact(FRAMES, 0)
                 .exact(FAULTS, 1)
-                .why("The huge zero page, which everybody who only reads is given: all present at once, and nobody's memory."),
+                .why(
+                    "The huge zero page, shared by all readers: all pages are present at once, and no process is \
+                      charged.",
+                ),
             step("give it back (MADV_DONTNEED)", move |w| w.advise(0, 0..pages, MmapAdvise::MADV_DONTNEED))
                 .exact(PRESENT, 0)
                 .exact(FRAMES, 0)
-                .why("The entry is empty again."),
+                .why("The entry is cleared."),
         ]);
     }
     steps.extend([
@@ -77,7 +79,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(FRAMES, pages)
             .exact(HUGE, pages)
             .exact(FAULTS, 1)
-            .why("One byte, one fault, a whole huge page of memory: the kernel had to clear it all."),
+            .why("One byte, one fault, one huge page of memory: the kernel had to clear all of it."),
         step("write all the others", move |w| {
             w.write_value(0, 1..pages, 2)?;
             w.say(0, w.holding(0, 1..pages, 2)?);
@@ -87,10 +89,10 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         .exact(HUGE, pages)
         .exact(FAULTS, 0)
         .exact(CONTENTS, pages - 1)
-            .known(HELD, tables)
-            .why("The one entry covers them all."),
+        .known(HELD, tables)
+        .why("The single entry covers them all."),
         step("give one page back", move |w| {
-            // Else khugepaged may come by and put it together again.
+            // Otherwise khugepaged might collapse it again.
             w.advise(0, 0..pages, MmapAdvise::MADV_NOHUGEPAGE)?;
             w.advise(0, 1..2, MmapAdvise::MADV_DONTNEED)
         })
@@ -99,15 +101,15 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         .exact(CHANGED, 0)
         .known(HELD, tables)
         .why(
-            "The huge entry is replaced by small ones, in the page table that was laid by, and one of these is empty now. No \
-             frame has moved, and none is free yet: the block stays in one piece until memory is short.",
+            "The huge entry is replaced by small ones, in the preallocated page table, and one of them is now empty. \
+             No frame has moved and none is free yet: the folio is not split until memory is short.",
         ),
         step("write that page again", |w| w.write(0, 1..2))
             .exact(FRAMES, pages)
             .exact(HUGE, 0)
             .exact(FAULTS, 1)
             .exact(CHANGED, 0)
-            .why("A small page from somewhere else. All pages are there, and yet it is no huge page any more."),
+            .why("A small page from somewhere else. All pages are present, but it is no longer a huge page."),
     ]);
     if collapse {
         steps.push(
@@ -118,36 +120,38 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(FRAMES, pages)
             .exact(HUGE, pages)
             .exact(CHANGED, pages)
-            .why("A huge page is in one piece, so all its pages are copied to another block. khugepaged does the same in \
-             the background."),
+            .why(
+                "A huge page is contiguous, so all pages are copied into a new block. khugepaged does the same in the \
+                  background.",
+            ),
         );
     }
     Ok(steps)
 }
 
-/// What was found out about huge pages on this machine.
+/// What was found about huge pages on this machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HugePage {
-    /// Base pages of one.
+    /// Base pages per huge page.
     pub(super) pages: usize,
     /// Reading maps the huge zero page.
     zero: bool,
-    /// [`MADV_COLLAPSE`] is known.
+    /// [`MADV_COLLAPSE`] is supported.
     collapse: bool,
 }
 
 impl HugePage {
-    /// Asks for some, in memory of this process's own.
+    /// Probes with memory of this process.
     pub(super) fn probe(facts: &Facts<'_>) -> Result<Self, Skip> {
         let Some(bytes) = facts.environment.thp_bytes else {
-            return Err(Skip("this kernel has no transparent huge pages".to_owned()));
+            return Err(Skip("this kernel does not support transparent huge pages".to_owned()));
         };
         if bytes > LARGEST {
             return Err(Skip(format!("a huge page is {} MiB here", bytes >> 20)));
         }
         let (bytes, page) = (bytes as usize, facts.page());
         let mapping = Self::map(facts)?;
-        // Each is done twice, since what is done for the first time takes faults of the program's own.
+        // Each is done twice, because the first time also faults in code of the program.
         let read = |mapping: &Mapping, offset| faults_of(|| _ = mapping.read(offset)).map(|(minor, _)| minor);
         let write = |mapping: &Mapping| faults_of(|| mapping.write(0, 1)).map(|(minor, _)| minor);
         write(&mapping)?;
@@ -158,13 +162,13 @@ impl HugePage {
         let collapse = mapping.advise_raw(0, bytes, MADV_COLLAPSE).is_ok();
         drop(mapping);
         let mapping = Self::map(facts)?;
-        // A read that was given memory of its own leaves nothing for a write to fault for.
+        // If the read allocated memory, the write does not fault.
         mapping.read(0);
         let zero = write(&mapping)? > 0;
         Ok(Self { pages: bytes / page, zero, collapse })
     }
 
-    /// Room for one, in this process.
+    /// Maps room for one huge page in this process.
     pub(super) fn map(facts: &Facts<'_>) -> nix::Result<Mapping> {
         let bytes = facts.environment.thp_bytes.unwrap_or(0) as usize;
         let place = Some(facts.places.address(0));
@@ -174,37 +178,37 @@ impl HugePage {
     }
 }
 
-/// Why there was no huge page, as far as the machine tells.
+/// Why there was no huge page, as far as it can be found out.
 fn why_none(facts: &Facts<'_>) -> String {
     const ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
     let status = text(facts.root.dir(), "proc/self/status").unwrap_or_default();
     let switched_off = status.lines().any(|line| line.split_whitespace().eq(["THP_enabled:", "0"]));
     match facts.environment.thp.as_deref() {
-        _ if switched_off => "huge pages are switched off for this process (prctl PR_SET_THP_DISABLE)".to_owned(),
-        Some("never") => format!("transparent huge pages are switched off: {ENABLED} is never"),
-        _ => "the kernel gave no huge page: they are switched off in hugepages-*/enabled, or no block is free, or the memory \
-              cgroup is full"
+        _ if switched_off => "huge pages are disabled for this process (prctl PR_SET_THP_DISABLE)".to_owned(),
+        Some("never") => format!("transparent huge pages are disabled: {ENABLED} is never"),
+        _ => "the kernel allocated no huge page: they are disabled in hugepages-*/enabled, no block is free, or the \
+              memory cgroup is full"
             .to_owned(),
     }
 }
 
-/// Maps a huge page's room at the first place, and asks for a huge page.
+/// Maps room for a huge page at the first place, with MADV_HUGEPAGE.
 pub(super) fn map(w: &mut Worker, pages: usize) -> Done {
     w.map_with(0, pages, READ_WRITE, MapFlags::MAP_PRIVATE)?;
     w.advise(0, 0..pages, MmapAdvise::MADV_HUGEPAGE)
 }
 
-/// Reads or writes the first byte there, which is to give a huge page.
+/// Reads or writes the first byte there, which should allocate a huge page.
 pub(super) fn first_touch(w: &mut Worker, pages: usize, write: bool) -> Done {
     if write {
         w.write(0, 0..1)?;
     } else {
         w.read(0, 0..1)?;
     }
-    // What is done for the first time may take a fault of the program's own, on kernels where it cannot be prepared.
+    // The first time may fault in code of the program, on kernels where it cannot be prefaulted.
     w.read(0, 0..1)?;
     let faults = w.reply.minor;
     w.read(0, pages - 1..pages)?;
-    // The last page was not there: no block of this size is free, or the memory cgroup is full.
+    // The last page was not present: no block of this size is free, or the memory cgroup is full.
     if w.reply.minor > faults { Err(Errno::ENOMEM) } else { Ok(()) }
 }

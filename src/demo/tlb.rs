@@ -1,4 +1,4 @@
-//! `tlb`: the same memory behind many page-table entries, and behind few.
+//! `tlb`: the same memory mapped by many page-table entries, and by few.
 
 use std::time::Instant;
 
@@ -12,16 +12,16 @@ use super::worker::{Done, Worker};
 use super::{BLANK, Demo, Skip};
 use crate::kernel::perf::TlbMisses;
 
-/// The memory that is walked through, in bytes: more than the TLB has entries for, in base pages, and few huge pages.
+/// The memory that is read, in bytes: more base pages than the TLB has entries, but few huge pages.
 const BYTES: usize = 32 << 20;
 /// Reads that are timed.
 const READS: usize = 1 << 20;
-/// Of each page one line is read, a different one in each, so that all of them fit into the processor's caches.
+/// One cache line is read in each page, at a different offset in each, so that all of them fit into the CPU caches.
 const LINE: usize = 64;
 
-/// How long a read takes.
+/// The time of one read.
 const TIME: Quantity = Quantity::new("read_ns", "per read", Unit::Nanoseconds);
-/// Reads whose page was not in the TLB, of a thousand.
+/// Reads that miss the TLB, per thousand.
 const MISSES: Quantity = Quantity::new("dtlb_misses_per_1000_reads", "misses/1000", Unit::Count);
 
 /// Reads that were timed.
@@ -30,20 +30,17 @@ const TIMED: Quantity = Quantity::new("timed_reads", "reads", Unit::Count);
 pub(super) const DEMO: Demo = Demo {
     name: "tlb",
     question: "why are huge pages faster?",
-    about: "A process writes 32 MiB in base pages and reads a line of each page, in no order, a million times. Then the \
-    same in \
-            huge pages. How long a read takes is this machine's; how many pages there are is exact.",
-    learnt: "The frames are as many, and the same lines were read. Base pages took a fault and an entry each, huge pages \
-    one for \
-             all the base pages in them. A processor keeps some thousand translations (the TLB), fewer than there are \
-             base pages \
-             here, and more than there are huge ones: the time of a read shows what that makes, and so do the misses, where \
-             they are counted.",
-    explain: "A huge page is one entry of the page table above the last, and one entry of the TLB. A miss costs up to \
-    four reads \
-              of page tables, more in a virtual machine, where each of them is translated too. What is read here fits into the \
-              caches of the processor, so that the difference is that of translation. Misses are counted by the processor, \
-              where it lets an ordinary process count them (perf_event_open).",
+    about: "A process writes 32 MiB in base pages and reads one cache line of each page, in random order, a million \
+            times. Then it does the same with huge pages. The read times depend on this machine; the page counts are \
+            exact.",
+    learnt: "The number of frames is the same, and the same lines were read. Base pages took one fault and one entry \
+             each; a huge page took one for all its base pages. A CPU caches a few thousand translations (the TLB), \
+             fewer than there are base pages here but more than there are huge pages: the read time shows the \
+             difference, and so do the misses, if they can be counted.",
+    explain: "A huge page takes one entry in the next-to-last level of the page tables and one entry in the TLB. A \
+              miss costs up to four page-table reads, and more in a virtual machine, where each of these is translated \
+              too. The lines read here fit into the CPU caches, so the difference comes from translation. The CPU \
+              counts the misses, if an ordinary process may use its counters (perf_event_open).",
     functions: &[
         ("do_huge_pmd_anonymous_page", "mm/huge_memory.c"),
         ("do_anonymous_page", "mm/memory.c"),
@@ -60,9 +57,9 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
     let HugePage { pages: in_one, .. } = HugePage::probe(facts)?;
     let pages = BYTES / facts.page();
     if in_one > pages {
-        return Err(Skip(format!("a huge page is larger than {BYTES_MIB} MiB here")));
+        return Err(Skip(format!("huge pages are larger than {BYTES_MIB} MiB here")));
     }
-    // Where no further free block is large enough, the kernel falls back to base pages.
+    // When no free block is large enough any more, the kernel falls back to base pages.
     let huge = in_one as i64..=pages as i64;
     let faults = (pages / in_one) as i64..=(pages - in_one + 1) as i64;
     Ok(vec![
@@ -73,7 +70,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         .exact(FRAMES, pages)
         .exact(HUGE, 0)
         .exact(FAULTS, pages)
-        .why("One fault, one frame and one entry of the page table for each."),
+        .why("One fault, one frame and one page-table entry per page."),
         step("read a line of each, a million times", move |w| read(w, pages))
             .exact(FRAMES, pages)
             .exact(HUGE, 0)
@@ -81,7 +78,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(TIMED, READS)
             .informative(TIME)
             .informative(MISSES)
-            .why("The entry of a page that is not in the TLB when it is read is looked up in the page tables."),
+            .why("If a translation is not in the TLB, the CPU looks it up in the page tables."),
         step("the same memory in huge pages", move |w| {
             w.unmap(0)?;
             thp::map(w, pages)?;
@@ -90,7 +87,10 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         .exact(FRAMES, pages)
         .within(HUGE, huge.clone())
         .within(FAULTS, faults)
-        .why("As many frames, in blocks that one entry maps each: a fault a block, where there is a block to be had."),
+        .why(
+            "The same number of frames, in blocks mapped by one entry each: one fault per block, as long as free \
+              blocks are available.",
+        ),
         step("read the same lines", move |w| read(w, pages))
             .exact(FRAMES, pages)
             .within(HUGE, huge)
@@ -98,17 +98,17 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(TIMED, READS)
             .informative(TIME)
             .informative(MISSES)
-            .why("There are so few entries that a TLB usually has them all."),
+            .why("So few entries usually fit into the TLB."),
         step("unmap", |w| w.unmap(0)).exact(SIZE, 0).exact(FRAMES, 0).exact(HUGE, 0),
     ])
 }
 
 const BYTES_MIB: usize = BYTES >> 20;
 
-/// Writes it all, block by block.
+/// Writes all pages, block by block.
 ///
 /// # Errors
-/// ENOMEM where not one of them is a huge page: no free block was large enough.
+/// ENOMEM if none of them is a huge page: no free block was large enough.
 fn write_blocks(w: &mut Worker, pages: usize, in_one: usize) -> Done {
     let mut any = false;
     for first in (0..pages).step_by(in_one) {
@@ -122,9 +122,9 @@ fn write_blocks(w: &mut Worker, pages: usize, in_one: usize) -> Done {
     if any { Ok(()) } else { Err(Errno::ENOMEM) }
 }
 
-/// Reads a line of each page in no order, each read waiting for the one before, and says how long one takes.
+/// Reads one line of each page in random order, each read depending on the one before, and reports the time per read.
 fn read(w: &mut Worker, pages: usize) -> Done {
-    // Once beforehand: what is not in the processor's caches is fetched.
+    // A first pass fills the CPU caches.
     walk(w, pages, pages)?;
     let mut misses = TlbMisses::open().ok();
     let before = misses.as_mut().and_then(TlbMisses::count);
@@ -140,14 +140,14 @@ fn read(w: &mut Worker, pages: usize) -> Done {
     Ok(())
 }
 
-/// So many reads. The numbers of pages are those of a linear congruential generator, whose period is all of them where
-/// there are a power of two.
+/// Does this many reads. A linear congruential generator picks the pages; its period covers all of them if their number is a
+/// power of two.
 fn walk(w: &mut Worker, pages: usize, reads: usize) -> Done {
     let (mapping, page) = (w.at(0)?, w.page);
     let mut number = 0_usize;
     for _ in 0..reads {
         let offset = number * page + number * LINE % page;
-        // The byte is 0 but for the first of a page, which was written: 1.
+        // The byte is 0, or 1 if it is the first of its page, which was written.
         let value = usize::from(mapping.read(offset));
         number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223).wrapping_add(value & 2) % pages;
     }

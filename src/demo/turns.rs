@@ -1,6 +1,6 @@
-//! How parent and worker take turns: a pipe each way, a message at a time.
+//! How parent and worker take turns: one pipe in each direction, one message at a time.
 //!
-//! A message is a line of JSON, made and read in a buffer on the stack: the worker takes no memory for it.
+//! A message is one line of JSON, written and parsed in a buffer on the stack, so that the worker allocates nothing.
 
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
 
@@ -10,41 +10,41 @@ use serde::{Deserialize, Serialize};
 use super::facts::Ranges;
 use super::worker::{FILES, SAID};
 
-/// What the worker is to do now.
+/// What the worker has to do next.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Turn {
-    /// The number of the step.
+    /// The index of the step.
     pub(super) step: usize,
-    /// Which repetition of it.
+    /// The index of the repetition.
     pub(super) time: usize,
-    /// The work is not done: a fault of ours, to see that it is found out.
+    /// Skip the work: a deliberate fault, to check that it is detected.
     pub(super) left_out: bool,
-    /// The last page of the first place is touched in addition: another.
+    /// Also touch the last page of the first place: another deliberate fault.
     pub(super) extra_page: bool,
 }
 
-/// What the worker answers.
+/// The worker's answer.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Reply {
-    /// The error that its work ended with; 0 for none.
+    /// The errno of its work; 0 for none.
     pub(super) errno: i32,
-    /// The faults that its accesses took.
+    /// The faults taken by its accesses.
     pub(super) minor: i64,
     pub(super) major: i64,
-    /// The child that it has made to work too; 0 for none.
+    /// The PID of its child; 0 for none.
     pub(super) second: i32,
-    /// Where its memory is, by place: address and length.
+    /// Its memory, by place: address and length.
     pub(super) ranges: Ranges,
-    /// The descriptors of its files; 0 for none.
+    /// Its file descriptors; 0 for none.
     pub(super) files: [i32; FILES],
-    /// What it says: whether it does, and the number.
+    /// What it reports: whether it does (0 or 1), and the number.
     pub(super) said: [[i64; 2]; SAID],
 }
 
-/// No message is as long: some thirty numbers of at most 20 digits, and their names (see the test).
+/// Longer than any message: some thirty numbers of at most 20 digits, and their names (see the test).
 const LONGEST: usize = 1024;
 
-/// One side of a conversation.
+/// One end of a conversation.
 #[derive(Debug)]
 pub(super) struct Turns {
     from: PipeReader,
@@ -52,7 +52,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// Both sides of a new one.
+    /// Both ends of a new conversation.
     pub(super) fn pair() -> io::Result<(Self, Self)> {
         let (from_there, to_here) = pipe()?;
         let (from_here, to_there) = pipe()?;
@@ -69,7 +69,7 @@ impl Turns {
         self.to.write_all(&buffer[..LONGEST - left])
     }
 
-    /// Waits for a message; `None` where there will be none any more.
+    /// Waits for a message; `None` if the other end is closed.
     pub(super) fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Option<M>> {
         let mut buffer = [0; LONGEST];
         let mut length = 0;

@@ -1,4 +1,4 @@
-//! `vma-merge`: one mapping or three is the kernel's choice.
+//! `vma-merge`: the kernel merges and splits mappings.
 
 use nix::sys::mman::{MapFlags, ProtFlags};
 
@@ -15,26 +15,25 @@ use crate::kernel::memory::Mapping;
 /// Pages of the arena.
 const PAGES: usize = 9;
 
-/// How it is mapped: three times, side by side, each with its first page and how many.
+/// The three adjacent pieces: first page and number of pages.
 const PIECES: [(usize, usize); 3] = [(0, 4), (4, 1), (5, 4)];
 
-/// Pages of mappings that may be read. Sources: maps (permissions), smaps (VmFlags).
+/// Pages of readable mappings. Sources: maps (permissions), smaps (VmFlags).
 const READABLE: Quantity = Quantity::new("readable_pages", "readable", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {
     name: "vma-merge",
-    question: "is a mapping what one call of mmap made?",
-    about: "Three calls of mmap side by side, then other permissions for the middle, and a hole. How many mappings (VMAs) \
-    there \
-            are follows from what they are, not from how they came about; frames do not care.",
-    learnt: "Neighbours that are alike become one mapping, and one that is to differ in its middle is cut in three. Nothing \
-             was copied or given up for it: the frames stayed, even where they could not be accessed any more, and only munmap \
-             took one away.",
-    explain: "A VMA is a range of addresses with one set of properties. Whenever a range is made or its properties change, the \
-              kernel looks at what lies before and behind it, and makes one of what has the same properties: permissions, \
-              flags, file and offset, and the anon_vma by which anonymous frames are found. Otherwise it splits. Protecting \
-              changes the page-table entries, and no frame: pages without any permission are present all the same. \
-              The number of VMAs of a process is limited (vm.max_map_count).",
+    question: "does each mmap call create one mapping?",
+    about: "Three adjacent mmap calls, then different permissions for the middle, and a hole. The number of mappings \
+            (VMAs) depends on their properties, not on how they were created; frames are unaffected.",
+    learnt: "Adjacent mappings with equal properties are merged, and one that changes in the middle is split in three. \
+             Nothing was copied or freed for this: the frames stayed, even while they could not be accessed, and only \
+             munmap freed one.",
+    explain: "A VMA is a range of addresses with one set of properties. Whenever a range is created or its properties \
+              change, the kernel looks at the VMAs before and after it, and merges those with the same properties: \
+              permissions, flags, file and offset, and the anon_vma used to find anonymous frames. Otherwise it \
+              splits. mprotect changes page-table entries, not frames: pages without any permission are still present. \
+              The number of VMAs per process is limited (vm.max_map_count).",
     functions: &[
         ("mmap_region", "mm/vma.c"),
         ("vma_merge_new_range", "mm/vma.c"),
@@ -52,31 +51,35 @@ pub(super) const DEMO: Demo = Demo {
 fn script(_: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     Ok(vec![
         Seen { vmas: 1, size: 4, readable: 4, frames: 0 }.after(step("map 4 pages", |w| map(w, 0))),
-        Seen { vmas: 1, size: 5, readable: 5, frames: 0 }
-            .after(step("map 1 page behind them", |w| map(w, 1)))
-            .why("The new range has the properties of its neighbour: the kernel makes that longer, and no new mapping."),
-        Seen { vmas: 1, size: 9, readable: 9, frames: 0 }.after(step("map 4 more behind that", |w| map(w, 2))),
+        Seen { vmas: 1, size: 5, readable: 5, frames: 0 }.after(step("map 1 page after them", |w| map(w, 1))).why(
+            "The new range has the same properties as its neighbour: the kernel extends that mapping instead of \
+                  creating one.",
+        ),
+        Seen { vmas: 1, size: 9, readable: 9, frames: 0 }.after(step("map 4 more after that", |w| map(w, 2))),
         Seen { vmas: 1, size: 9, readable: 9, frames: 9 }.with_faults(step("write all 9", write), PAGES),
         Seen { vmas: 3, size: 9, readable: 9, frames: 9 }
             .after(step("make pages 1 and 2 read-only", |w| protect(w, ProtFlags::PROT_READ)))
-            .why("What is before and behind them may still be written: three ranges with properties of their own."),
+            .why("The pages before and after them are still writable: three ranges with different properties."),
         Seen { vmas: 3, size: 9, readable: 7, frames: 9 }
-            .after(step("forbid any access to them", |w| protect(w, ProtFlags::PROT_NONE)))
-            .why("Nobody can reach these two pages now (PROT_NONE), and they are memory all the same: present and resident."),
+            .after(step("forbid all access to them", |w| protect(w, ProtFlags::PROT_NONE)))
+            .why(
+                "The process cannot access these two pages now (PROT_NONE), but they are still memory: present and \
+                  resident.",
+            ),
         Seen { vmas: 1, size: 9, readable: 9, frames: 9 }
             .after(step("allow reading and writing", |w| protect(w, READ_WRITE)))
-            .why("The three are alike again, and one. Their frames are still those that were written."),
+            .why("The three have equal properties again and are merged. They still have the same frames."),
         Seen { vmas: 2, size: 8, readable: 8, frames: 8 }
             .after(step("unmap page 4", |w| w.unmap(1)))
-            .why("A hole: two mappings, and a frame less."),
+            .why("A hole: two mappings, and one frame fewer."),
         Seen { vmas: 1, size: 9, readable: 9, frames: 8 }
             .after(step("map it again", |w| map(w, 1)))
-            .why("The new range fits between its neighbours, and all three become one. It has no frame yet."),
+            .why("The new range matches both neighbours, and all three are merged. It has no frame yet."),
         Seen { vmas: 0, size: 0, readable: 0, frames: 0 }.after(step("unmap all", unmap)),
     ])
 }
 
-/// What there is after a step.
+/// The expectations after a step.
 struct Seen {
     vmas: usize,
     size: usize,
@@ -99,7 +102,7 @@ impl Seen {
     }
 }
 
-/// Maps one of the pieces. What is looked at is all three of them.
+/// Maps one of the pieces, and observes all three.
 fn map(w: &mut Worker, piece: usize) -> Done {
     let (first, pages) = PIECES[piece];
     let address = w.address(0) + first * w.page;

@@ -1,6 +1,6 @@
-//! The process that does the work: what it can be told to do.
+//! The worker process and the operations a step can use.
 //!
-//! Nothing here allocates between two turns: what the parent counts is the demo's own memory and no other.
+//! Nothing here allocates between two turns, so the parent counts only the demo's own memory.
 
 use std::fs::File;
 use std::ops::Range;
@@ -22,43 +22,43 @@ use super::turns::{Reply, Turns};
 use crate::kernel::memory::Mapping;
 use crate::unit::VirtAddr;
 
-/// How a piece of work ended. [`Errno::EFAULT`] stands for memory that is not there (the step that maps it was left out).
+/// The result of a piece of work. [`Errno::EFAULT`] means that the memory is not mapped (the step that maps it was left out).
 pub type Done = nix::Result<()>;
 
-/// For reading and writing.
+/// Readable and writable.
 pub const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
-/// How many files a worker has that are looked at, at most.
+/// The maximum number of observed files of a worker.
 pub const FILES: usize = 2;
 
-/// What a worker can say of itself in one turn, at most.
+/// The maximum number of values a worker can report in one turn.
 pub const SAID: usize = 8;
 
-/// The process that does the work, as its work sees it.
+/// The worker, as the work of a step sees it.
 #[derive(Debug)]
 pub struct Worker {
-    /// The size of a page, in bytes.
+    /// The base page size in bytes.
     pub page: usize,
-    /// Which repetition of the step this is, from 0 on.
+    /// The index of this repetition of the step, from 0.
     pub time: usize,
-    /// Its memory, by place. A place has an address of its own: far from all else, aligned for any huge page.
+    /// Its memory, by place. Each place has a fixed address, far from everything else and aligned for any huge page.
     pub maps: [Option<Mapping>; PLACES],
-    /// The files that it has open and that are looked at ([`Look::file`](super::look::Look::file)).
+    /// The open files that are observed ([`Look::file`](super::look::Look::file)).
     pub files: [Option<File>; FILES],
-    /// What else it keeps open. It has room for [`KEPT`] without taking memory.
+    /// Other descriptors kept open. It has room for [`KEPT`] of them without allocating.
     pub kept: Vec<OwnedFd>,
-    /// Children that only wait. (The one that does work is made by [`fork`](Self::fork).)
+    /// Children that only wait. (The child that does work is created by [`fork`](Self::fork).)
     pub children: Vec<Pid>,
     places: Places,
-    /// What this turn's answer is going to be.
+    /// The answer to this turn.
     pub(super) reply: Reply,
-    /// Its sides of the conversations, its own and that of the child it may make, until they are taken up.
+    /// Its ends of the conversations, its own and the one for its child, until they are taken.
     pub(super) turns: [Option<Turns>; 2],
     pub(super) steps: Rc<[Step]>,
     pub(super) own: OwnMemory,
 }
 
-/// How many descriptors a worker has room for.
+/// The number of descriptors a worker has room for.
 pub const KEPT: usize = 4096;
 
 impl Worker {
@@ -84,25 +84,25 @@ impl Worker {
         }
     }
 
-    /// Where the memory is stays known from turn to turn; what is counted begins anew.
+    /// Keeps the memory ranges from turn to turn, and resets everything that is counted.
     pub(super) fn begin_turn(&mut self, time: usize) {
         self.time = time;
         let Reply { ranges, second, .. } = self.reply;
         self.reply = Reply { ranges, second, ..Reply::default() };
     }
 
-    /// Touches the last page of the first place, where there is anything: writes it, or reads it where it is not writable.
+    /// Touches the last page of the first place, if it is mapped: writes it, or reads it if it is not writable.
     pub(super) fn touch_last_page(&mut self) -> Done {
         let page = self.page;
         self.counting(|w| {
             let Ok(mapping) = w.at(0) else { return Ok(()) };
             let last = mapping.length() - page;
-            // By the kernel: what may not be accessed at all is then no signal.
+            // Through the kernel, so that an inaccessible page raises no signal.
             mapping.try_write(last, 1).or_else(|_| mapping.try_touch(last)).or(Ok(()))
         })
     }
 
-    /// Ends the child that does work, and waits until it has gone.
+    /// Kills the child that does work, and reaps it.
     pub fn end_second(&mut self) -> Done {
         let second = std::mem::take(&mut self.reply.second);
         if second == 0 {
@@ -111,9 +111,9 @@ impl Worker {
         end(Pid::from_raw(second))
     }
 
-    /// Ends all children that only wait.
+    /// Kills all children that only wait.
     pub fn end_children(&mut self) -> Done {
-        // One that cannot be ended does not keep the others.
+        // A child that cannot be killed does not stop the others from being killed.
         self.children.drain(..).map(end).fold(Ok(()), Result::and)
     }
 
@@ -122,20 +122,20 @@ impl Worker {
         self.places.address(place)
     }
 
-    /// Maps so many pages of private anonymous memory at a place, for small pages only.
+    /// Maps private anonymous memory at a place, without huge pages.
     pub fn map(&mut self, place: usize, pages: usize) -> Done {
         self.map_with(place, pages, READ_WRITE, MapFlags::MAP_PRIVATE)?;
         self.at(place).map(Mapping::keep_small)
     }
 
-    /// Maps so many pages of anonymous memory at a place, as it is told.
+    /// Maps anonymous memory at a place with these flags.
     pub fn map_with(&mut self, place: usize, pages: usize, protection: ProtFlags, flags: MapFlags) -> Done {
         let address = Some(self.address(place));
         self.keep(place, Mapping::anonymous(pages * self.page, protection, flags, address)?);
         Ok(())
     }
 
-    /// Maps so many pages of one of its files, from the beginning, at a place.
+    /// Maps the first pages of one of its files at a place.
     pub fn map_file(
         &mut self,
         place: usize,
@@ -151,33 +151,33 @@ impl Worker {
         Ok(())
     }
 
-    /// Puts a mapping at a place, where it is looked at.
+    /// Puts a mapping at a place, where it is observed.
     pub fn keep(&mut self, place: usize, mapping: Mapping) {
         self.look_at(place, mapping.address(), mapping.length());
         self.maps[place] = Some(mapping);
     }
 
-    /// Has memory that is no mapping of a place (the heap, the stack) looked at as if it were.
+    /// Observes memory that is not a mapping of a place (the heap, the stack) as if it were.
     pub fn look_at(&mut self, place: usize, start: VirtAddr, length: usize) {
         self.reply.ranges[place] = [start.0, length as u64];
     }
 
-    /// Unmaps what is at a place. It is looked at there on.
+    /// Unmaps the mapping at a place. The place remains observed.
     pub fn unmap(&mut self, place: usize) -> Done {
         self.maps[place].take().map(drop).ok_or(Errno::EFAULT)
     }
 
-    /// What is mapped at a place.
+    /// The mapping at a place.
     pub fn at(&self, place: usize) -> nix::Result<&Mapping> {
         self.maps[place].as_ref().ok_or(Errno::EFAULT)
     }
 
-    /// Writes the first byte of each of these pages, and counts the faults.
+    /// Writes 1 to the first byte of each of these pages, and counts the faults.
     pub fn write(&mut self, place: usize, pages: Range<usize>) -> Done {
         self.write_value(place, pages, 1)
     }
 
-    /// The same with another byte than 1.
+    /// Like `write`, with another value.
     pub fn write_value(&mut self, place: usize, pages: Range<usize>, value: u8) -> Done {
         let page = self.page;
         let (mapping, offsets) = self.reach(place, pages)?;
@@ -205,7 +205,7 @@ impl Worker {
         mapping.advise(offsets.start, offsets.len(), advice)
     }
 
-    /// `madvise` with an advice that `nix` has no name for, and counts the faults that it takes.
+    /// `madvise` with an advice value that `nix` does not define; counts the faults.
     pub fn advise_raw(&mut self, place: usize, pages: Range<usize>, advice: i32) -> Done {
         let (mapping, offsets) = self.reach(place, pages)?;
         let mut done = Ok(());
@@ -214,7 +214,7 @@ impl Worker {
         done
     }
 
-    /// In how many of these pages the first byte is this one.
+    /// The number of these pages that begin with this byte.
     pub fn holding(&self, place: usize, pages: Range<usize>, value: u8) -> nix::Result<i64> {
         let (mapping, offsets) = self.reach(place, pages)?;
         Ok(offsets.step_by(self.page).filter(|&offset| mapping.read(offset) == value).count() as i64)
@@ -226,8 +226,8 @@ impl Worker {
         mapping.protect(offsets.start, offsets.len(), protection)
     }
 
-    /// Stays on one processor from now on, and so do its later children: of what each processor keeps for itself (pages that
-    /// are not on a list yet, free objects), there is one part then.
+    /// Pins itself and its later children to one CPU, so that per-CPU state (LRU-add batches, free slab objects) is in one
+    /// place only.
     pub fn stay_on_processor(&self) -> Done {
         let this = Pid::from_raw(0);
         let allowed = sched_getaffinity(this)?;
@@ -237,7 +237,7 @@ impl Worker {
         sched_setaffinity(this, &one)
     }
 
-    /// Does something, and counts the faults that it takes.
+    /// Does something and counts the faults it takes.
     pub fn counting(&mut self, work: impl FnOnce(&mut Self) -> Done) -> Done {
         let mut done = Ok(());
         let faults = faults_of(|| done = work(self))?;
@@ -245,13 +245,12 @@ impl Worker {
         done
     }
 
-    /// Tells the parent a number that only this process knows: that with this index of the demo's
-    /// [`says`](super::Demo::says).
+    /// Reports a number that only this process knows; the index is that of the demo's [`says`](super::Demo::says).
     pub fn say(&mut self, index: usize, value: i64) {
         self.reply.said[index] = [1, value];
     }
 
-    /// The mapping at a place, and the offsets of some pages in it.
+    /// The mapping at a place, and the byte offsets of these pages in it.
     fn reach(&self, place: usize, pages: Range<usize>) -> nix::Result<(&Mapping, Range<usize>)> {
         let mapping = self.at(place)?;
         let offsets = pages.start * self.page..pages.end * self.page;
@@ -272,7 +271,7 @@ fn end(child: Pid) -> Done {
     waitpid(child, None).map(drop)
 }
 
-/// The faults that this process took while something was done, minor and major.
+/// The minor and major faults this process took while `work` ran.
 pub(super) fn faults_of(work: impl FnOnce()) -> nix::Result<(i64, i64)> {
     let now = || getrusage(UsageWho::RUSAGE_SELF).map(|usage| (usage.minor_page_faults(), usage.major_page_faults()));
     let before = now()?;

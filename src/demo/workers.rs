@@ -1,4 +1,4 @@
-//! The processes of a demo, as their parent has them.
+//! The processes of a demo, seen from the parent.
 
 use std::rc::Rc;
 use std::thread::sleep;
@@ -16,21 +16,21 @@ use crate::error::{Error, Result};
 use crate::kernel::process::Process;
 use crate::kernel::root::Root;
 
-/// How long a worker may take to end by itself.
+/// How long a worker may take to exit on its own.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The worker and its child. They end with this.
+/// The worker and its child. Dropping this ends them.
 #[derive(Debug)]
 pub(super) struct Workers {
     first: Pid,
-    /// How the worker ended, once it was reaped.
+    /// How the worker ended, once it has been reaped.
     ended: Option<String>,
-    /// `None` once there are no more turns.
+    /// `None` once the turns are over.
     turns: Option<[Turns; 2]>,
     members: [Option<Member>; 2],
 }
 
-/// One of them, as long as it is there.
+/// One of the processes, while it exists.
 #[derive(Debug)]
 struct Member {
     process: Process,
@@ -41,9 +41,9 @@ impl Workers {
     /// Starts the worker.
     ///
     /// # Errors
-    /// What starting a process says.
+    /// Those of starting a process.
     pub(super) fn start(demo: &Demo, facts: &Facts<'_>, steps: &Rc<[Step]>) -> Result<Self> {
-        let io = |error| Error::from_io(error, "a process for the demo");
+        let io = |error| Error::from_io(error, "process for the demo");
         let (first, turns) = forked::start(demo, facts, Rc::clone(steps)).map_err(io)?;
         let mut workers = Self { first, ended: None, turns: Some(turns), members: [None, None] };
         let pid = workers.pid();
@@ -56,12 +56,12 @@ impl Workers {
         self.first.as_raw().unsigned_abs()
     }
 
-    /// Those that are there, and where their memory is.
+    /// The processes that exist, with their memory.
     pub(super) fn members(&self) -> [Option<(&Process, Ranges)>; 2] {
         self.members.each_ref().map(|member| member.as_ref().map(|member| (&member.process, member.ranges)))
     }
 
-    /// Takes hold of one of them, and waits until it is ready.
+    /// Opens one of the processes and waits until it is ready.
     fn meet(&mut self, root: &Root, who: Who, pid: u32) -> Result<()> {
         let process = Process::open(root, pid)?;
         let ready = self.turns.as_mut().map(|turns| turns[who as usize].receive::<Reply>());
@@ -70,13 +70,13 @@ impl Workers {
         Ok(())
     }
 
-    /// Has one of them do something, and waits for its answer.
+    /// Sends one of the processes its turn and waits for the answer.
     ///
     /// # Errors
-    /// Why there is none, in words.
+    /// A sentence on why no answer came.
     pub(super) fn take_turn(&mut self, who: Who, turn: Turn) -> std::result::Result<Reply, String> {
         let (Some(turns), Some(_)) = (&mut self.turns, &self.members[who as usize]) else {
-            return Err("there is no process to do it".to_owned());
+            return Err("the process that should do it does not exist".to_owned());
         };
         let turns = &mut turns[who as usize];
         let answer = turns.send(&turn).and_then(|()| turns.receive());
@@ -84,15 +84,15 @@ impl Workers {
             Ok(Some(answer)) => Ok(answer),
             _ => Err(match who {
                 Who::Worker => self.reap(),
-                Who::Child => "the child of the demo's process has gone".to_owned(),
+                Who::Child => "the child of the demo's process has exited".to_owned(),
             }),
         }
     }
 
-    /// Takes up what an answer says of where memory is, and of the child.
+    /// Updates the memory ranges and the child from an answer.
     ///
     /// # Errors
-    /// What opening the child says.
+    /// Those of opening the child.
     pub(super) fn follow(&mut self, root: &Root, who: Who, reply: &Reply) -> Result<()> {
         if let Some(member) = &mut self.members[who as usize] {
             member.ranges = reply.ranges;
@@ -107,12 +107,12 @@ impl Workers {
         Ok(())
     }
 
-    /// Ends the worker, unless it has ended, and waits until it has gone. Says how it ended.
+    /// Ends the worker if it is still running, and reaps it. Returns how it ended.
     pub(super) fn reap(&mut self) -> String {
         if let Some(how) = &self.ended {
             return how.clone();
         }
-        // With its turns it ends, and its children with it. It is not reaped yet, and its PID nobody else's.
+        // Closing the pipes ends the worker and its children. It has not been reaped yet, so its PID cannot have been reused.
         self.turns = None;
         let asked = Instant::now();
         let mut state = waitpid(self.first, Some(WaitPidFlag::WNOHANG));
@@ -125,9 +125,9 @@ impl Workers {
             state = waitpid(self.first, None);
         }
         let how = match state {
-            Ok(WaitStatus::Signaled(_, signal, _)) => format!("the demo's process was ended by {signal}"),
-            Ok(WaitStatus::Exited(_, status)) => format!("the demo's process ended with status {status}"),
-            _ => "the demo's process has gone".to_owned(),
+            Ok(WaitStatus::Signaled(_, signal, _)) => format!("the demo's process was killed by {signal}"),
+            Ok(WaitStatus::Exited(_, status)) => format!("the demo's process exited with status {status}"),
+            _ => "the demo's process is gone".to_owned(),
         };
         self.ended.insert(how).clone()
     }

@@ -1,4 +1,4 @@
-//! `working-set`: what can be seen from outside of which pages a process touches.
+//! `working-set`: how to find out, from outside, which pages a process touches.
 
 use nix::sys::mman::ProtFlags;
 
@@ -19,37 +19,37 @@ use crate::unit::VirtAddr;
 
 /// Pages of the arena.
 const PAGES: usize = 64;
-/// Those that are read: the last. Behind them is nothing that a processor could read ahead of time.
+/// The pages that are read: the last ones, so that the CPU cannot speculatively read further pages.
 const READ: std::ops::Range<usize> = 48..PAGES;
-/// Those that are written, which are among them.
+/// The pages that are written, a subset of those read.
 const WRITTEN: std::ops::Range<usize> = 48..56;
-/// These, and more of them.
+/// These and two more.
 const MORE: std::ops::Range<usize> = 48..58;
 
-/// What the worker touched since it was last forgotten, as it knows itself.
+/// Pages the worker has touched since the last reset, as counted by itself.
 const TOUCHED: Quantity = Quantity::new("touched_pages", "touched", Unit::Pages);
-/// What the kernel found accessed. Source: smaps (Referenced).
+/// Pages the kernel found accessed. Source: smaps (Referenced).
 const REFERENCED: Quantity = Quantity::new("referenced_pages", "referenced", Unit::Pages);
-/// What the kernel found written. Source: pagemap (its bit 55, soft-dirty).
+/// Pages the kernel found written. Source: pagemap (bit 55, soft-dirty).
 const SOFT_DIRTY: Quantity = Quantity::new("soft_dirty_pages", "soft-dirty", Unit::Pages);
-/// The same, found by userfaultfd. Sources: PAGEMAP_SCAN (WRITTEN), pagemap (pages without its bit 57).
+/// Pages found written with userfaultfd. Sources: PAGEMAP_SCAN (WRITTEN), pagemap (pages without bit 57).
 const UNPROTECTED: Quantity = Quantity::new("written_pages", "written", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {
     name: "working-set",
-    question: "can one see from outside which pages a process uses?",
-    about: "A process has 64 pages, and reads 16 and writes 8 of these. The kernel is asked which were touched, by each way \
-            that it has here.",
-    learnt: "Accessed bits tell how many pages were touched, not which were written, and miss what the processor still had \
-             in its TLB: a lower bound. Where writes are caught by faults, they are counted exactly, page by page, at the \
-             price of a fault each.",
-    explain: "The processor (on some machines the kernel, by a fault) sets a bit in a page-table entry when it walks \
-              the tables to reach the page. Writing 1 to \
-              /proc/PID/clear_refs takes these bits off, and Referenced in smaps counts those that came back. It does not \
-              flush the TLB: a page whose translation the processor still has is reached without a walk, and its bit \
-              stays off. A change of protection flushes it. Writes are found by write-protecting pages: \
-              the first write to each faults, and the kernel notes it. Soft-dirty bits (clear_refs 4) do so for a whole \
-              process, from outside; userfaultfd has to be set up by the process itself.",
+    question: "can one tell from outside which pages a process uses?",
+    about: "A process has 64 pages, reads 16 of them and writes 8 of those. Each method this kernel offers is used to \
+            find out which pages were touched.",
+    learnt: "Accessed bits show how many pages were touched, not which were written, and they miss pages the CPU still \
+             had in its TLB: a lower bound. Catching writes with faults gives exact counts, page by page, at the cost \
+             of one fault each.",
+    explain: "The CPU (on some machines the kernel, with a fault) sets the accessed bit of a page-table entry when it \
+              walks the tables to reach the page. Writing 1 to /proc/PID/clear_refs clears these bits, and Referenced \
+              in smaps counts those set again. This does not flush the TLB: a page with a cached translation is \
+              reached without a walk, and its bit stays clear. Changing the protection flushes it. Writes are found by \
+              write-protecting pages: the first write to each page faults, and the kernel records it. Soft-dirty bits \
+              (clear_refs 4) do this for a whole process, from outside; userfaultfd has to be set up by the process \
+              itself.",
     functions: &[
         ("clear_refs_write", "fs/proc/task_mmu.c"),
         ("smaps_account", "fs/proc/task_mmu.c"),
@@ -65,7 +65,7 @@ pub(super) const DEMO: Demo = Demo {
 };
 
 fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
-    // Of pmem's own memory.
+    // Probe with pmem's own memory.
     forget(Forget::Accessed).map_err(|errno| Skip(format!("/proc/self/clear_refs: {}", errno.desc())))?;
     let read = READ.len();
     let reading_faults = usize::from(first_read_faults(facts)?);
@@ -79,12 +79,12 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         .exact(TOUCHED, PAGES)
         .exact(REFERENCED, PAGES)
         .why("Writing set the accessed bit of each page."),
-        step("forget (clear_refs 1)", |w| forget(Forget::Accessed).and_then(|()| touching(w, 0)))
+        step("reset (clear_refs 1)", |w| forget(Forget::Accessed).and_then(|()| touching(w, 0)))
             .exact(FRAMES, PAGES)
             .exact(TOUCHED, 0)
             .exact(REFERENCED, 0)
-            .why("The accessed bits are taken off. The frames stay."),
-        step("read 16, forget, read again", |w| {
+            .why("The accessed bits are cleared. The frames stay."),
+        step("read 16, reset, read again", |w| {
             w.read(0, READ)?;
             forget(Forget::Accessed)?;
             w.read(0, READ)?;
@@ -94,20 +94,19 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         .exact(TOUCHED, read)
         .informative(REFERENCED)
         .why(
-            "Translations may still be in the TLB: the processor then reaches these pages without setting their bits, and \
-            fewer \
-             than 16 are found. How many is chance.",
+            "Translations may still be in the TLB: the CPU then reaches these pages without setting their bits, and \
+             fewer than 16 are found. How many varies.",
         ),
-        step("forget and flush the TLB", |w| forget_and_flush(w).and_then(|()| touching(w, 0)))
+        step("reset and flush the TLB", |w| forget_and_flush(w).and_then(|()| touching(w, 0)))
             .exact(FRAMES, PAGES)
             .exact(TOUCHED, 0)
             .exact(REFERENCED, 0)
-            .why("A change of protection has to reach the processor: it drops its translations."),
+            .why("Changing the protection flushes the CPU's translations."),
         step("read 16, write 8 of them", read_and_write)
             .exact(FRAMES, PAGES)
             .exact(TOUCHED, read)
             .exact(REFERENCED, read)
-            .why("Now each access walks the tables, and sets the bit: a read as a write. Which it was is not told."),
+            .why("Now each access walks the tables and sets the bit. Reads and writes cannot be told apart."),
     ];
     if facts.features.soft_dirty == Some(true) {
         steps.extend(soft_dirty());
@@ -121,7 +120,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
 /// Writes found by soft-dirty bits.
 fn soft_dirty() -> [Step; 2] {
     [
-        step("forget writes too (clear_refs 4)", |w| {
+        step("reset writes too (clear_refs 4)", |w| {
             forget_and_flush(w)?;
             forget(Forget::SoftDirty)?;
             touching(w, 0)
@@ -130,13 +129,13 @@ fn soft_dirty() -> [Step; 2] {
         .exact(TOUCHED, 0)
         .exact(REFERENCED, 0)
         .exact(SOFT_DIRTY, 0)
-        .why("All pages of the process are write-protected, and their soft-dirty bits taken off."),
+        .why("All pages of the process are write-protected and their soft-dirty bits cleared."),
         step("read 16, write 8 of them", read_and_write)
             .exact(FRAMES, PAGES)
             .exact(TOUCHED, READ.len())
             .exact(REFERENCED, READ.len())
             .exact(SOFT_DIRTY, WRITTEN.len())
-            .why("The first write to each page faults, and the kernel sets its bit."),
+            .why("The first write to each page faults, and the kernel sets its soft-dirty bit."),
     ]
 }
 
@@ -153,21 +152,21 @@ fn watched(reading_faults: usize) -> [Step; 3] {
         .exact(TOUCHED, 0)
         .exact(REFERENCED, 0)
         .exact(UNPROTECTED, 0)
-        .why("All pages of the mapping are write-protected, and marked so."),
+        .why("All pages of the mapping are write-protected and marked as such."),
         step("read 16, write 8 of them", read_and_write)
             .exact(FRAMES, PAGES)
             .exact(TOUCHED, READ.len())
             .exact(REFERENCED, READ.len())
             .exact(UNPROTECTED, WRITTEN.len())
             .exact(FAULTS, WRITTEN.len() + READ.len() * reading_faults)
-            .why("The first write to each page faults, and the kernel takes protection and mark off it by itself."),
-        step("write these and 2 more", |w| w.write_value(0, MORE, 3).and_then(|()| touching(w, READ.len())))
+            .why("The first write to each page faults, and the kernel removes both the protection and the mark."),
+        step("write those and 2 more", |w| w.write_value(0, MORE, 3).and_then(|()| touching(w, READ.len())))
             .exact(FRAMES, PAGES)
             .exact(TOUCHED, READ.len())
             .exact(REFERENCED, READ.len())
             .exact(UNPROTECTED, MORE.len())
             .exact(FAULTS, MORE.len() - WRITTEN.len())
-            .why("What is known as written costs nothing more, until it is forgotten."),
+            .why("Pages already marked as written cost nothing more until the next reset."),
     ]
 }
 
@@ -177,21 +176,21 @@ fn read_and_write(w: &mut Worker) -> Done {
     touching(w, READ.len())
 }
 
-/// Forgets which pages were accessed, and has the processor forget its translations: those of pages that cannot be accessed
-/// any more. (Where only the right to write goes, pages that were write-protected before would keep theirs.)
+/// Clears the accessed bits and flushes the TLB, by making the pages inaccessible for a moment. (Removing only write permission
+/// would keep the translations of pages already write-protected.)
 fn forget_and_flush(w: &mut Worker) -> Done {
     forget(Forget::Accessed)?;
     w.protect(0, 0..PAGES, ProtFlags::PROT_NONE)?;
     w.protect(0, 0..PAGES, READ_WRITE)
 }
 
-/// Says how many pages were touched.
+/// Reports how many pages were touched.
 fn touching(w: &mut Worker, pages: usize) -> Done {
     w.say(0, pages as i64);
     Ok(())
 }
 
-/// Whether writes to memory of pmem's own can be watched.
+/// Whether writes can be watched, probed with pmem's own memory.
 fn can_watch(facts: &Facts<'_>) -> bool {
     let tried = || -> Option<i64> {
         let page = facts.page();
@@ -206,7 +205,7 @@ fn can_watch(facts: &Facts<'_>) -> bool {
     tried() == Some(1)
 }
 
-/// How many pages PAGEMAP_SCAN says are written.
+/// The number of pages PAGEMAP_SCAN reports as written.
 fn scan_written(facts: &Facts<'_>, process: &Process, range: &std::ops::Range<VirtAddr>) -> error::Result<i64> {
     let pagemap = process.pagemap()?;
     let Some(file) = pagemap.live() else { return Ok(0) };
@@ -219,7 +218,7 @@ fn scan_written(facts: &Facts<'_>, process: &Process, range: &std::ops::Range<Vi
     Ok(regions[..found].iter().map(pages).sum::<u64>() as i64)
 }
 
-/// Reads what the kernel knows of pages that were touched.
+/// Reads what the kernel knows about touched pages.
 fn touched(look: &mut Look<'_>) -> error::Result<()> {
     if let Some(pages) = look.smaps_pages(&ARENA, "Referenced") {
         look.add(REFERENCED, "smaps", pages);
@@ -231,7 +230,7 @@ fn touched(look: &mut Look<'_>) -> error::Result<()> {
         look.add(SOFT_DIRTY, "pagemap", count(Entry::is_soft_dirty));
     }
     let protected = count(Entry::is_uffd_wp);
-    // Where none is protected, nothing is watched.
+    // If none is protected, nothing is being watched.
     if protected > 0 {
         look.add(UNPROTECTED, "pagemap", entries.len() as i64 - protected);
         look.add(UNPROTECTED, "PAGEMAP_SCAN", scan_written(look.facts, process, &range)?);

@@ -1,4 +1,4 @@
-//! `zero-page`: memory that was only read has no frame of its own.
+//! `zero-page`: a page that was only read has no frame of its own.
 
 use std::collections::HashSet;
 
@@ -13,26 +13,23 @@ use crate::kernel::own_pagemap;
 /// Pages of the arena.
 const PAGES: usize = 16;
 
-/// Of these, what is written first.
+/// How many of them are written first.
 const FIRST: usize = 4;
 
-/// Pages that the worker finds empty. Source: what it reads.
+/// Pages the worker reads as zeros. Source: the worker.
 const EMPTY: Quantity = Quantity::new("pages_of_zeros", "zeros", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {
     name: "zero-page",
-    question: "does reading memory take memory?",
-    about: "A process reads 16 pages that it has never written, and writes them afterwards. Read pages are present in the page \
-            table, and yet they are no memory of the process.",
-    learnt: "Reading gave every page an entry in the page table, but no frame: all entries led to the one page of zeros \
-    that the \
-             kernel keeps for this. Only the first write of a page took a frame. Who counts present entries counts more \
-             than RSS.",
-    explain: "Memory that was never written is zero. A read of it is given the zero page: one frame of zeros that belongs \
-    to the \
-              kernel, entered read-only, counted neither in RSS nor in the frame's mapcount. The first write finds the entry \
-              write-protected and faults again; the kernel then does what copy-on-write does, except that it clears the new \
-              frame instead of copying one. (Memory that is shared is another matter: reading it does allocate.)",
+    question: "does reading memory use memory?",
+    about: "A process reads 16 pages it has never written, and then writes them. Pages that were only read are present \
+            in the page table but are not the process's memory.",
+    learnt: "Reading gave every page a page-table entry but no frame: all entries pointed to the kernel's zero page. \
+             Only the first write to a page took a frame. Counting present entries therefore gives more than RSS.",
+    explain: "Memory that was never written reads as zero. A read fault maps the zero page, a single frame of zeros \
+              that belongs to the kernel: read-only, and counted neither in RSS nor in the frame's mapcount. The first \
+              write finds the entry write-protected and faults again; the kernel then does copy-on-write, except that \
+              it clears the new frame instead of copying. (Shared memory is different: reading it does allocate.)",
     functions: &[
         ("do_anonymous_page", "mm/memory.c"),
         ("is_zero_pfn", "include/linux/pgtable.h"),
@@ -53,16 +50,17 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         let step = step.exact(PRESENT, PAGES).exact(ZERO, PAGES).exact(FRAMES, 0).exact(RSS, 0);
         step.known(DISTINCT, zero_pages)
     };
-    // There is the mapping, and nothing in it.
+    // The mapping exists and is empty.
     let empty = |step: Step| {
         let step = step.exact(SIZE, PAGES).exact(PRESENT, 0).exact(ZERO, 0).exact(FRAMES, 0);
         step.exact(DISTINCT, 0).exact(RSS, 0).exact(FAULTS, 0)
     };
     let mut steps = vec![
         empty(step("map 16 pages", |w| w.map(0, PAGES))),
-        read_only(step("read them", |w| w.read(0, 0..PAGES)))
-            .exact(FAULTS, PAGES)
-            .why("A fault a page, and an entry a page; but each leads to the zero page, which is nobody's."),
+        read_only(step("read them", |w| w.read(0, 0..PAGES))).exact(FAULTS, PAGES).why(
+            "One fault and one entry per page, but every entry points to the zero page, which belongs to no \
+                  process.",
+        ),
         read_only(step("read them again", |w| {
             w.read(0, 0..PAGES)?;
             w.say(0, w.holding(0, 0..PAGES, 0)?);
@@ -70,7 +68,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         }))
         .exact(FAULTS, 0)
         .exact(EMPTY, PAGES)
-        .why("The entries are there and readable."),
+        .why("The entries are present and readable."),
         step("write 4 of them", |w| w.write(0, 0..FIRST))
             .exact(PRESENT, PAGES)
             .exact(ZERO, PAGES - FIRST)
@@ -78,7 +76,7 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(RSS, FIRST)
             .known(DISTINCT, zero_pages.map(|zero| zero.min((PAGES - FIRST) as i64) + FIRST as i64))
             .exact(FAULTS, FIRST)
-            .why("The zero page is write-protected: each page faults a second time, and now gets a frame of its own."),
+            .why("The zero page is write-protected: each page faults a second time and now gets its own frame."),
         step("write the other 12", |w| w.write(0, FIRST..PAGES))
             .exact(PRESENT, PAGES)
             .exact(ZERO, 0)
@@ -86,10 +84,10 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
             .exact(RSS, PAGES)
             .exact(FAULTS, PAGES - FIRST)
             .exact(DISTINCT, PAGES)
-            .why("As many frames as pages, after two faults each instead of one."),
+            .why("Every page has its frame now, after two faults instead of one."),
         empty(step("give back (MADV_DONTNEED)", |w| w.advise(0, 0..PAGES, MmapAdvise::MADV_DONTNEED))),
     ];
-    // It came with MADV_POPULATE_WRITE.
+    // MADV_POPULATE_READ came with MADV_POPULATE_WRITE.
     if facts.populate_write {
         let populate = step("populate (MADV_POPULATE_READ)", |w| {
             w.counting(|w| w.advise(0, 0..PAGES, MmapAdvise::MADV_POPULATE_READ))
@@ -97,15 +95,14 @@ fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
         steps.push(
             read_only(populate)
                 .exact(FAULTS, PAGES)
-                .why("Populated for reading, memory is the zero page again: this reserves nothing."),
+                .why("Populating for reading maps the zero page again: it reserves nothing."),
         );
     }
     Ok(steps)
 }
 
-/// How many zero pages so many pages in a row are mapped to: one, but on machines whose caches tell apart where a page
-/// is (s390,
-/// MIPS). `None` where frame numbers are hidden.
+/// How many distinct zero pages the arena maps: one, except on machines with cache colouring (s390, MIPS). `None` if frame
+/// numbers are hidden.
 fn zero_pages(facts: &Facts<'_>) -> Result<Option<i64>, Skip> {
     if !facts.features.pfns_visible {
         return Ok(None);

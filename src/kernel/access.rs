@@ -1,6 +1,6 @@
-//! Who may read a file of the kernel, and what helps those who may not.
+//! Who may read a kernel file, and what would give others access.
 //!
-//! Measured on Linux 6.18 with single capabilities; the file modes are those of fs/proc.
+//! Tested on Linux 6.18 with single capabilities; file modes are those of fs/proc.
 
 use super::catalogue;
 use crate::error::Error;
@@ -10,64 +10,62 @@ use crate::error::Error;
 pub enum Access {
     /// Anyone.
     Anyone,
-    /// Anyone; the addresses in it are zero without CAP_SYS_ADMIN.
+    /// Anyone; without CAP_SYS_ADMIN the addresses in it are zero.
     Addresses,
-    /// Root: its mode is 0400.
+    /// Root (mode 0400).
     Root,
-    /// Who may read the kernel's log.
+    /// Anyone who may read the kernel log.
     Log,
-    /// Anyone who sees the process.
+    /// Anyone who can see the process.
     Process,
-    /// Who may look into the process (`PTRACE_MODE_READ_FSCREDS`).
+    /// Anyone with ptrace read access to the process (`PTRACE_MODE_READ_FSCREDS`).
     Mappings,
-    /// The same for a file of mode 0400.
+    /// Likewise, for a file with mode 0400.
     PageMap,
 }
 
 impl Access {
-    /// What it takes, as a phrase; empty where it takes nothing.
+    /// The required privilege, as a phrase; empty if none.
     pub fn needs(self) -> &'static str {
         match self {
             Self::Anyone | Self::Process => "",
             Self::Addresses => "CAP_SYS_ADMIN for the addresses",
             Self::Root => "root, or CAP_DAC_READ_SEARCH (mode 0400)",
-            Self::Log => "CAP_SYSLOG where kernel.dmesg_restrict is 1",
-            Self::Mappings => "the same user, or CAP_SYS_PTRACE (CAP_PERFMON from Linux 6.15 on)",
-            Self::PageMap => {
-                "the same user, or CAP_SYS_PTRACE (CAP_PERFMON from Linux 6.15 on) and CAP_DAC_READ_SEARCH"
-            }
+            Self::Log => "CAP_SYSLOG if kernel.dmesg_restrict is 1",
+            Self::Mappings => "the same user, or CAP_SYS_PTRACE (CAP_PERFMON since Linux 6.15)",
+            Self::PageMap => "the same user, or CAP_SYS_PTRACE (CAP_PERFMON since Linux 6.15) and CAP_DAC_READ_SEARCH",
         }
     }
 
-    /// The one capability that is enough for a file of the machine, where it takes one.
+    /// The single capability that gives access to a system-wide file, if one is required.
     pub fn capability(self) -> Option<&'static str> {
         (self == Self::Root).then_some("CAP_DAC_READ_SEARCH")
     }
 
-    /// What would help who was denied, as one or two sentences.
+    /// Advice after a denial, in one or two sentences.
     fn help(self) -> Option<&'static str> {
         Some(match self {
             Self::PageMap => {
-                "The page map of another user's process needs CAP_SYS_PTRACE (CAP_PERFMON is enough from Linux 6.15 on) and \
-                 CAP_DAC_READ_SEARCH; frame numbers need CAP_SYS_ADMIN. Root has all of them; a process with more \
-                 capabilities than pmem stays closed all the same."
+                "Reading pagemap of another user's process needs CAP_SYS_PTRACE (CAP_PERFMON is enough since Linux \
+                 6.15) and CAP_DAC_READ_SEARCH; frame numbers need CAP_SYS_ADMIN. Root has all of these. A process \
+                 with more capabilities than pmem remains inaccessible."
             }
             Self::Mappings => {
-                "The mappings of another user's process, or of one that changed its user, need CAP_SYS_PTRACE (CAP_PERFMON is \
-                 enough from Linux 6.15 on). A process with more capabilities than pmem, or one that a security module \
-                 protects, stays closed."
+                "Reading the mappings of another user's process, or of one that changed its user ID, needs \
+                 CAP_SYS_PTRACE (CAP_PERFMON is enough since Linux 6.15). A process with more capabilities than pmem, \
+                 or one protected by a security module, remains inaccessible."
             }
-            Self::Root => "The file's mode is 0400 and its owner root; CAP_DAC_READ_SEARCH is enough.",
+            Self::Root => "The file has mode 0400 and belongs to root; CAP_DAC_READ_SEARCH is enough.",
             Self::Process => {
-                "Where procfs is mounted with hidepid, the files of other users' processes need the group of its gid option, or \
-                 CAP_SYS_PTRACE."
+                "If procfs is mounted with hidepid, the files of other users' processes need membership in the group \
+                 of its gid option, or CAP_SYS_PTRACE."
             }
             Self::Anyone | Self::Addresses | Self::Log => return None,
         })
     }
 }
 
-/// What would help with something that was denied, as one or two sentences; `None` where nothing is known to.
+/// Advice after a denial, in one or two sentences; `None` if there is none.
 pub fn what_would_help(error: &Error) -> Option<&'static str> {
     match error {
         Error::Hidden { help, .. } => Some(help),

@@ -1,14 +1,14 @@
-//! What of a file is in the page cache: by cachestat (since Linux 6.5), else by mincore.
+//! How much of a file is in the page cache: with cachestat (since Linux 6.5), or else mincore.
 //!
-//! Both calls have a price in honesty:
+//! Both calls can mislead:
 //!
-//! - mincore says "all of it" to who may not know (since Linux 5.2): to who neither owns the file, nor could write to it,
-//!   nor has CAP_FOWNER. It is believed only where the kernel let pmem open the file with O_NOATIME, which asks the same
-//!   question (`inode_owner_or_capable`); without O_NOATIME, mapping the file would change its access time besides.
-//! - cachestat refuses instead (and before about Linux 6.14 tells everybody). But it asks the file that was opened, and
-//!   an overlay keeps its pages in the files below: it has "none". A mapping goes through to those.
-//! - Neither knows hugetlbfs: cachestat refuses, mincore says what its own caller has mapped. There each page is memory,
-//!   and `st_blocks` counts them.
+//! - mincore reports "everything" to callers not allowed to know (since Linux 5.2): those who neither own the file, nor may
+//!   write to it, nor have CAP_FOWNER. It is trusted only if the kernel let pmem open the file with O_NOATIME, which has the
+//!   same condition (`inode_owner_or_capable`). Without O_NOATIME, mapping the file would also change its access time.
+//! - cachestat fails instead (and before about Linux 6.14 answers everyone). But it queries the opened file, and an overlay
+//!   file system keeps the pages in the underlying files, so it reports "none". A mapping does reach those.
+//! - Neither supports hugetlbfs: cachestat fails, and mincore reports only what the caller has mapped. There every allocated
+//!   page is in memory, and `st_blocks` counts them.
 
 #![allow(unsafe_code)]
 
@@ -29,14 +29,14 @@ use crate::error::{Error, Result};
 use crate::model::pagemap::Entry;
 use crate::unit::{PageSize, Pfn};
 
-/// By what the pages of a file were counted.
+/// How the pages of a file were counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// cachestat(2).
     Cachestat,
-    /// mincore(2): knows what is cached, and nothing else.
+    /// mincore(2), which knows only whether a page is cached.
     Mincore,
-    /// `st_blocks` of a file on hugetlbfs.
+    /// `st_blocks`, for files on hugetlbfs.
     Blocks,
 }
 
@@ -51,57 +51,57 @@ impl How {
     }
 }
 
-/// What the page cache has of a range of a file, in base pages: `struct cachestat` of include/uapi/linux/mman.h.
+/// The page-cache state of a range of a file, in base pages: `struct cachestat` of include/uapi/linux/mman.h.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CacheStat {
-    /// In the cache.
+    /// Pages in the cache.
     pub cached: u64,
-    /// Of these: dirty. A folio is dirty as a whole.
+    /// Of these, dirty pages. A folio is dirty as a whole.
     pub dirty: u64,
-    /// Of these: being written back.
+    /// Of these, pages under writeback.
     pub writeback: u64,
-    /// Were in the cache and are still remembered as evicted; on tmpfs those that are swapped out.
+    /// Evicted pages that still have a shadow entry; on tmpfs, swapped-out pages.
     pub evicted: u64,
-    /// Of these: so recently that reading them again would count as a refault.
+    /// Of these, pages evicted so recently that reading them again would count as a refault.
     pub recently_evicted: u64,
 }
 
-/// What a run of cached pages is.
+/// The state of a run of cached pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileState"))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// As on the disk.
+    /// Clean.
     Clean,
-    /// To be written.
+    /// Dirty.
     Dirty,
-    /// Being written, and not dirty again.
+    /// Under writeback, and not dirty again.
     Writeback,
-    /// One of these: mincore does not tell which.
+    /// Any of these: mincore does not distinguish them.
     Cached,
 }
 
 fn not_told() -> Error {
     Error::Hidden {
-        what: "what is cached of it is told only to its owner and to who may write to it",
-        help: "CAP_FOWNER is enough. (Others are told by mincore that all of it is cached, which is no answer.)",
+        what: "the kernel reports how much of it is cached only to its owner and to users who may write to it",
+        help: "CAP_FOWNER is enough. (To others, mincore reports the whole file as cached, which is meaningless.)",
     }
 }
 
 fn not_mapped() -> Error {
     Error::Hidden {
-        what: "which frame holds a page of it is told only to its owner",
-        help: "CAP_FOWNER is enough. (To find the frame pmem maps the page, which would change the access time of a file \
-               of others.)",
+        what: "only its owner can find the frame of one of its pages",
+        help: "CAP_FOWNER is enough. (To find the frame, pmem maps the page, which would change the access time of \
+               another user's file.)",
     }
 }
 
 impl CachedFile {
-    /// How many of its pages are cached, and how that was found. Only cachestat tells more than [`CacheStat::cached`].
+    /// How many of its pages are cached, and how they were counted. Only cachestat gives more than [`CacheStat::cached`].
     ///
     /// # Errors
-    /// [`Error::Hidden`] where the kernel does not tell this user.
+    /// [`Error::Hidden`] if the kernel does not report it to this user.
     pub fn count(&self, page_size: PageSize) -> Result<(How, CacheStat)> {
         if let Store::Hugetlb(bytes) = self.store {
             return Ok((How::Blocks, CacheStat { cached: page_size.pages_in(bytes), ..CacheStat::default() }));
@@ -110,7 +110,7 @@ impl CachedFile {
         if self.store == Store::Usual {
             match self.cachestat(&all, page_size) {
                 Ok(counts) => return Ok((How::Cachestat, counts)),
-                // EPERM is the kernel's, or that of a container that does not know the call.
+                // EPERM comes from the kernel, or from a container's seccomp filter that does not know the call.
                 Err(Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP) => {}
                 Err(e) => return Err(Error::from_errno(e, &self.path)),
             }
@@ -120,8 +120,8 @@ impl CachedFile {
         Ok((How::Mincore, counts))
     }
 
-    /// Hands out the runs of cached pages in ascending order, found the way [`count`](Self::count) found it. Runs of one
-    /// state may follow each other without a gap. Of hugetlbfs nothing is known.
+    /// Passes the runs of cached pages to `each` in ascending order, found in the way [`count`](Self::count) returned. Adjacent
+    /// runs may have the same state. Nothing is reported for hugetlbfs.
     pub fn runs(&self, how: How, page_size: PageSize, mut each: impl FnMut(Range<u64>, State)) -> Result<()> {
         let all = 0..self.pages(page_size);
         match how {
@@ -133,7 +133,7 @@ impl CachedFile {
         }
     }
 
-    /// What cachestat says of a range of pages.
+    /// Calls cachestat for a range of pages.
     fn cachestat(&self, pages: &Range<u64>, page_size: PageSize) -> std::result::Result<CacheStat, Errno> {
         /// `struct cachestat_range`.
         #[repr(C)]
@@ -141,7 +141,7 @@ impl CachedFile {
             offset: u64,
             length: u64,
         }
-        // A length of 0 would mean all of the file.
+        // A length of 0 would mean the whole file.
         if pages.is_empty() {
             return Ok(CacheStat::default());
         }
@@ -154,7 +154,7 @@ impl CachedFile {
         Errno::result(done).map(|_| counts)
     }
 
-    /// Hands out the runs of resident pages by mincore, on mappings that are never touched.
+    /// Passes the runs of resident pages to `each`, using mincore on mappings that are never touched.
     fn resident(&self, pages: Range<u64>, page_size: PageSize, mut each: impl FnMut(Range<u64>)) -> Result<()> {
         if !self.owned {
             return Err(not_told());
@@ -179,15 +179,15 @@ impl CachedFile {
         Ok(())
     }
 
-    /// The frame that holds one of its pages; `None` where that is not in the page cache.
+    /// The frame that holds one of its pages; `None` if the page is not in the page cache.
     ///
-    /// The page is mapped for a moment, and unmapped before this returns, so that its mapcount is what it was. MADV_RANDOM
-    /// keeps the kernel from reading ahead, and (from about Linux 6.3 on) from taking it for a use of the page. A page that
-    /// is evicted between the two questions is read from the disk.
+    /// The page is mapped briefly and unmapped before this returns, so its mapcount does not change. MADV_RANDOM prevents
+    /// read-ahead and (since about Linux 6.3) keeps the access from counting as a use of the page. A page that is evicted
+    /// between the two steps is read from the disk.
     ///
     /// # Errors
-    /// As [`count`](Self::count); [`Error::Hidden`] where frame numbers are hidden, and for a file of others: to map it
-    /// would change its access time.
+    /// As [`count`](Self::count); [`Error::Hidden`] if frame numbers are hidden, and for another user's file, because mapping
+    /// it would change its access time.
     pub fn frame(&self, page: u64, root: &Root) -> Result<Option<Pfn>> {
         let (page_size, failed) = (root.page_size(), |e| Error::from_errno(e, &self.path));
         if page >= self.pages(page_size) || matches!(self.store, Store::Hugetlb(_)) {
@@ -213,7 +213,7 @@ impl CachedFile {
             Mapping::file_at(&self.file, offset, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED).map_err(failed)?;
         let _ = mapping.advise(0, length, MmapAdvise::MADV_RANDOM);
         match mapping.try_touch(0) {
-            // It was cut short meanwhile.
+            // The file was truncated meanwhile.
             Err(Errno::EFAULT) => return Ok(None),
             other => other.map_err(failed)?,
         }
@@ -227,13 +227,13 @@ impl CachedFile {
     }
 }
 
-/// The number of the call, the same on every architecture.
+/// The system call number, the same on every architecture.
 const CACHESTAT: libc::c_long = 451;
 
-/// Pages that one call of mincore is asked about: 1 GiB, and a vector of 256 KiB, with pages of 4 KiB.
+/// Pages per mincore call: 1 GiB and a vector of 256 KiB, with 4 KiB pages.
 const WINDOW: u64 = 256 * 1024;
 
-/// What mincore says of the pages of `file` from `offset` on, a byte each.
+/// The mincore vector for the pages of `file` from `offset` on, one byte per page.
 fn mincore(file: &File, offset: u64, page_size: PageSize, resident: &mut [u8]) -> std::result::Result<(), Errno> {
     let length = page_size.bytes_of(resident.len() as u64) as usize;
     let Some(length) = NonZeroUsize::new(length) else { return Ok(()) };
@@ -248,7 +248,7 @@ fn mincore(file: &File, offset: u64, page_size: PageSize, resident: &mut [u8]) -
     done
 }
 
-/// Finds the runs of one state in a range of pages by asking for counts of halves, until a part is all of one kind.
+/// Finds the runs of one state in a range of pages by bisection: counts halves until a part is uniform.
 fn halve(
     all: Range<u64>,
     count: impl Fn(&Range<u64>) -> std::result::Result<CacheStat, Errno>,
@@ -263,7 +263,7 @@ fn halve(
             continue;
         }
         if pages > 1 && [counts.cached, counts.dirty, counts.writeback].into_iter().any(mixed) {
-            // Folios begin at multiples of their size.
+            // Folios are naturally aligned.
             let middle = range.start + pages.next_power_of_two() / 2;
             waiting.extend([middle..range.end, range.start..middle]);
             continue;

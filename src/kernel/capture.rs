@@ -1,7 +1,7 @@
-//! Recording: a tree of the machine's and of processes' files that [`Root::open`] reads back with the same answers.
+//! Recording the files of the machine and of processes in a tree that [`Root::open`] reads back with the same results.
 //!
-//! Text files are kept byte for byte, word files as [runs](super::runs). Of the machine's frames those are kept that the
-//! recorded processes map, or all of them where that is asked for.
+//! Text files are kept byte for byte, word files as [runs](super::runs). Of the machine's frames, only those mapped by recorded
+//! processes are kept, or all of them on request.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, OpenOptions};
@@ -28,39 +28,39 @@ use crate::model::smaps;
 use crate::model::vma::Vma;
 use crate::unit::PageSize;
 
-/// The most that is kept of one text file, in bytes: smaps of 60,000 mappings has 44 MB.
+/// The maximum size kept of a text file, in bytes: smaps of 60,000 mappings takes 44 MB.
 const LARGEST_TEXT: u64 = 1 << 30;
 
-/// How often a process is recorded until it held still.
+/// How many times recording a process is tried until it does not change meanwhile.
 const ATTEMPTS: u32 = 3;
 
-/// A recording under way.
+/// A recording in progress.
 #[derive(Debug)]
 pub struct Recording<'r> {
     root: &'r Root,
     features: Features,
     directory: PathBuf,
     frames: Vec<u64>,
-    /// The processes that have an address space.
+    /// The recorded processes with an address space.
     with_memory: BTreeSet<u32>,
     gaps: Vec<Gap>,
     recorder: Option<u32>,
 }
 
-/// What was kept of one process.
+/// What was recorded of one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Its mappings.
     pub mappings: usize,
-    /// Its page-table entries that are not empty.
+    /// Its non-empty page-table entries.
     pub entries: u64,
-    /// Whether it held still meanwhile, so that its files agree with each other.
+    /// Whether it did not change meanwhile, so that its files are consistent.
     pub held_still: bool,
 }
 
 impl<'r> Recording<'r> {
-    /// Begins a tree in `directory`, which must not exist yet. It is made with mode 0700: what is recorded tells the
-    /// layout of address spaces and where in memory they are.
+    /// Begins a tree in `directory`, which must not exist yet. It is created with mode 0700, because it reveals the layout and
+    /// physical location of address spaces.
     pub fn begin(root: &'r Root, directory: &Path) -> Result<Self> {
         DirBuilder::new().mode(0o700).create(directory).map_err(|e| Error::from_io(e, directory))?;
         Ok(Self {
@@ -74,10 +74,11 @@ impl<'r> Recording<'r> {
         })
     }
 
-    /// Records one process. `myself` says that it is pmem's own.
+    /// Records one process. `myself` means pmem's own process.
     ///
     /// # Errors
-    /// When its mappings or its page map cannot be read, or the tree cannot be written. What lacks otherwise is a gap.
+    /// If its mappings or its pagemap cannot be read, or the tree cannot be written. Anything else that is missing becomes a
+    /// gap.
     pub fn process(&mut self, process: &Process, myself: bool) -> Result<Kept> {
         let pid = process.pid();
         let mut attempt = 1;
@@ -92,7 +93,7 @@ impl<'r> Recording<'r> {
             self.write(&format!("proc/{pid}/{name}"), bytes)?;
         }
         if !snapshot.kept.held_still {
-            let why = "the process did not hold still: its files may not agree with each other".to_owned();
+            let why = "the process changed meanwhile: its files may be inconsistent".to_owned();
             self.gaps.push(Gap { path: format!("proc/{pid}"), why });
         }
         for (name, why) in snapshot.gaps {
@@ -108,13 +109,13 @@ impl<'r> Recording<'r> {
         Ok(snapshot.kept)
     }
 
-    /// Notes a process that could not be recorded.
+    /// Adds a gap for a process that could not be recorded.
     pub fn gap(&mut self, pid: u32, why: String) {
         self.gaps.push(Gap { path: format!("proc/{pid}"), why });
     }
 
-    /// Records the machine's own files and ends the tree. With `every_frame`, the frame files are kept whole; `progress`
-    /// is told the file and how many words were read.
+    /// Records the system-wide files and finishes the tree. With `every_frame`, the kpage files are kept whole. `progress` is
+    /// called with the file and the number of words read.
     pub fn finish(mut self, every_frame: bool, time: String, mut progress: impl FnMut(&str, u64)) -> Result<Manifest> {
         for name in catalogue::of_the_machine(Recorded::Bytes).flat_map(|file| file.paths(self.root)) {
             match self.root.dir().read(&name, LARGEST_TEXT) {
@@ -125,7 +126,7 @@ impl<'r> Recording<'r> {
         for (pid, owner) in shared_address_spaces(self.root, self.with_memory.iter().copied()) {
             self.write(&format!("proc/{pid}/{}", kcmp::RECORDED), format!("{owner}\n").as_bytes())?;
         }
-        // With the frame behind each: whether that is a tail too tells where a folio ends.
+        // Include the frame after each: whether it is a tail shows where a folio ends.
         self.frames.extend_from_within(..);
         let given = self.frames.len() / 2;
         self.frames[given..].iter_mut().for_each(|frame| *frame = frame.saturating_add(1));
@@ -155,7 +156,7 @@ impl<'r> Recording<'r> {
         Ok(manifest)
     }
 
-    /// Reads everything of a process, as close together as it can be read.
+    /// Reads all files of a process, as close together in time as possible.
     fn snapshot(&self, process: &Process) -> Result<Snapshot> {
         let statm_before = process.statm_resident()?;
         let status = process.read("status")?;
@@ -178,8 +179,8 @@ impl<'r> Recording<'r> {
                 snapshot.files.push((RECORDED_SCAN, recorded_scan(&regions, self.root.page_size())));
             }
         }
-        // A thread of the kernel and a zombie have no address space, and nothing is missing without its files. The environment
-        // is not kept of any: it holds secrets, and no answer needs it.
+        // A kernel thread or a zombie has no address space, so its files are not missing. The environment is never recorded: it
+        // may contain secrets, and nothing needs it.
         for name in catalogue::of_a_process(!vmas.is_empty()).map(|file| file.path) {
             match process.dir().read(name, LARGEST_TEXT) {
                 Ok(bytes) => snapshot.files.push((name, bytes)),
@@ -191,7 +192,7 @@ impl<'r> Recording<'r> {
         Ok(snapshot)
     }
 
-    /// The ranges of addresses that are not empty, with their categories where the kernel scans.
+    /// The non-empty address ranges, with their categories if the kernel supports PAGEMAP_SCAN.
     fn regions(&self, process: &Process, status: &[u8], vmas: &[Vma]) -> Result<Vec<Region>> {
         let mut regions = Vec::new();
         if self.features.scan_categories.is_some() {
@@ -216,7 +217,7 @@ impl<'r> Recording<'r> {
         Ok(regions)
     }
 
-    /// The page map in these regions, and the frames in it.
+    /// The pagemap entries of these regions, and the frames in them.
     fn words(&self, process: &Process, regions: &[Region], snapshot: &mut Snapshot) -> Result<()> {
         let path = process.path("pagemap");
         let failed = |e| Error::from_io(e, &path);
@@ -259,7 +260,8 @@ impl<'r> Recording<'r> {
         result.and_then(|()| writer.finish().map(drop)).map_err(failed)
     }
 
-    /// Keeps which number in kpagecgroup is which group, where that was kept: groups that are gone later have no other name.
+    /// Records the paths for the numbers in kpagecgroup, if that file was recorded: groups removed later could not be named
+    /// otherwise.
     fn cgroups(&mut self) -> Result<()> {
         if !self.directory.join(CGROUP).exists() {
             return Ok(());
@@ -273,7 +275,7 @@ impl<'r> Recording<'r> {
         }
     }
 
-    /// Keeps the directory of slab caches as one file.
+    /// Records the directory of slab caches as one file.
     fn slab_sysfs(&mut self) -> Result<()> {
         match SlabSysfs::open(self.root).and_then(|sysfs| sysfs.record()) {
             Ok(text) => self.write(slab::RECORDED, &text),
@@ -298,7 +300,7 @@ impl<'r> Recording<'r> {
     }
 }
 
-/// What was read of one process.
+/// The files read of one process.
 #[derive(Default)]
 struct Snapshot {
     files: Vec<(&'static str, Vec<u8>)>,
@@ -316,7 +318,7 @@ fn recorded_scan(regions: &[Region], page_size: PageSize) -> Vec<u8> {
         }
         writer.finish()
     };
-    // Writing into memory does not fail.
+    // Writing to memory does not fail.
     write().unwrap_or_default()
 }
 

@@ -1,7 +1,7 @@
-//! Every file of the kernel that pmem reads: what it takes to open it, which commands read it, what `capture` keeps of it.
+//! Every kernel file pmem reads: the access it needs, the commands that read it, and what `capture` keeps of it.
 //!
-//! One list, from which others take theirs: what `doctor` tries and shows, what `capture` records, what an error says would
-//! help, and the table in ARCHITECTURE.md. A test searches the source for files that are not in it.
+//! All other lists are derived from this one: what `doctor` tries and shows, what `capture` records, the advice in error
+//! messages, and the table in ARCHITECTURE.md. A test searches the source for files that are missing here.
 
 use std::path::Path;
 
@@ -9,36 +9,36 @@ use super::access::Access;
 use super::root::Root;
 use super::{huge_pages, numa, physical, r#where};
 
-/// One file, or files whose names follow a pattern.
+/// One file, or several files that match a pattern.
 #[derive(Debug)]
 pub struct KernelFile {
-    /// Its path: of a file of the machine below the root; of a process below `/proc/PID`. With a `*` where
+    /// The path: relative to the root for system-wide files, to `/proc/PID` for process files. It contains a `*` if
     /// [`each`](Self::each) finds the files.
     pub path: &'static str,
-    /// Whose it is.
+    /// Whether it is system-wide or per process.
     pub of: Of,
     /// Who may read it.
     pub access: Access,
-    /// What the kernel must be built with, and from which release on; empty where every kernel has it.
+    /// The required configuration and the first release; empty if every kernel has it.
     pub built: &'static str,
-    /// Finds the files of a pattern, as paths below the root.
+    /// Finds the files that match the pattern, as paths relative to the root.
     pub each: Option<fn(&Root) -> Vec<String>>,
     /// How `doctor` shows it.
     pub shown: Shown,
     /// What `capture` keeps of it.
     pub recorded: Recorded,
-    /// The commands that read it, other than `capture`, and what it is to them.
+    /// The commands that read it, other than `capture`, and how much they depend on it.
     pub readers: &'static [Reader],
 }
 
-/// Whose a file is.
+/// The scope of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
-    /// The machine's.
+    /// System-wide.
     Machine,
-    /// A process's.
+    /// Per process.
     Process,
-    /// A process's that has an address space: of a kernel thread and of a zombie it cannot be read, or is empty.
+    /// Per process with an address space: unreadable or empty for kernel threads and zombies.
     AddressSpace,
 }
 
@@ -47,11 +47,11 @@ pub enum Of {
 pub enum Shown {
     /// Not at all.
     No,
-    /// It tries to read it: the machine's, or that of pmem's own process.
+    /// It tries to read the file: system-wide, or of pmem's own process.
     Tried,
-    /// It also tries that of another user's process.
+    /// It also tries the file of another user's process.
     TriedOfOthers,
-    /// Its content, as a setting with this name.
+    /// It shows the content, as a setting with this name.
     Setting(&'static str),
 }
 
@@ -60,37 +60,37 @@ pub enum Shown {
 pub enum Recorded {
     /// Every byte.
     Bytes,
-    /// Its words, as [runs](super::runs).
+    /// Its words, encoded as [runs](super::runs).
     Words,
-    /// What pmem takes from it, in a file of this name.
+    /// The extracted content, in a file with this name.
     As(&'static str),
-    /// Nothing: it is of the live machine only.
+    /// Nothing: it is meaningful only on the live machine.
     No,
 }
 
 /// A command that reads a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
-    /// The command, with an option where only that reads it.
+    /// The command, with the option if only that reads it.
     pub command: &'static str,
-    /// What it lacks without the file.
+    /// What it loses without the file.
     pub without: Without,
 }
 
-/// What a command lacks without a file.
+/// What a command loses without a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
     /// Everything: it does not work.
     All,
-    /// Something that `doctor` names.
+    /// A feature that `doctor` names.
     Part(&'static str),
-    /// A few values, which it shows as not known.
+    /// A few values, which it shows as unknown.
     Little,
 }
 
 /// Every file.
 pub const CATALOGUE: &[KernelFile] = &[
-    // What frames are used for.
+    // The use of frames.
     machine("proc/kpageflags").root_only("").words().tried().read_by(&[
         needs("page"),
         needs("phys"),
@@ -99,7 +99,7 @@ pub const CATALOGUE: &[KernelFile] = &[
         gains("pages", USE_OF_FRAMES),
         gains("translate", USE_OF_FRAMES),
         gains("buddy", "what blocks huge pages"),
-        gains("where", "what the frames say"),
+        gains("where", "the comparison with page frames"),
         may("frames"),
         may("demo"),
     ]),
@@ -131,10 +131,10 @@ pub const CATALOGUE: &[KernelFile] = &[
         may("translate"),
         may("demo"),
     ]),
-    // The kernel's counters and its memory.
+    // Kernel counters and kernel memory.
     machine("proc/slabinfo").root_only("").tried().read_by(&[
         needs("slab"),
-        gains("where", "telling large kmalloc from slabs"),
+        gains("where", "the split between large kmalloc and slabs"),
         may("phys"),
         may("lru"),
         may("demo"),
@@ -183,9 +183,9 @@ pub const CATALOGUE: &[KernelFile] = &[
     each("sys/bus/virtio/devices/*/*", r#where::balloon_files).read_by(&[may("where")]),
     machine("sys/kernel/mm/ksm/pages_shared").read_by(&[may("phys"), may("lru"), may("where")]),
     machine("sys/kernel/mm/lru_gen/enabled").built("CONFIG_LRU_GEN, Linux 6.1").read_by(&[may("lru")]),
-    // Settings, and what is probed.
+    // Settings and probed files.
     machine("sys/kernel/mm/transparent_hugepage/enabled").setting("transparent huge pages"),
-    machine("sys/kernel/mm/transparent_hugepage/defrag").setting("… and their defragmentation"),
+    machine("sys/kernel/mm/transparent_hugepage/defrag").setting("… defragmentation"),
     machine("sys/kernel/mm/transparent_hugepage/shmem_enabled").setting("… for shared memory"),
     each("sys/kernel/mm/transparent_hugepage/hugepages-*/enabled", huge_pages::switches).setting("… by size"),
     machine("sys/kernel/mm/transparent_hugepage/hpage_pmd_size").setting("… size in bytes").read_by(&[
@@ -257,7 +257,7 @@ pub const CATALOGUE: &[KernelFile] = &[
 
 const USE_OF_FRAMES: &str = "what frames are used for";
 
-/// The commands that need to know where there is memory at all.
+/// Commands that need the layout of physical memory.
 const FRAMES: &[Reader] = &[
     may("page"),
     may("phys"),
@@ -357,17 +357,17 @@ impl KernelFile {
         Self { readers, ..self }
     }
 
-    /// The last part of its path: what messages call it.
+    /// The last component of its path, used in messages.
     pub fn name(&self) -> &'static str {
         self.path.rsplit('/').next().unwrap_or(self.path)
     }
 
-    /// The paths below the root that it stands for.
+    /// The paths it matches, relative to the root.
     pub fn paths(&self, root: &Root) -> Vec<String> {
         self.each.map_or_else(|| vec![self.path.to_owned()], |each| each(root))
     }
 
-    /// What it takes to read it: of the machine, or of pmem's own process; with `of_others`, of another user's process.
+    /// The requirements for reading it, system-wide or of pmem's own process; with `of_others`, of another user's process.
     pub fn needs(&self, of_others: bool) -> String {
         let access = match (self.of, of_others) {
             (Of::Machine, _) | (_, true) => self.access.needs(),
@@ -377,19 +377,19 @@ impl KernelFile {
             ("", "") => "nothing".to_owned(),
             (access, "") => access.to_owned(),
             ("", built) => built.to_owned(),
-            // That a process's own file is there shows how the kernel was built.
+            // If pmem's own file exists, the kernel has the required configuration.
             (access, _) if of_others => access.to_owned(),
             (access, built) => format!("{access}; {built}"),
         }
     }
 }
 
-/// The machine's files of which `capture` keeps this.
+/// The system-wide files recorded in this way.
 pub fn of_the_machine(recorded: Recorded) -> impl Iterator<Item = &'static KernelFile> {
     CATALOGUE.iter().filter(move |file| file.of == Of::Machine && file.recorded == recorded)
 }
 
-/// The files of a process that `capture` keeps as they are: of one without an address space fewer.
+/// The files of a process recorded verbatim: fewer for one without an address space.
 pub fn of_a_process(has_address_space: bool) -> impl Iterator<Item = &'static KernelFile> {
     CATALOGUE.iter().filter(move |file| {
         file.recorded == Recorded::Bytes
@@ -397,7 +397,7 @@ pub fn of_a_process(has_address_space: bool) -> impl Iterator<Item = &'static Ke
     })
 }
 
-/// The file at a path, which may be below any root, of a process or a thread.
+/// The file at a path, which may be below any root, and belong to a process or a thread.
 pub fn find(path: &Path) -> Option<&'static KernelFile> {
     let of = |of: fn(Of) -> bool| CATALOGUE.iter().find(|file| of(file.of) && path.ends_with(file.path));
     of(|of| of == Of::Machine).or_else(|| of(|of| of != Of::Machine))

@@ -40,8 +40,8 @@ fn readers_are_commands() {
 
 #[test]
 fn patterns_have_a_star_and_others_have_none() {
-    // What is found by a pattern and read one by one needs the function that finds it; what is kept in another form, or not
-    // at all, has a reader of its own.
+    // Files found by a pattern and read one by one need the function that finds them; files recorded in another form, or not at
+    // all, have their own readers.
     for file in CATALOGUE {
         let pattern = file.path.contains('*');
         assert!(file.each.is_none() || pattern, "{}", file.path);
@@ -49,7 +49,7 @@ fn patterns_have_a_star_and_others_have_none() {
     }
 }
 
-/// The string literals of a source file that begin as a path of the kernel does, without its tests.
+/// The string literals of a source file, without its tests, that begin like a kernel path.
 fn literals(source: &str) -> impl Iterator<Item = &str> {
     let code = source.split("#[cfg(test)]").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -58,7 +58,7 @@ fn literals(source: &str) -> impl Iterator<Item = &str> {
     quoted.filter(|text| ["proc/", "sys/", "dev/kmsg"].iter().any(|start| text.starts_with(start)))
 }
 
-/// Whether the catalogue has a path as it is written in a source: with `{}` for what varies, or a directory.
+/// Whether the catalogue has a path as written in the source: with `{}` for variable parts, or a directory.
 fn is_listed(path: &str) -> bool {
     let below = path.strip_prefix("proc/").and_then(|rest| rest.split_once('/'));
     let of_process = below.filter(|(whose, _)| *whose == "self" || *whose == "PID" || whose.starts_with('{'));
@@ -66,7 +66,7 @@ fn is_listed(path: &str) -> bool {
         Some((_, file)) => (file, |of| of != Of::Machine),
         None => (path, |of| of == Of::Machine),
     };
-    // From where it varies on, whatever is below.
+    // After the first variable part anything matches.
     let file = file.split('{').next().unwrap_or_default().trim_end_matches('/');
     let is = |listed: &str| listed.strip_prefix(file).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     file.is_empty() || CATALOGUE.iter().any(|listed| of(listed.of) && is(listed.path))
@@ -87,7 +87,7 @@ fn every_file_in_the_source_is_listed() {
         }
     }
     assert!(seen.len() > 40, "only {} paths were found", seen.len());
-    // Sentences that begin with a path, and what is written for a recorded tree.
+    // Sentences that begin with a path, and files of recorded trees.
     let path = |literal: &str| literal.split([' ', ':']).next().unwrap_or_default().to_owned();
     let missing: Vec<_> = seen.iter().filter(|(literal, _)| !is_listed(&path(literal))).collect();
     assert!(missing.is_empty(), "not in the catalogue: {missing:#?}");
@@ -95,7 +95,7 @@ fn every_file_in_the_source_is_listed() {
 
 /// The table of ARCHITECTURE.md.
 fn table() -> String {
-    let mut table = "| file | needs | without it does not work | also read by | captured |\n".to_owned();
+    let mut table = "| file | access and configuration | required by | also read by | captured |\n".to_owned();
     table += "| --- | --- | --- | --- | --- |\n";
     for file in CATALOGUE {
         let whose = if file.of == Of::Machine { "/" } else { "/proc/PID/" };
@@ -105,8 +105,8 @@ fn table() -> String {
             (access, built) => format!("{access}; {built}"),
         };
         let captured = match file.recorded {
-            Recorded::Bytes => "as it is".to_owned(),
-            Recorded::Words => "its words".to_owned(),
+            Recorded::Bytes => "verbatim".to_owned(),
+            Recorded::Words => "as words".to_owned(),
             Recorded::As(name) => format!("in `{name}`"),
             Recorded::No => "no".to_owned(),
         };

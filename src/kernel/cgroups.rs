@@ -1,4 +1,4 @@
-//! The memory cgroups: which inode number of kpagecgroup is which group.
+//! The memory cgroups: the path for each inode number in kpagecgroup.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -13,25 +13,26 @@ use crate::error::{Error, Result};
 use crate::model::mountinfo;
 use crate::name::Name;
 
-/// Where a recorded tree keeps the groups: a line each, the inode number and the path in hexadecimal.
+/// The file with the groups in a recorded tree: one line each, with the inode number and the path in hexadecimal.
 pub const RECORDED: &str = "memory_cgroups";
 
-/// How deep groups are nested at most before the walk stops: the kernel's own limit is INT_MAX, and no system has forty.
+/// The nesting depth at which the walk stops: the kernel's limit is INT_MAX, and no real system reaches forty.
 const DEEPEST: usize = 64;
 
-/// The memory cgroups that can be seen, by inode number.
+/// The visible memory cgroups, by inode number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cgroups {
     paths: HashMap<u64, Name>,
 }
 
 impl Cgroups {
-    /// Walks the hierarchy that has the memory controller: version 1's where it is mounted, else version 2's.
+    /// Walks the hierarchy with the memory controller: version 1 if it is mounted, else version 2.
     ///
-    /// Paths are from the mount on, as in `/proc/PID/cgroup`. Groups that come and go meanwhile are seen or not.
+    /// Paths are relative to the mount, as in `/proc/PID/cgroup`. Groups created or removed meanwhile may or may not be
+    /// included.
     ///
     /// # Errors
-    /// [`Error::Missing`] where no such hierarchy is mounted.
+    /// [`Error::Missing`] if no such hierarchy is mounted.
     pub fn read(root: &Root) -> Result<Self> {
         if root.is_recorded() {
             return Self::parse(&root.dir().read(RECORDED, SMALL)?);
@@ -42,12 +43,12 @@ impl Cgroups {
         Ok(groups)
     }
 
-    /// The path of the group with this inode number; `None` where there is none (any more), or it is not in sight.
+    /// The path of the group with this inode number; `None` if it does not exist (any more) or is not visible.
     pub fn path(&self, inode: u64) -> Option<&Name> {
         self.paths.get(&inode)
     }
 
-    /// The groups as a recorded tree keeps them, in the order of their numbers.
+    /// The groups in the format of a recorded tree, sorted by number.
     pub fn recorded(&self) -> String {
         let mut lines: Vec<_> = self.paths.iter().collect();
         lines.sort_unstable();
@@ -82,7 +83,7 @@ impl Cgroups {
     }
 }
 
-/// Where the hierarchy that has the memory controller is mounted.
+/// The mount point of the hierarchy with the memory controller.
 pub fn mount(root: &Root) -> Result<Option<PathBuf>> {
     let mounts = root.dir().read("proc/self/mountinfo", SMALL)?;
     Ok(mountinfo::memory_cgroup(&mounts, |place| {
@@ -91,7 +92,7 @@ pub fn mount(root: &Root) -> Result<Option<PathBuf>> {
     }))
 }
 
-/// The directory of the memory cgroup that pmem itself is in; `None` where it is out of sight.
+/// The directory of pmem's own memory cgroup; `None` if it is not visible.
 pub fn own(root: &Root) -> Option<PathBuf> {
     let groups = text(root.dir(), "proc/self/cgroup")?;
     let path = |line: &str| {
@@ -106,18 +107,18 @@ pub fn own(root: &Root) -> Option<PathBuf> {
     root.dir().open_dir(relative(&directory)).is_ok().then_some(directory)
 }
 
-/// The least limit of the memory cgroup that pmem is in and of those around it, in bytes; `None` where there is none, or the
-/// groups are out of sight.
+/// The lowest limit of pmem's memory cgroup and its ancestors, in bytes; `None` if there is no limit, or the groups are not
+/// visible.
 pub fn own_limit(root: &Root) -> Option<u64> {
     let limit = |directory: &Path| {
         let number = |file: &str| text(root.dir(), relative(&directory.join(file)).to_str()?)?.parse::<u64>().ok();
-        // Version 1 writes the greatest number of pages for "none", version 2 a word.
+        // For "no limit", version 1 prints the largest page-aligned number, version 2 a word.
         number("memory.max").or_else(|| number("memory.limit_in_bytes")).filter(|&bytes| bytes < 1 << 62)
     };
     own(root)?.ancestors().filter_map(limit).min()
 }
 
-/// A mount's place below the root that is held.
+/// The path of a mount, relative to the root.
 fn relative(place: &Path) -> &Path {
     place.strip_prefix("/").unwrap_or(place)
 }

@@ -1,4 +1,4 @@
-//! The kernel's own counters of what memory is used for, as far as they can be read: what pmem's counts are held against.
+//! The kernel's own counters of memory use, as far as they are readable: pmem compares its counts with them.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use crate::error::{Error, Result};
 use crate::model::meminfo::{self, Meminfo};
 use crate::model::{buddyinfo, slabinfo};
 
-/// A reading of the counters. What cannot be read, or this kernel does not have, is `None`.
+/// A reading of the counters. `None` if unreadable or missing in this kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
     /// `/proc/meminfo`.
     pub meminfo: Meminfo,
-    /// Free pages by `/proc/buddyinfo`.
+    /// Free pages from `/proc/buddyinfo`.
     pub buddy_pages: Option<u64>,
-    /// Pages of all slabs by `/proc/slabinfo` (root only).
+    /// Pages of all slabs from `/proc/slabinfo` (root only).
     pub slab_pages: Option<u64>,
-    /// Frames that hold merged pages by `/sys/kernel/mm/ksm/pages_shared`.
+    /// Frames that hold merged pages, from `/sys/kernel/mm/ksm/pages_shared`.
     pub ksm_frames: Option<u64>,
 }
 
@@ -26,7 +26,7 @@ impl Counters {
         Self::read_noting(root, &mut Vec::new())
     }
 
-    /// The same; says in `troubles` which of meminfo and slabinfo are torn, or there and cannot be read.
+    /// Like `read`; adds to `troubles` if meminfo or slabinfo is truncated, or exists but cannot be read.
     pub fn read_noting(root: &Root, troubles: &mut Vec<String>) -> Self {
         let read = |file: &str| root.dir().read(file, SMALL);
         let sum = |pages: &mut dyn Iterator<Item = u64>| pages.fold(0, u64::saturating_add);
@@ -47,20 +47,20 @@ impl Counters {
     }
 }
 
-/// All caches: of a file that is torn the sum would be of some.
+/// All caches; an error for a truncated file, which would give a partial sum.
 fn caches(text: &[u8], path: &Path) -> Result<Vec<slabinfo::Cache>> {
     let malformed = |line, what| Err(Error::malformed(path, line, what));
     match slabinfo::parse(text) {
         None => malformed(1, "not a slabinfo of version 2.0 or 2.1"),
         Some(slabinfo::Slabinfo { broken_line: Some(line), .. }) => {
-            malformed(line, "the file is torn, or not the kernel's")
+            malformed(line, "the file is truncated, or not the kernel's")
         }
-        Some(found) if found.caches.is_empty() => malformed(1, "no cache is in it: the file is torn"),
+        Some(found) if found.caches.is_empty() => malformed(1, "it contains no cache: the file is truncated"),
         Some(found) => Ok(found.caches),
     }
 }
 
-/// What was read; `None` where it was not. That it is not there, or not for this user, is no trouble.
+/// The value, or `None` with an entry in `troubles`. A file that is missing or denied is not a trouble.
 pub(super) fn known<T>(read: Result<T>, troubles: &mut Vec<String>) -> Option<T> {
     match read {
         Ok(found) => return Some(found),

@@ -1,8 +1,8 @@
-//! A held directory: every file pmem reads is opened below one, never by an absolute path.
+//! An open directory: every file pmem reads is opened relative to one, never by an absolute path.
 //!
-//! For the live machine that makes a process one identity: files opened below a held `/proc/PID` belong to that process
-//! or fail with ESRCH, also when its PID has been given to another. For a recorded tree, which anybody may have made,
-//! it is what keeps reads inside: no symbolic link is followed and nothing but regular files is opened.
+//! On the live machine this fixes the identity of a process: files opened below an open `/proc/PID` belong to that process or
+//! fail with ESRCH, even if its PID has been reused. In a recorded tree, which may come from an untrusted source, it confines
+//! reads to the tree: no symbolic link is followed and only regular files are opened.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,16 +18,16 @@ use nix::sys::stat::Mode;
 
 use crate::error::{Error, Result};
 
-/// A held directory of the live machine or of a recorded tree.
+/// An open directory of the live machine or of a recorded tree.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
     path: PathBuf,
-    /// Below a recorded tree: follow no symbolic link, open regular files only.
+    /// In a recorded tree: follow no symbolic link and open regular files only.
     confined: bool,
 }
 
-/// A symbolic link: its name, and what it says.
+/// A symbolic link: its name and its target.
 pub type Link = (Vec<u8>, Vec<u8>);
 
 impl Dir {
@@ -46,7 +46,7 @@ impl Dir {
         Ok(Self { fd, path, confined })
     }
 
-    /// The path this directory was opened by, for messages.
+    /// The path it was opened by, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -61,7 +61,7 @@ impl Dir {
     /// Opens the file `relative` below this directory for reading.
     pub fn open(&self, relative: impl AsRef<Path>) -> Result<File> {
         let relative = relative.as_ref();
-        // O_NONBLOCK: a FIFO in a recorded tree must not hold pmem until somebody writes to it.
+        // O_NONBLOCK: a FIFO in a recorded tree must not block pmem until someone writes to it.
         let extra = if self.confined { OFlag::O_NONBLOCK } else { OFlag::empty() };
         let file = File::from(self.openat(relative, OFlag::O_RDONLY | extra)?);
         if self.confined {
@@ -77,7 +77,7 @@ impl Dir {
     /// Reads the whole file `relative`, which must not be larger than `limit` bytes.
     pub fn read(&self, relative: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
         let relative = relative.as_ref();
-        // Most files fit, and are then read by one call, and a second that finds the end.
+        // Most files fit and take one read call, plus one that finds the end.
         let mut bytes = Vec::with_capacity(4096);
         self.open(relative)?
             .take(limit + 1)
@@ -89,24 +89,23 @@ impl Dir {
         Ok(bytes)
     }
 
-    /// Whether there is something called `relative` here that this process may at least look up.
+    /// Whether `relative` exists here and this process may look it up.
     pub fn exists(&self, relative: impl AsRef<Path>) -> bool {
         self.openat(relative.as_ref(), OFlag::O_PATH).is_ok()
     }
 
-    /// The names in this directory, without `.` and `..`, in the order the system gives them.
+    /// The names in this directory, without `.` and `..`, in directory order.
     pub fn names(&self) -> Result<Vec<Vec<u8>>> {
         Ok(self.entries()?.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// The names of the directories in this one, and of what the system does not say what it is.
+    /// The names of the directories in this one, and of entries of unknown type.
     pub fn directories(&self) -> Result<Vec<Vec<u8>>> {
         let entries = self.entries()?.into_iter();
         Ok(entries.filter(|(_, kind)| is_directory(*kind)).map(|(name, _)| name).collect())
     }
 
-    /// The same, and the symbolic links in this directory of the live machine, each with what it says; none of a recorded
-    /// tree.
+    /// Likewise, and on the live machine also the symbolic links with their targets; no links in a recorded tree.
     pub fn directories_and_links(&self) -> Result<(Vec<Vec<u8>>, Vec<Link>)> {
         let (mut directories, mut links) = (Vec::new(), Vec::new());
         for (name, kind) in self.entries()? {
@@ -114,7 +113,7 @@ impl Dir {
                 directories.push(name);
             } else if kind == Some(Type::Symlink)
                 && !self.confined
-                // One that went away meanwhile is none any more.
+                // A link that disappeared meanwhile is skipped.
                 && let Ok(target) = readlinkat(&self.fd, OsStr::from_bytes(&name))
             {
                 links.push((name, target.into_vec()));
@@ -143,8 +142,8 @@ impl Dir {
         if !self.confined {
             return openat(&self.fd, relative, flags, Mode::empty()).map_err(failed);
         }
-        // One component at a time, so that no link in the middle is followed either. openat2(RESOLVE_BENEATH) would do
-        // the same in one call, from Linux 5.6 on.
+        // One component at a time, so that no link in the middle is followed either. openat2(RESOLVE_BENEATH) could do it in
+        // one call, since Linux 5.6.
         let mut components = relative.components().peekable();
         let mut at: Option<OwnedFd> = None;
         while let Some(component) = components.next() {
@@ -153,7 +152,7 @@ impl Dir {
             let from = at.as_ref().map_or_else(|| self.fd.as_fd(), AsFd::as_fd);
             at = Some(openat(from, name, flags, Mode::empty()).map_err(|errno| match errno {
                 Errno::ELOOP => {
-                    let cause = std::io::Error::other("a symbolic link: a recorded tree is not followed through one");
+                    let cause = std::io::Error::other("symbolic links are not followed in a recorded tree");
                     Error::Io { path: self.path.join(relative), cause }
                 }
                 other => failed(other),

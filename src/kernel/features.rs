@@ -1,6 +1,6 @@
-//! What this kernel lets pmem see, found by trying: versions tell nothing where stable kernels carry backports.
+//! What this kernel lets pmem see, found by probing: version numbers mean little because stable kernels carry backports.
 //!
-//! Every probe works on memory of pmem's own.
+//! Every probe uses pmem's own memory.
 
 use std::fs::File;
 use std::io::Read;
@@ -21,43 +21,41 @@ use crate::model::pagemap::Entry;
 use crate::model::vma::{Dev, Vma};
 use crate::unit::VirtAddr;
 
-/// What one machine lets one user see. Probed once and handed down; a recorded tree brings its own.
+/// What this machine lets this user see. Probed once and passed down; a recorded tree has its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Features {
-    /// pagemap shows frame numbers and swap slots (CAP_SYS_ADMIN in the first user namespace).
+    /// pagemap shows frame numbers and swap slots (CAP_SYS_ADMIN in the initial user namespace).
     pub pfns_visible: bool,
-    /// The categories that PAGEMAP_SCAN knows (bits of [`category`]); `None` without the ioctl (before Linux 6.7).
+    /// The categories PAGEMAP_SCAN supports (bits of [`category`]); `None` without the ioctl (before Linux 6.7).
     pub scan_categories: Option<u64>,
-    /// PAGEMAP_SCAN reports the huge zero page as a zero page; `None` where no huge zero page could be had to try.
+    /// PAGEMAP_SCAN reports the huge zero page as a zero page; `None` if no huge zero page was available for the probe.
     pub scan_huge_zero: Option<bool>,
-    /// The first address that no process can map: where a scan ends.
+    /// The end of the user address space, where a scan ends.
     pub user_end: u64,
-    /// How many levels the page tables have, where the machine says so in `/proc/cpuinfo`: x86-64 (`la57` among its flags
-    /// is five, and not there where the kernel does not use it) and riscv64 (`sv39`, …). Elsewhere
-    /// [`user_end`](Self::user_end) tells.
+    /// The number of page-table levels, if `/proc/cpuinfo` gives it: x86-64 (the flag `la57` means five; it is absent if the
+    /// kernel does not use it) and riscv64 (`sv39`, …). Elsewhere it follows from [`user_end`](Self::user_end).
     #[serde(default)]
     pub page_table_levels: Option<u32>,
     /// PROCMAP_QUERY works (since Linux 6.11).
     pub procmap_query: bool,
-    /// pagemap tells soft-dirty pages; `None` where pagemap could not be read.
+    /// pagemap reports soft-dirty pages; `None` if pagemap is unreadable.
     pub soft_dirty: Option<bool>,
-    /// kpageflags calls every anonymous page a KSM page (Linux 6.10 to 7.0); `None` without frame numbers or kpageflags.
+    /// kpageflags reports every anonymous page as a KSM page (Linux 6.10 to 7.0); `None` without frame numbers or kpageflags.
     pub ksm_flag_wrong: Option<bool>,
-    /// statm follows every single page; `None` where it could not be told.
+    /// statm is exact to the page; `None` if the probe was inconclusive.
     pub statm_exact: Option<bool>,
-    /// The processors there can be: with inexact counters, the error grows with them.
+    /// The number of possible CPUs: the error of inexact counters grows with it.
     pub possible_cpus: u64,
-    /// The device number of the kernel's own tmpfs, which holds shared anonymous memory, memfds and SysV segments.
+    /// The device number of the kernel-internal tmpfs, which holds shared anonymous memory, memfds and SysV segments.
     pub shmem_dev: Option<(u32, u32)>,
 }
 
-/// The largest huge zero page that is asked for: 2 MiB with 4 KiB pages, 32 MiB with 16 KiB; with 64 KiB it would be half
-/// a gigabyte.
+/// The largest huge zero page to probe: 2 MiB with 4 KiB pages, 32 MiB with 16 KiB. With 64 KiB it would be 512 MiB.
 const LARGEST_HUGE: usize = 32 << 20;
 
 impl Features {
-    /// Tries everything once. Takes well under a millisecond.
+    /// Probes everything once. Takes well under a millisecond.
     pub fn probe(root: &Root) -> Self {
         Self {
             scan_huge_zero: huge_zero_in_scans(root),
@@ -66,9 +64,9 @@ impl Features {
         }
     }
 
-    /// The same without two that take longer than all others together: [`scan_huge_zero`](Self::scan_huge_zero), for which
-    /// the kernel has to clear a huge page, and [`page_table_levels`](Self::page_table_levels), for which some measure
-    /// the clock of every processor.
+    /// Likewise, without the two probes that take longer than all others together: [`scan_huge_zero`](Self::scan_huge_zero),
+    /// for which the kernel has to clear a huge page, and [`page_table_levels`](Self::page_table_levels), for which some
+    /// kernels measure the clock of every CPU.
     pub fn probe_cheaply(root: &Root) -> Self {
         let own = |file| format!("proc/self/{file}");
         let pagemap = root.words(&own("pagemap")).ok();
@@ -105,25 +103,25 @@ impl Features {
         }
     }
 
-    /// The device of the kernel's own tmpfs.
+    /// The device of the kernel-internal tmpfs.
     pub fn shmem_dev(&self) -> Option<Dev> {
         self.shmem_dev.map(|(major, minor)| Dev { major, minor })
     }
 
-    /// Whether PAGEMAP_SCAN knows a category.
+    /// Whether PAGEMAP_SCAN supports a category.
     pub fn scans(&self, category: u64) -> bool {
         self.scan_categories.is_some_and(|known| known & category != 0)
     }
 }
 
-/// The pagemap entry of the first page of a mapping of pmem's own.
+/// The pagemap entry of the first page of one of pmem's own mappings.
 fn own_entry(root: &Root, pagemap: &Words, mapping: &Mapping) -> Option<Entry> {
     let mut words = [0];
     let read = pagemap.read(root.page_size().index_of(mapping.address()), &mut words).ok()?;
     (read == 1 && Entry(words[0]).is_present()).then_some(Entry(words[0]))
 }
 
-/// An unknown bit in a mask is EINVAL, so the newest category is found by taking them away one by one.
+/// An unknown bit in a mask gives EINVAL, so the newest supported category is found by removing bits one by one.
 fn scan_categories(pagemap: &File) -> Option<u64> {
     (5..=16).rev().map(|bits| (1 << bits) - 1).find(|&known| {
         let query = Query { start: VirtAddr(0), end: VirtAddr(0), max_pages: 0, any_of: known, report: known };
@@ -131,14 +129,14 @@ fn scan_categories(pagemap: &File) -> Option<u64> {
     })
 }
 
-/// Whether PAGEMAP_SCAN reports the huge zero page as a zero page; `None` where that cannot be tried.
+/// Whether PAGEMAP_SCAN reports the huge zero page as a zero page; `None` if it cannot be probed.
 pub fn huge_zero_in_scans(root: &Root) -> Option<bool> {
     let pagemap = root.words("proc/self/pagemap").ok()?;
     let pagemap = pagemap.live()?;
     scan_categories(pagemap)?;
     let setting = |name: &str| super::root::text(root.dir(), &format!("sys/kernel/mm/transparent_hugepage/{name}"));
     let huge: usize = setting("hpage_pmd_size")?.parse().ok()?;
-    // Without the huge zero page a read is answered with a page of one's own, and one is not wanted that is very large.
+    // Without the huge zero page a read allocates a huge page, which must not be very large.
     if huge > LARGEST_HUGE || setting("use_zero_page").as_deref() == Some("0") {
         return None;
     }
@@ -159,7 +157,8 @@ pub fn huge_zero_in_scans(root: &Root) -> Option<bool> {
     (found == 1 && regions[0].categories & category::HUGE != 0).then(|| regions[0].categories & category::PFNZERO != 0)
 }
 
-/// A scan that ends beyond the address space is EFAULT: the largest power of two that is not, or that less a page.
+/// A scan that ends beyond the address space gives EFAULT: the result is the largest power of two that does not, or one page
+/// less.
 fn user_end(pagemap: &File) -> Option<u64> {
     highest_end(|end| {
         let query = Query { start: end, end, max_pages: 0, any_of: category::PRESENT, report: category::PRESENT };
@@ -167,13 +166,14 @@ fn user_end(pagemap: &File) -> Option<u64> {
     })
 }
 
-/// The highest end that `scan` takes as it is: arm64 takes a tag off addresses first, which makes 0 of the highest.
+/// The highest end that `scan` accepts unchanged: arm64 first strips the tag from addresses, which turns the highest one into
+/// 0.
 fn highest_end(scan: impl Fn(VirtAddr) -> Option<VirtAddr>) -> Option<u64> {
     let ends = (30..=63).rev().flat_map(|bits| [1u64 << bits, (1 << bits) - 4096]);
     ends.map(VirtAddr).find(|&end| scan(end) == Some(end)).map(|end| end.0)
 }
 
-/// Without a scan: the stack begins near the end of the address space, so that its next power of two is that end.
+/// Without PAGEMAP_SCAN: the stack starts near the end of the address space, so the next power of two is that end.
 fn end_by_stack(root: &Root) -> Option<u64> {
     let maps = root.dir().read("proc/self/maps", SMALL).ok()?;
     let ends = maps.split(|&byte| byte == b'\n').filter_map(|line| {
@@ -183,16 +183,16 @@ fn end_by_stack(root: &Root) -> Option<u64> {
     ends.max()?.checked_next_power_of_two()
 }
 
-/// How many levels the page tables have, where `/proc/cpuinfo` says so.
+/// The number of page-table levels, if `/proc/cpuinfo` gives it.
 pub fn page_table_levels(root: &Root) -> Option<u32> {
-    // The first processor tells for all: what is said of one are some 1,500 bytes.
+    // The first CPU speaks for all: the text for one CPU takes about 1,500 bytes.
     let mut head = Vec::new();
     root.dir().open("proc/cpuinfo").ok()?.take(16 * 1024).read_to_end(&mut head).ok()?;
     levels_in(&root.host().arch, &head)
 }
 
 fn levels_in(arch: &str, cpuinfo: &[u8]) -> Option<u32> {
-    // `flags\t\t: fpu vme …`, `mmu\t\t: sv39`: the first processor's, since all have the same tables.
+    // `flags\t\t: fpu vme …`, `mmu\t\t: sv39`: those of the first CPU, since all use the same tables.
     let value = |key: &str| {
         cpuinfo.split(|&byte| byte == b'\n').find_map(|line| {
             let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
@@ -209,17 +209,17 @@ fn levels_in(arch: &str, cpuinfo: &[u8]) -> Option<u32> {
 }
 
 fn has_procmap_query(maps: &File) -> bool {
-    // Nothing can be mapped at address 0: ENOENT is the answer of a kernel that has it.
+    // Nothing is mapped at address 0: a kernel that supports the ioctl returns ENOENT.
     matches!(scan::query_vma(maps, VirtAddr(0)), Ok(_) | Err(Errno::ENOENT))
 }
 
-/// Touches pages one by one and looks whether statm moves each time. Where counters are batched (32 pages a processor, or
-/// 64 faults a thread) it stands still for most of them.
+/// Touches pages one by one and checks whether statm changes each time. If counters are batched (32 pages per CPU, or 64 faults
+/// per thread), most touches do not change it.
 fn statm_exact(statm: &File, root: &Root) -> Option<bool> {
     const PAGES: usize = 16;
     let page = root.page_size().bytes() as usize;
     let arena = Mapping::private(PAGES * page).ok()?;
-    // One page each: also where huge pages are always given.
+    // One small page each, even if huge pages are set to always.
     arena.keep_small();
     let mut before = resident(statm)?;
     let mut moved = 0;
@@ -229,18 +229,18 @@ fn statm_exact(statm: &File, root: &Root) -> Option<bool> {
         moved += usize::from(after > before);
         before = after;
     }
-    // Reclaim may take a page away between two looks.
+    // Reclaim may take a page away between two readings.
     Some(moved * 4 >= PAGES * 3)
 }
 
-/// The second number of statm, read without allocating: that would move it.
+/// The second number of statm, read without allocating, which would change it.
 fn resident(statm: &File) -> Option<u64> {
     let mut buffer = [0; 128];
     let length = statm.read_at(&mut buffer, 0).ok()?;
     std::str::from_utf8(&buffer[..length]).ok()?.split(' ').nth(1)?.parse().ok()
 }
 
-/// `0-3,8` and the like in `/sys/devices/system/cpu/possible`: one more than the last number.
+/// The number of possible CPUs from `/sys/devices/system/cpu/possible`, such as `0-3,8`: the last number plus one.
 fn possible_cpus(root: &Root) -> u64 {
     let text = super::root::text(root.dir(), "sys/devices/system/cpu/possible");
     text.and_then(|t| t.rsplit(['-', ',']).next()?.parse::<u64>().ok()).map_or(1, |last| last + 1)

@@ -1,5 +1,5 @@
-//! Which device numbers stand for tmpfs and hugetlbfs: in the mounts that a process sees, and in the kernel's own, which
-//! no mount table lists.
+//! The device numbers of tmpfs and hugetlbfs: of the mounts visible to a process, and of the kernel-internal ones, which no
+//! mount table lists.
 
 use std::fs::File;
 
@@ -12,21 +12,21 @@ use crate::model::smaps::Value;
 use crate::model::vma::{Dev, Vma};
 use crate::unit::{PageSize, VirtAddr};
 
-/// The device numbers by which file systems without a device are told apart. Names do not tell: any user can make a file
-/// called `/SYSVx` or, in a container, `/memfd:x (deleted)`.
+/// The device numbers of file systems without a device. Names are not reliable: any user can create a file called `/SYSVx` or,
+/// in a container, `/memfd:x (deleted)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileSystems {
-    /// Of the kernel's own tmpfs and of those that are mounted.
+    /// Of the kernel-internal tmpfs and all mounted ones.
     pub tmpfs: Vec<Dev>,
-    /// Of the hugetlb file systems: the kernel's own, one for each size, and those that are mounted.
+    /// Of hugetlbfs: the kernel-internal ones, one per page size, and all mounted ones.
     pub hugetlb: Vec<Dev>,
 }
 
 impl FileSystems {
-    /// Finds out about the devices that these mappings of `process` are on. `maps` is its open `maps` file.
+    /// Identifies the devices of these mappings of `process`. `maps` is its open `maps` file.
     ///
-    /// Costs nothing for a process that maps only disk files and the kernel's own tmpfs: one look at its mounts else, and
-    /// one question for each device that is in none of them.
+    /// Free for a process that maps only disk files and the kernel-internal tmpfs. Otherwise it reads the mounts once, and
+    /// makes one query per device that is in none of them.
     pub fn of<'v>(
         process: &Process,
         maps: &File,
@@ -44,7 +44,7 @@ impl FileSystems {
         if unknown.is_empty() {
             return Ok(systems);
         }
-        // Without its mounts the devices can still be asked about one by one.
+        // Without mountinfo the devices can still be queried one by one.
         let mounts = process.read("mountinfo").map(|text| mountinfo::devices(&text)).unwrap_or_default();
         unknown.retain(|(dev, _)| match mounts.iter().find(|(mounted, _)| mounted == dev) {
             Some((_, system)) => {
@@ -75,7 +75,7 @@ impl FileSystems {
     }
 }
 
-/// The start and the KernelPageSize of every mapping, from smaps: larger than a base page for hugetlb only.
+/// The start and KernelPageSize of every mapping, from smaps: larger than a base page only for hugetlb.
 fn kernel_page_sizes(process: &Process) -> Result<Vec<(VirtAddr, u64)>> {
     let mappings = process.smaps(&["KernelPageSize".to_owned()])?;
     let size = |values: &[Option<Value>]| match values {

@@ -1,33 +1,33 @@
-//! The machine's files of one word a frame: kpageflags, kpagecount and kpagecgroup.
+//! The files with one word per frame: kpageflags, kpagecount and kpagecgroup.
 
 use super::root::Root;
 use super::words::Words;
 use crate::error::{Error, Result};
 
-/// What a frame is used for, in flags.
+/// The flags of each frame.
 pub const FLAGS: &str = "proc/kpageflags";
-/// By how many page-table entries it is mapped.
+/// The number of page-table entries that map each frame.
 pub const COUNT: &str = "proc/kpagecount";
-/// To which memory cgroup it is charged.
+/// The memory cgroup each frame is charged to.
 pub const CGROUP: &str = "proc/kpagecgroup";
 
-/// The files of a machine's frames, open. All are readable by root only (file mode 0400).
+/// The open files. All are readable only by root (mode 0400).
 #[derive(Debug)]
 pub struct FrameFiles {
     /// kpageflags.
     pub flags: Words,
     /// kpagecount.
     pub counts: Words,
-    /// kpagecgroup; `None` on a kernel without memory cgroups, and in a tree that does not have it.
+    /// kpagecgroup; `None` on a kernel without memory cgroups, or in a tree without the file.
     pub cgroups: Option<Words>,
 }
 
 impl FrameFiles {
-    /// Opens them.
+    /// Opens the files.
     ///
     /// # Errors
-    /// [`Error::Denied`] for who is not root; [`Error::Unsupported`] where the kernel was built without them or the tree
-    /// was recorded without them.
+    /// [`Error::Denied`] for users other than root; [`Error::Unsupported`] if the kernel was built, or the tree recorded,
+    /// without them.
     pub fn open(root: &Root) -> Result<Self> {
         let (flags, counts) = (open(root, FLAGS)?, open(root, COUNT)?);
         let cgroups = match open(root, CGROUP) {
@@ -38,13 +38,13 @@ impl FrameFiles {
     }
 }
 
-/// Why a file is not in a recorded tree, where that says so.
+/// Why a file is not in a recorded tree, if the tree says so.
 fn why_missing(root: &Root, file: &str) -> String {
     let gaps = root.manifest().into_iter().flat_map(|manifest| &manifest.gaps);
     gaps.filter(|gap| gap.path == file).map(|gap| format!(": {}", gap.why)).next().unwrap_or_default()
 }
 
-/// Opens one of them.
+/// Opens one of the files.
 ///
 /// # Errors
 /// As [`FrameFiles::open`].

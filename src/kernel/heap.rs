@@ -1,4 +1,4 @@
-//! The heap of this process: by the program break, and by malloc.
+//! The heap of this process: the program break, and malloc.
 
 #![allow(unsafe_code)]
 
@@ -19,19 +19,19 @@ pub fn program_break() -> VirtAddr {
     VirtAddr(unsafe { libc::sbrk(0) } as u64)
 }
 
-/// Moves the break by so many bytes. The C library is asked, which knows where it left it.
+/// Moves the break by this many bytes, through the C library, which tracks its position.
 fn move_break(bytes: isize) -> nix::Result<()> {
     // SAFETY: raising it takes no memory from anyone; who lowers it owns what is given up.
     let before = unsafe { libc::sbrk(bytes) };
     if before as isize == -1 { Err(Errno::last()) } else { Ok(()) }
 }
 
-/// A part of the heap, as a mapping: where it is dropped, and not [given back](Self::lower_break), it is unmapped.
+/// A part of the heap, as a mapping: if it is dropped without [lowering the break](Self::lower_break), it is unmapped.
 impl Mapping {
-    /// Raises the break to the next boundary of a page, and from there on by so many pages, which become a mapping.
+    /// Raises the break to the next page boundary, and then by this many pages, which become a mapping.
     ///
     /// # Errors
-    /// ENOMEM where there is no room, a limit is reached, or the C library keeps the break for itself (musl).
+    /// ENOMEM if there is no room, a limit is reached, or the C library does not allow it (musl).
     pub fn by_break(page: usize, pages: usize) -> nix::Result<Self> {
         let break_now = program_break().0 as usize;
         let start = break_now.next_multiple_of(page);
@@ -41,10 +41,10 @@ impl Mapping {
         Ok(Self { start, length: NonZeroUsize::new(length).ok_or(Errno::EINVAL)? })
     }
 
-    /// Raises the break by so many bytes more.
+    /// Raises the break by further bytes.
     ///
     /// # Errors
-    /// As [`by_break`](Self::by_break), and EBUSY where the break is no longer at the end of this.
+    /// As [`by_break`](Self::by_break), and EBUSY if the break is no longer at the end of this mapping.
     pub fn raise_break(&mut self, bytes: usize) -> nix::Result<()> {
         self.is_last_of_heap()?;
         move_break(bytes as isize)?;
@@ -52,10 +52,10 @@ impl Mapping {
         Ok(())
     }
 
-    /// Sets the break back to where this begins.
+    /// Lowers the break to the start of this mapping.
     ///
     /// # Errors
-    /// EBUSY where the break is no longer at its end: what is behind it is somebody else's.
+    /// EBUSY if the break is no longer at its end: the memory above belongs to someone else.
     pub fn lower_break(self) -> nix::Result<()> {
         self.is_last_of_heap()?;
         let length = self.length() as isize;
@@ -71,7 +71,7 @@ impl Mapping {
 
 /// Memory from glibc's malloc, which is freed when dropped.
 ///
-/// Its bytes are only reached as those of a [`Mapping`] are.
+/// Its bytes are accessed only in the way those of a [`Mapping`] are.
 #[cfg(target_env = "gnu")]
 #[derive(Debug)]
 pub struct Block {
@@ -81,23 +81,23 @@ pub struct Block {
 
 #[cfg(target_env = "gnu")]
 impl Block {
-    /// Allocates so many bytes.
+    /// Allocates a block.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn new(length: usize) -> nix::Result<Self> {
-        // The compiler knows malloc, and leaves out what is never used; here it is wanted for what it does to the heap.
-        // SAFETY: malloc may be asked for anything.
+        // The compiler knows malloc and may remove an unused allocation; here its effect on the heap is the point. SAFETY:
+        // malloc accepts any size.
         let start = black_box(unsafe { libc::malloc(length) });
         Ok(Self { start: NonNull::new(start).ok_or(Errno::ENOMEM)?, length })
     }
 
-    /// Where it begins.
+    /// Its start address.
     pub fn address(&self) -> VirtAddr {
         VirtAddr(self.start.as_ptr() as u64)
     }
 
-    /// Writes its first byte, and the first of each page that it reaches into.
+    /// Writes its first byte, and the first byte of every further page it covers.
     pub fn write(&self, page: usize) {
         let to_next = page - self.address().0 as usize % page;
         for offset in std::iter::once(0).chain((to_next..self.length).step_by(page)) {
@@ -106,7 +106,7 @@ impl Block {
         }
     }
 
-    /// Whether malloc answers a request for so many bytes by mmap now. The answer changes nothing in what it does next.
+    /// Whether malloc would currently use mmap for a block of this size. Asking does not change its behaviour.
     ///
     /// # Errors
     /// ENOMEM.
@@ -114,8 +114,8 @@ impl Block {
         let before = State::now();
         let mut block = Self::new(length)?;
         let is_mapped = State::now().mapped_blocks > before.mapped_blocks;
-        // Freeing a mapped block raises the threshold to its size. One that was made small first is below it.
-        // SAFETY: the pointer is malloc's, and is not used any more where realloc gives another.
+        // Freeing a mapped block raises the threshold to its size. A block shrunk first is below the threshold. SAFETY: the
+        // pointer is malloc's, and is not used any more if realloc returns another.
         let small = unsafe { libc::realloc(block.start.as_ptr(), 1) };
         if let Some(small) = NonNull::new(small) {
             block.start = small;
@@ -132,33 +132,33 @@ impl Drop for Block {
     }
 }
 
-/// What glibc's malloc says of itself.
+/// The state of glibc's malloc, by mallinfo.
 #[cfg(target_env = "gnu")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// How many blocks it has by mmap.
+    /// The number of mapped blocks.
     pub mapped_blocks: u32,
-    /// Their size, in bytes, which wraps around at 4 GiB.
+    /// Their total size in bytes, which wraps at 4 GiB.
     pub mapped_bytes: u32,
-    /// The free bytes at the end of the heap: its top chunk, with its header.
+    /// The size of the top chunk (the free end of the heap) in bytes, including its header.
     pub top_bytes: u32,
 }
 
 #[cfg(target_env = "gnu")]
 impl State {
-    /// As it is now.
+    /// Reads the current state.
     pub fn now() -> Self {
-        // SAFETY: it only counts. (mallinfo2 has wider fields, and is not there before glibc 2.33.)
+        // SAFETY: it only counts. (mallinfo2 has wider fields, but needs glibc 2.33.)
         let info = unsafe { libc::mallinfo() };
         let [mapped_blocks, mapped_bytes, top_bytes] = [info.hblks, info.hblkhd, info.keepcost].map(i32::cast_unsigned);
         Self { mapped_blocks, mapped_bytes, top_bytes }
     }
 }
 
-/// Has glibc's malloc give back what is free: the pages at the end of the heap, and whole free pages inside.
+/// Makes glibc's malloc give back free memory: the end of the heap, and whole free pages inside it.
 #[cfg(target_env = "gnu")]
 pub fn trim() {
-    // SAFETY: it touches free memory only.
+    // SAFETY: it touches only free memory.
     unsafe { libc::malloc_trim(0) };
 }
 

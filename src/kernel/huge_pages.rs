@@ -1,10 +1,10 @@
-//! The sizes of transparent huge pages (mTHP, since Linux 6.8), each with a switch of its own.
+//! The sizes of transparent huge pages (mTHP, since Linux 6.8), each with its own setting.
 
 use super::root::{Root, text};
 
 const DIRECTORY: &str = "sys/kernel/mm/transparent_hugepage";
 
-/// Their switches, as paths below the root.
+/// The `enabled` files, as paths relative to the root.
 pub fn switches(root: &Root) -> Vec<String> {
     let names = root.dir().open_dir(DIRECTORY).and_then(|directory| directory.names()).unwrap_or_default();
     let switch = |name: &Vec<u8>| {
@@ -14,8 +14,7 @@ pub fn switches(root: &Root) -> Vec<String> {
     names.iter().filter_map(switch).collect()
 }
 
-/// The sizes that are not switched off, with their switch; `none` where all are off, `None` where this kernel has only the
-/// one size.
+/// The sizes not set to `never`, with their settings; `none` if all are off, `None` if this kernel has only one size.
 pub fn by_size(root: &Root) -> Option<String> {
     let switch = |path: String| {
         let kib: u64 = path.split('-').nth(1)?.split("kB").next()?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! Which of the kernel's memory files this user can read, and a few things that only `pmem doctor` wants to know.
+//! Which of the kernel's memory files this user can read, and further probes used only by `pmem doctor`.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -10,22 +10,22 @@ use super::process::{Process, own_or_first, pids};
 use super::root::{Root, SMALL, text};
 use crate::model::frame_flags::NOPAGE;
 
-/// One file of the kernel and whether it can be read.
+/// A kernel file and whether it can be read.
 #[derive(Clone, Debug)]
 pub struct Interface {
-    /// Its path; those of one process of another user stand for all of them.
+    /// Its path; one process of another user stands for all of them.
     pub path: String,
     /// Whether it can be opened and read.
     pub readable: bool,
-    /// Why not, where it cannot.
+    /// Why not, if it cannot.
     pub problem: Option<String>,
-    /// What the catalogue says of it.
+    /// Its entry in the catalogue.
     pub file: &'static KernelFile,
-    /// Whether it is of a process of another user.
+    /// Whether it belongs to another user's process.
     pub of_others: bool,
 }
 
-/// Tries every file that the [catalogue](super::catalogue) says `doctor` tries.
+/// Tries every file that the [catalogue](super::catalogue) marks for `doctor`.
 pub fn interfaces(root: &Root) -> Vec<Interface> {
     let own = own_or_first(root);
     let tried = CATALOGUE.iter().filter(|file| matches!(file.shown, Shown::Tried | Shown::TriedOfOthers));
@@ -44,7 +44,7 @@ pub fn interfaces(root: &Root) -> Vec<Interface> {
 
 fn try_file(root: &Root, file: &'static KernelFile, path: &str, of_others: bool) -> Interface {
     let read = root.dir().open(path).and_then(|mut file| {
-        // A word file wants eight bytes at a time; one byte of a text file would do.
+        // A word file must be read in units of eight bytes; for a text file one byte would do.
         file.read(&mut [0; 8]).map_err(|e| crate::error::Error::from_io(e, path))
     });
     Interface {
@@ -56,7 +56,7 @@ fn try_file(root: &Root, file: &'static KernelFile, path: &str, of_others: bool)
     }
 }
 
-/// The process that tells most about what is closed: the first whose page map is, else the first of another user.
+/// The most informative process of another user: the first with an unreadable pagemap, else the first one.
 fn telling_process(root: &Root) -> Option<u32> {
     if root.is_recorded() {
         return None;
@@ -79,8 +79,8 @@ fn telling_process(root: &Root) -> Option<u32> {
     others
 }
 
-/// What the kernel answers to a request to clear the soft-dirty bits of pmem's own pages. It says "success" also where
-/// it has none.
+/// The kernel's answer to a request to clear the soft-dirty bits of pmem's own pages. Kernels without soft-dirty also report
+/// success.
 pub fn clear_soft_dirty_succeeds(root: &Root) -> Option<bool> {
     if root.is_recorded() {
         return None;
@@ -90,8 +90,8 @@ pub fn clear_soft_dirty_succeeds(root: &Root) -> Option<bool> {
     Some(file.write_all(b"4").is_ok())
 }
 
-/// Whether kpageflags reports NOPAGE for a frame number without memory; `None` where there is none to try below its end,
-/// or kpageflags cannot be read.
+/// Whether kpageflags reports NOPAGE for a frame number without memory; `None` if there is no hole to probe, or kpageflags
+/// cannot be read.
 pub fn nopage_reported(root: &Root) -> Option<bool> {
     let memory = root.dir().open_dir("sys/devices/system/memory").ok()?;
     let block = crate::unit::hexadecimal(&text(&memory, "block_size_bytes")?)?;
@@ -105,18 +105,18 @@ pub fn nopage_reported(root: &Root) -> Option<bool> {
     (read == 1).then_some(flags[0] & NOPAGE != 0)
 }
 
-/// A setting of the machine that shapes the numbers, as the kernel writes it.
+/// A kernel setting that affects the numbers, in the kernel's format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// What it is.
+    /// Its description.
     pub name: &'static str,
-    /// Its value; `None` where this kernel does not have it.
+    /// Its value; `None` if this kernel does not have it.
     pub value: Option<String>,
     /// Its file.
     pub path: &'static str,
 }
 
-/// The settings, as they stand.
+/// The current settings.
 pub fn settings(root: &Root) -> Vec<Setting> {
     let setting = |file: &KernelFile| {
         let Shown::Setting(name) = file.shown else { return None };
@@ -130,14 +130,14 @@ pub fn settings(root: &Root) -> Vec<Setting> {
     CATALOGUE.iter().filter_map(setting).collect()
 }
 
-/// `/proc/swaps` without its header: the areas in use; `None` where it cannot be read.
+/// `/proc/swaps` without its header: the areas in use; `None` if it cannot be read.
 pub fn swap_areas(root: &Root) -> Option<Vec<String>> {
     let bytes = root.dir().read("proc/swaps", SMALL).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     Some(text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
 }
 
-/// The text of `status` of pmem's own process.
+/// The `status` file of pmem's own process.
 pub fn own_status(root: &Root) -> Option<Vec<u8>> {
     if root.is_recorded() { None } else { root.dir().read("proc/self/status", SMALL).ok() }
 }

@@ -1,4 +1,4 @@
-//! Which processes have the same address space.
+//! Finding processes that share an address space.
 
 #![allow(unsafe_code)]
 
@@ -13,13 +13,13 @@ use nix::libc;
 use crate::kernel::process::Process;
 use crate::kernel::root::{Root, SMALL, text};
 
-/// Where a recorded process keeps the PID of the one whose address space it shares.
+/// The file in a recorded process with the PID of the process it shares its address space with.
 pub const RECORDED: &str = "same_memory";
 
-/// Which of these processes share the address space of another of them, and whose; in a recorded tree, as it says.
+/// Which of these processes share the address space of another one of them, and of which one; in a recorded tree, as recorded.
 ///
-/// Address spaces are kept in the kernel's order, so that each process is compared with few others: a server has hundreds
-/// of children, which all map the same frames at the same addresses.
+/// Address spaces are sorted in the kernel's order, so each process is compared with only a few others: a server may have
+/// hundreds of children, all mapping the same frames at the same addresses.
 pub fn shared_address_spaces(root: &Root, pids: impl Iterator<Item = u32>) -> HashMap<u32, u32> {
     if root.is_recorded() {
         let owner = |pid: u32| text(root.dir(), &format!("proc/{pid}/{RECORDED}"))?.parse().ok();
@@ -30,7 +30,7 @@ pub fn shared_address_spaces(root: &Root, pids: impl Iterator<Item = u32>) -> Ha
         return shared;
     }
     for pid in pids {
-        // One that has ended is told apart from all others: its entries went with it.
+        // A process that has exited counts as different from all others: its entries are gone.
         let order = |other: &u32| compare_address_spaces(*other, pid).unwrap_or(Ordering::Less);
         match ordered.binary_search_by(order) {
             Ok(place) => drop(shared.insert(pid, ordered[place])),
@@ -40,14 +40,14 @@ pub fn shared_address_spaces(root: &Root, pids: impl Iterator<Item = u32>) -> Ha
     shared
 }
 
-/// Compares the address spaces of two processes by kcmp(2): equal where they share one (`CLONE_VM` without `CLONE_THREAD`,
-/// a child of `vfork`), else in an order that the kernel keeps as long as both live. `None` where it does not say: built
-/// without CONFIG_KCMP, not permitted, or one has ended.
+/// Compares the address spaces of two processes with kcmp(2): equal if they share one (`CLONE_VM` without `CLONE_THREAD`, a
+/// child of `vfork`), else in an order that stays fixed while both exist. `None` if the kernel does not answer: built without
+/// CONFIG_KCMP, not permitted, or one has exited.
 pub fn compare_address_spaces(a: u32, b: u32) -> Option<Ordering> {
     const KCMP_VM: libc::c_int = 1;
     let pid = |pid: u32| libc::pid_t::try_from(pid).ok();
     let (a, b) = (pid(a)?, pid(b)?);
-    // SAFETY: kcmp takes numbers only.
+    // SAFETY: kcmp takes only numbers.
     let result = unsafe { libc::syscall(libc::SYS_kcmp, a, b, KCMP_VM, 0, 0) };
     match Errno::result(result).ok()? {
         0 => Some(Ordering::Equal),
@@ -57,18 +57,18 @@ pub fn compare_address_spaces(a: u32, b: u32) -> Option<Ordering> {
     }
 }
 
-/// The inode of the machine's first PID namespace. (include/uapi/linux/nsfs.h, PID_NS_INIT_INO)
+/// The inode of the initial PID namespace. (include/uapi/linux/nsfs.h, PID_NS_INIT_INO)
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// Whether pmem runs in a PID namespace of its own, from which the machine's other processes cannot be seen. A procfs of
-/// another namespace (that of a container's host) has the processes of that one.
+/// Whether pmem runs in a PID namespace other than the initial one, where it cannot see the machine's other processes. A procfs
+/// mount of another namespace (a container's host) shows that namespace's processes.
 pub fn in_pid_namespace(root: &Root) -> bool {
     let inode = |file: File| file.metadata().ok().map(|metadata| metadata.ino());
     let own = root.dir().open("proc/self/ns/pid").ok().and_then(inode);
     has_own_pids(root) && own.is_some_and(|inode| inode != FIRST_PID_NAMESPACE)
 }
 
-/// Whether [`compare_address_spaces`] answers for the PIDs of this procfs: kcmp takes those of pmem's own namespace.
+/// Whether [`compare_address_spaces`] works for the PIDs of this procfs: kcmp takes PIDs of pmem's own namespace.
 pub fn sharing_is_told(root: &Root) -> bool {
     let own = std::process::id();
     root.is_recorded() || (has_own_pids(root) && compare_address_spaces(own, own) == Some(Ordering::Equal))

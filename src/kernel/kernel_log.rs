@@ -1,4 +1,4 @@
-//! The kernel's log, as it is written.
+//! Following the kernel log.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,39 +7,39 @@ use std::os::unix::fs::OpenOptionsExt;
 use nix::errno::Errno;
 use nix::libc;
 
-/// The log.
+/// The open kernel log.
 #[derive(Debug)]
 pub struct KernelLog {
     file: File,
 }
 
-/// No record is longer.
+/// The maximum length of a record.
 pub const LONGEST: usize = 8192;
 
 impl KernelLog {
-    /// Opens it.
+    /// Opens the log.
     ///
     /// # Errors
-    /// Mostly: not permitted (`kernel.dmesg_restrict`, CAP_SYSLOG).
+    /// Usually: not permitted (`kernel.dmesg_restrict`, CAP_SYSLOG).
     pub fn open() -> io::Result<Self> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
         Ok(Self { file })
     }
 
-    /// Passes over what is there, so that what is written from now on is read next.
+    /// Skips all existing records, so that only new ones are read.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system call.
     pub fn skip(&self) -> io::Result<()> {
         (&self.file).seek(SeekFrom::End(0)).map(drop)
     }
 
-    /// The next record; `None` where there is none yet.
+    /// The next record; `None` if there is none yet.
     pub fn next<'b>(&self, buffer: &'b mut [u8; LONGEST]) -> Option<&'b [u8]> {
         loop {
             match (&self.file).read(buffer) {
                 Ok(length) => return Some(&buffer[..length]),
-                // Records were overwritten before they were read; the next one is that after them.
+                // Records were overwritten before they were read; continue with the oldest one left.
                 Err(error) if error.raw_os_error() == Some(Errno::EPIPE as i32) => {}
                 Err(_) => return None,
             }

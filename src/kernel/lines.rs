@@ -1,18 +1,18 @@
-//! Lines of a text file, one at a time, without holding the file: `smaps` of 60,000 VMAs is 44 MB.
+//! Reads a text file line by line without keeping it in memory: `smaps` of 60,000 VMAs takes 44 MB.
 
 use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The longest line that is accepted, in bytes. The longest that the kernel writes is a `maps` line: some 80 bytes and
-/// a path of at most 4,096, each byte of which may be escaped to four.
+/// The maximum line length, in bytes. The longest line the kernel writes is in `maps`: about 80 bytes, and a path of at most
+/// 4,096 bytes, each of which may be escaped to four.
 pub const LONGEST: usize = 32 * 1024;
 
-/// Calls `each` with the number (from one) and the bytes of every line of `file`, without the newline. `path` is for
-/// messages. Ends early when `each` fails.
+/// Calls `each` with the number (from one) and the bytes of every line of `file`, without the newline. `path` is for messages.
+/// Stops if `each` fails.
 pub fn for_each(file: &mut impl Read, path: &Path, mut each: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
-    // The kernel hands out at most a page at a time here; the buffer only has to hold one line and one such read.
+    // The kernel returns at most a page at a time here; the buffer only has to hold one line and one such read.
     let mut buffer = vec![0; 2 * LONGEST];
     let (mut filled, mut number) = (0, 0);
     loop {
@@ -30,7 +30,7 @@ pub fn for_each(file: &mut impl Read, path: &Path, mut each: impl FnMut(usize, &
             start = newline + 1;
         }
         if read == 0 {
-            // A file that ends without a newline was cut short; what is there is still a line.
+            // A file that ends without a newline was truncated; the rest is still a line.
             return if end > start { each(number + 1, &buffer[start..end]) } else { Ok(()) };
         }
         if end - start > LONGEST {

@@ -1,44 +1,44 @@
-//! `pmem-capture.json`: what a recorded tree says of the machine it was taken on.
+//! `pmem-capture.json`: the description of the recorded machine.
 
 use serde::{Deserialize, Serialize};
 
 use super::features::Features;
 use crate::unit::PageSize;
 
-/// The file's name, at the top of the tree.
+/// The name of the file, at the top of the tree.
 pub const FILE: &str = "pmem-capture.json";
 
-/// The form that this version writes and reads.
+/// The schema this version writes and reads.
 pub const SCHEMA: &str = "pmem.capture/1";
 
-/// The machine that numbers come from.
+/// The machine the numbers come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Host {
-    /// The kernel's release, as `uname -r` gives it.
+    /// The kernel release, as in `uname -r`.
     pub kernel: String,
-    /// The architecture, as `uname -m` gives it.
+    /// The architecture, as in `uname -m`.
     pub arch: String,
     /// The base page size in bytes.
     pub page_size: u64,
-    /// `/proc/sys/kernel/random/boot_id`, which tells one boot from another; `None` where it is not readable.
+    /// `/proc/sys/kernel/random/boot_id`, which identifies the boot; `None` if it cannot be read.
     pub boot_id: Option<String>,
 }
 
 impl Host {
-    /// The page size, where it is one.
+    /// The page size, if it is a valid one.
     pub fn page_size(&self) -> Option<PageSize> {
         PageSize::new(self.page_size)
     }
 }
 
-/// Something that was asked for and is not in the tree.
+/// Something requested that is not in the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CaptureGap"))]
 pub struct Gap {
-    /// Its path below the tree.
+    /// Its path, relative to the tree.
     pub path: String,
-    /// Why it is not there.
+    /// Why it is missing.
     pub why: String,
 }
 
@@ -48,19 +48,19 @@ pub struct Gap {
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: String,
-    /// When it was taken, UTC, in the form of RFC 3339.
+    /// The time of recording, in UTC, in RFC 3339 format.
     pub time: String,
     /// The machine.
     pub host: Host,
-    /// Clock ticks a second, the unit of a process's start time.
+    /// Clock ticks per second, the unit of a process's start time.
     pub clock_ticks: u64,
-    /// What was probed on the machine and cannot be probed on a tree.
+    /// The features probed on the machine, which cannot be probed on a tree.
     pub features: Features,
-    /// The PID of the process that made the tree: what `self` is in it, if it recorded itself.
+    /// The PID of the recording process: the meaning of `self` in the tree, if it recorded itself.
     pub recorder: Option<u32>,
     /// What is missing.
     pub gaps: Vec<Gap>,
-    /// Where the tree is from, in words: fixtures say it here.
+    /// The origin of the tree, as text; used by fixtures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
 }

@@ -1,8 +1,8 @@
-//! A memory cgroup of pmem's own, which goes when pmem does, however pmem ends.
+//! A temporary memory cgroup, removed when pmem ends, however it ends.
 //!
-//! A directory of cgroupfs outlives who made it. So a caretaker, a process in a session of its own, waits at a pipe that
-//! closes when pmem ends, be it by SIGKILL to its whole process group. It then ends what is left in the group, by the group's
-//! own list, and removes the directory.
+//! A cgroup directory outlives its creator. Therefore a caretaker, a process in its own session, waits on a pipe that closes
+//! when pmem ends, even by SIGKILL to its whole process group. The caretaker then kills the processes left in the group, as
+//! listed by the group itself, and removes the directory.
 
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
@@ -34,17 +34,17 @@ pub struct Memcg {
     caretaker: Caretaker,
 }
 
-/// What the names of all such groups begin with.
+/// The common prefix of the names of such groups.
 pub const NAME: &str = "pmem-demo-";
 
-/// What files of a group are called. (Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst)
+/// The names of a group's files. (Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst)
 #[derive(Debug)]
 struct Files {
     limit: &'static str,
-    /// What keeps the group from swapping, and whether that is so with the limit or with 0.
+    /// The file that prevents swapping, and whether to write the limit (true) or 0 to it.
     swap: (&'static str, bool),
     usage: &'static str,
-    /// With the key `oom_kill`.
+    /// The file with the key `oom_kill`.
     kills: &'static str,
 }
 
@@ -59,13 +59,13 @@ const VERSION_2: Files =
     Files { limit: "memory.max", swap: ("memory.swap.max", false), usage: "memory.current", kills: "memory.events" };
 
 impl Memcg {
-    /// Makes a group whose processes may have so many bytes of memory together, and no swap.
+    /// Creates a group limited to this many bytes of memory and no swap.
     ///
-    /// It is made where this process may make one that has the memory controller: below the mount of version 1, or below the
-    /// nearest ancestor of this process's own group in version 2. Nothing but the new group is written to.
+    /// It is created where this process may create a group with the memory controller: below the version 1 mount, or below the
+    /// nearest possible ancestor of this process's own group in version 2. Only the new group is written to.
     ///
     /// # Errors
-    /// Why there is none: not permitted, no such controller, or no process to take care of it.
+    /// Why it failed: not permitted, no memory controller, or the caretaker could not be started.
     pub fn create(root: &Root, limit: u64) -> Result<Self> {
         let (files, parents) = parents(root)?;
         let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
@@ -75,7 +75,7 @@ impl Memcg {
             parents.iter().for_each(|parent| remove_left_behind(parent));
         }
         let mut caretaker = Caretaker::start(&places).map_err(|e| Error::from_errno(e, "fork"))?;
-        let mut error = Error::Missing { path: "a memory cgroup that may have groups in it".into() };
+        let mut error = Error::Missing { path: "a memory cgroup that allows child groups".into() };
         for place in places {
             match Self::create_at(root, &place, files, limit) {
                 Ok((dir, processes)) => {
@@ -109,33 +109,33 @@ impl Memcg {
         configured().inspect_err(|_| drop(fs::remove_dir(path)))
     }
 
-    /// Puts the calling process, and so its later children, into the group.
+    /// Moves the calling process, and so its later children, into the group.
     ///
     /// # Errors
-    /// What the kernel says, as where the process may not be taken out of the group it is in.
+    /// Those of the kernel, for example if the process may not leave its current group.
     pub fn enter(&self) -> nix::Result<()> {
-        // The caretaker is to see the end of pmem, not of those that it takes care of.
+        // The caretaker must see the end of pmem, not of the group's processes.
         drop(self.caretaker.end.take());
         unistd::write(&self.processes, b"0").map(drop)
     }
 
-    /// The memory that is charged to it now, in bytes: pages of its processes, its page cache, and what the kernel has for them.
+    /// The memory currently charged to it, in bytes: its processes' pages, page cache and kernel memory.
     pub fn usage(&self) -> Option<u64> {
         self.number(self.files.usage, None)
     }
 
-    /// How many of its processes the kernel killed for want of memory; `None` before Linux 4.13.
+    /// How many of its processes were OOM-killed; `None` before Linux 4.13.
     pub fn kills(&self) -> Option<u64> {
         self.number(self.files.kills, Some("oom_kill"))
     }
 
-    /// How many processes are in it.
+    /// The number of processes in it.
     pub fn processes(&self) -> Option<u64> {
         let text = self.dir.read("cgroup.procs", SMALL).ok()?;
         Some(text.iter().filter(|&&byte| byte == b'\n').count() as u64)
     }
 
-    /// The number that is all of a file, or that stands behind a key.
+    /// The number that makes up a file, or that follows a key in it.
     fn number(&self, file: &str, key: Option<&str>) -> Option<u64> {
         let text = self.dir.read(file, SMALL).ok()?;
         let text = std::str::from_utf8(&text).ok()?;
@@ -147,7 +147,7 @@ impl Memcg {
     }
 }
 
-/// The groups below which one may be made, nearest first.
+/// The groups below which one might be created, nearest first.
 fn parents(root: &Root) -> Result<(&'static Files, Vec<PathBuf>)> {
     let missing = || Error::Missing { path: "a mounted memory cgroup hierarchy".into() };
     let mount = cgroups::mount(root)?.ok_or_else(missing)?;
@@ -155,31 +155,30 @@ fn parents(root: &Root) -> Result<(&'static Files, Vec<PathBuf>)> {
         return Ok((&VERSION_1, vec![mount]));
     }
     let own = cgroups::own(root).unwrap_or_else(|| mount.clone());
-    // A group out of this process's namespace is called `/../…`.
+    // A group outside this process's namespace is called `/../…`.
     let below = |group: &&Path| group.starts_with(&mount) && !group.components().any(|c| c == Component::ParentDir);
     Ok((&VERSION_2, own.ancestors().filter(below).map(Path::to_owned).collect()))
 }
 
-/// The process that removes the group when pmem cannot. It is nobody's child: who ends pmem and all that came from it does not
-/// end this one.
+/// The process that removes the group if pmem cannot. It is detached: killing pmem and its descendants does not kill it.
 #[derive(Debug)]
 struct Caretaker {
-    /// Who started it: what is forked from that has a copy of this, and nothing to remove.
+    /// The PID that started it: a forked child has a copy of this value but must not remove anything.
     owner: Pid,
-    /// The group, when it has been made.
+    /// The group, once created.
     made: Option<PathBuf>,
-    /// The pipe at whose other end it waits.
+    /// The pipe it waits on.
     end: RefCell<Option<OwnedFd>>,
 }
 
 impl Caretaker {
-    /// Starts it. It is ready when this returns, for a group at one of these places, which is going to be made.
+    /// Starts the caretaker for a group about to be created at one of these places. It is ready when this returns.
     fn start(places: &[PathBuf]) -> nix::Result<Self> {
         let (waiting, end) = unistd::pipe2(OFlag::O_CLOEXEC)?;
         let (readiness, ready) = unistd::pipe2(OFlag::O_CLOEXEC)?;
         let mut end = Some(end);
         let between = forked(|| {
-            // As long as it had the pipe's other end, it would wait for itself.
+            // If it kept the other end of the pipe, it would wait for itself.
             drop(end.take());
             let caretaker = forked(|| {
                 take_care(places, &waiting, &ready);
@@ -189,7 +188,7 @@ impl Caretaker {
         })?;
         drop(ready);
         waitpid(between, None)?;
-        // A byte, or the end of what was not started.
+        // A byte, or end of file if it did not start.
         match unistd::read(&readiness, &mut [0])? {
             0 => Err(Errno::EAGAIN),
             _ => Ok(Self { owner: unistd::getpid(), made: None, end: RefCell::new(end) }),
@@ -200,20 +199,20 @@ impl Caretaker {
 impl Drop for Caretaker {
     fn drop(&mut self) {
         if let (Some(group), true) = (&self.made, self.owner == unistd::getpid()) {
-            // What it does not get done is done by the caretaker.
+            // If this fails, the caretaker does it.
             remove(group, Duration::from_secs(5));
         }
     }
 }
 
-/// The caretaker's life.
+/// The main function of the caretaker.
 fn take_care(places: &[PathBuf], waiting: &OwnedFd, ready: &OwnedFd) {
-    // No signal of a terminal, and none but SIGKILL of anybody, is to end it.
+    // No signal except SIGKILL may end it, whether from a terminal or from a process.
     let _ = unistd::setsid();
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-    // Who searches for pmem to kill it does not mean this one.
+    // Anyone looking for pmem by name to kill it does not mean this process.
     let _ = nix::sys::prctl::set_name(c"group-caretaker");
-    // Who waits for the end of pmem's output waits for pmem alone.
+    // Readers of pmem's output must not wait for this process.
     if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
         let _ = unistd::dup2_stdin(&null);
         let _ = unistd::dup2_stdout(&null);
@@ -224,8 +223,9 @@ fn take_care(places: &[PathBuf], waiting: &OwnedFd, ready: &OwnedFd) {
     places.iter().for_each(|place| remove(place, Duration::from_secs(60)));
 }
 
-/// Removes groups that an earlier pmem left behind, whose caretaker was killed too: those whose name has the PID of no process
-/// and that are old, since one in a PID namespace of its own has another number there. What is not empty is not removed.
+/// Removes groups left over from an earlier run if its caretaker was killed too: old groups with a PID in their name that no
+/// longer exists (old, because a run in another PID namespace has a different PID there). Groups that are not empty are not
+/// removed.
 fn remove_left_behind(parent: &Path) {
     const OLD: Duration = Duration::from_secs(3600);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
@@ -242,14 +242,13 @@ fn remove_left_behind(parent: &Path) {
     }
 }
 
-/// Ends the processes of a group and removes it, unless it is not there. A process that is just exchanging memory with a disk
-/// ends only then.
+/// Kills the processes of a group and removes it, if it exists. A process in uninterruptible I/O dies only when that is done.
 fn remove(group: &Path, patience: Duration) {
     let deadline = Instant::now() + patience;
-    // Where nothing may be written, the answer is that, also of a group that is not there.
+    // On a read-only mount the error is EROFS even if the group does not exist.
     while fs::remove_dir(group).is_err() && group.try_exists().unwrap_or(true) && Instant::now() < deadline {
         let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-        // 0 stands for a process that this one cannot see; as a target it would be all of this one's own group.
+        // 0 means a process this one cannot see; as a kill target it would mean this process's own process group.
         for pid in processes.lines().filter_map(|line| line.parse().ok()).filter(|&pid| pid > 0) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }

@@ -1,4 +1,4 @@
-//! Memory of pmem's own: what the probes and the tests' workloads map, touch and give back.
+//! Memory of this process: mapping, touching and releasing it, for probes, demos and the test workloads.
 
 #![allow(unsafe_code)]
 
@@ -19,8 +19,8 @@ use crate::unit::VirtAddr;
 
 /// A mapping of this process, unmapped when dropped.
 ///
-/// Its memory is only reached through volatile reads and writes of single bytes, never as a slice: other processes and
-/// the kernel (`MADV_DONTNEED`, guard regions) change it behind the compiler's back.
+/// Its memory is accessed only by volatile reads and writes of single bytes, never as a slice: other processes and the kernel
+/// (`MADV_DONTNEED`, guard regions) change it behind the compiler's back.
 #[derive(Debug)]
 pub struct Mapping {
     pub(super) start: NonNull<libc::c_void>,
@@ -28,8 +28,8 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Maps `length` bytes of anonymous memory with the given further flags (`MAP_PRIVATE` or `MAP_SHARED`, …), at
-    /// `address` where one is given (`MAP_FIXED_NOREPLACE`: an occupied address is an error).
+    /// Maps `length` bytes of anonymous memory with the given flags (`MAP_PRIVATE` or `MAP_SHARED`, …), at `address` if given
+    /// (`MAP_FIXED_NOREPLACE`: an occupied address is an error).
     pub fn anonymous(
         length: usize,
         protection: ProtFlags,
@@ -61,7 +61,7 @@ impl Mapping {
         Self::file_placed(file, offset, length, protection, flags, None)
     }
 
-    /// The same, at `address` where one is given (`MAP_FIXED_NOREPLACE`: an occupied address is an error).
+    /// Likewise, at `address` if given (`MAP_FIXED_NOREPLACE`: an occupied address is an error).
     pub fn file_placed(
         file: impl AsFd,
         offset: u64,
@@ -74,18 +74,18 @@ impl Mapping {
         let length = NonZeroUsize::new(length).ok_or(nix::errno::Errno::EINVAL)?;
         let address = address.and_then(NonZeroUsize::new);
         let flags = if address.is_some() { flags | MapFlags::MAP_FIXED_NOREPLACE } else { flags };
-        // SAFETY: as above. The memory is only reached by volatile single-byte accesses, so that a change of the file
-        // by others is no data race on a reference.
+        // SAFETY: as above. The memory is accessed only by volatile single-byte accesses, so changes to the file by others are
+        // not data races on a reference.
         let start = unsafe { mmap(address, length, protection, flags, file, offset) }?;
         Ok(Self { start, length })
     }
 
-    /// Private anonymous memory for reading and writing: what most callers want.
+    /// Maps private anonymous memory, readable and writable.
     pub fn private(length: usize) -> nix::Result<Self> {
         Self::anonymous(length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE, None)
     }
 
-    /// Where the mapping begins.
+    /// The start of the mapping.
     pub fn address(&self) -> VirtAddr {
         VirtAddr(self.start.as_ptr() as u64)
     }
@@ -95,41 +95,41 @@ impl Mapping {
         self.length.get()
     }
 
-    /// Writes one byte at `offset`, which must be inside and writable (else the process ends with SIGSEGV).
+    /// Writes one byte at `offset`, which must be inside the mapping and writable (or the process dies of SIGSEGV).
     pub fn write(&self, offset: usize, value: u8) {
         assert!(offset < self.length(), "offset {offset} is outside the mapping");
         // SAFETY: the address is inside this mapping, which lives as long as `self`; no reference to it exists.
         unsafe { self.start.as_ptr().cast::<u8>().add(offset).write_volatile(value) }
     }
 
-    /// Reads one byte at `offset`, which must be inside and readable.
+    /// Reads one byte at `offset`, which must be inside the mapping and readable.
     pub fn read(&self, offset: usize) -> u8 {
         assert!(offset < self.length(), "offset {offset} is outside the mapping");
         // SAFETY: as for `write`.
         unsafe { self.start.as_ptr().cast::<u8>().add(offset).read_volatile() }
     }
 
-    /// Has the kernel read the byte at `offset`, which maps its page as a read does.
+    /// Has the kernel read the byte at `offset`, which faults the page in like a read.
     ///
     /// # Errors
-    /// EFAULT where there is nothing to read, as behind the end of a file: reading it here would end the process (SIGBUS).
+    /// EFAULT if it cannot be read, for example beyond the end of a file, where a direct read would raise SIGBUS.
     pub fn try_touch(&self, offset: usize) -> nix::Result<()> {
         let (_reader, writer) = nix::unistd::pipe()?;
         let address = self.at(offset, 1);
-        // SAFETY: the address is inside this mapping; the kernel reads one byte there, or answers EFAULT.
+        // SAFETY: the address is inside this mapping; the kernel reads one byte there, or returns EFAULT.
         nix::errno::Errno::result(unsafe { libc::write(writer.as_raw_fd(), address.as_ptr(), 1) }).map(drop)
     }
 
-    /// Has the kernel write the byte at `offset`, which faults its page in as a write does.
+    /// Has the kernel write the byte at `offset`, which faults the page in like a write.
     ///
     /// # Errors
-    /// EFAULT where it may not be written: writing it here would end the process.
+    /// EFAULT if it cannot be written, where a direct write would kill the process.
     pub fn try_write(&self, offset: usize, value: u8) -> nix::Result<()> {
         let (reader, writer) = nix::unistd::pipe()?;
         nix::unistd::write(&writer, &[value])?;
         let address = self.at(offset, 1);
         // SAFETY: the address is inside this mapping, to which no reference exists; the kernel writes one byte there, or
-        // answers EFAULT.
+        // returns EFAULT.
         nix::errno::Errno::result(unsafe { libc::read(reader.as_raw_fd(), address.as_ptr(), 1) }).map(drop)
     }
 
@@ -139,12 +139,12 @@ impl Mapping {
         unsafe { madvise(self.at(offset, length), length, advice) }
     }
 
-    /// Asks for small pages only. A kernel without huge pages does not know the advice, and needs none.
+    /// Disables huge pages for the mapping (MADV_NOHUGEPAGE). A kernel without huge pages rejects the advice, which is fine.
     pub fn keep_small(&self) {
         let _ = self.advise(0, self.length(), MmapAdvise::MADV_NOHUGEPAGE);
     }
 
-    /// `madvise` with an advice that `nix` has no name for (`MADV_GUARD_INSTALL` is 102).
+    /// `madvise` with an advice value that `nix` does not define (`MADV_GUARD_INSTALL` is 102).
     pub fn advise_raw(&self, offset: usize, length: usize, advice: c_int) -> nix::Result<()> {
         // SAFETY: as for `advise`.
         nix::errno::Errno::result(unsafe { libc::madvise(self.at(offset, length).as_ptr(), length, advice) }).map(drop)
@@ -152,17 +152,17 @@ impl Mapping {
 
     /// `mprotect` on `length` bytes from `offset` on.
     pub fn protect(&self, offset: usize, length: usize, protection: ProtFlags) -> nix::Result<()> {
-        // SAFETY: the range is inside this mapping; later accesses to it go through `read` and `write` only.
+        // SAFETY: the range is inside this mapping; later accesses go only through `read` and `write`.
         unsafe { mprotect(self.at(offset, length), length, protection) }
     }
 
-    /// Locks `length` bytes from `offset` on (`mlock`): they are faulted in, and stay.
+    /// Locks `length` bytes from `offset` on (`mlock`): they are faulted in and stay resident.
     pub fn lock(&self, offset: usize, length: usize) -> nix::Result<()> {
-        // SAFETY: the range is inside this mapping; what is in it does not change.
+        // SAFETY: the range is inside this mapping; its contents do not change.
         unsafe { mlock(self.at(offset, length), length) }
     }
 
-    /// The same, but each page once it is touched (`mlock2` with `MLOCK_ONFAULT`).
+    /// Likewise, but locks each page when it is touched (`mlock2` with `MLOCK_ONFAULT`).
     pub fn lock_on_fault(&self, offset: usize, length: usize) -> nix::Result<()> {
         // SAFETY: as for `lock`.
         let locked =
@@ -176,36 +176,36 @@ impl Mapping {
         unsafe { munlock(self.at(offset, length), length) }
     }
 
-    /// Makes the mapping longer or shorter, where it is.
+    /// Grows or shrinks the mapping in place.
     ///
     /// # Errors
-    /// ENOMEM where there is no room behind it.
+    /// ENOMEM if there is no room after it.
     pub fn resize(&mut self, length: usize) -> nix::Result<()> {
         let length = NonZeroUsize::new(length).ok_or(nix::errno::Errno::EINVAL)?;
-        // SAFETY: without MREMAP_MAYMOVE it grows into free addresses or not at all, and what is cut off is reached through
-        // `self` only, which has the new length then.
+        // SAFETY: without MREMAP_MAYMOVE it grows into free addresses or not at all; the removed part was accessible only
+        // through `self`, which has the new length afterwards.
         unsafe { mremap(self.start, self.length.get(), length.get(), MRemapFlags::empty(), None) }?;
         self.length = length;
         Ok(())
     }
 
-    /// Moves the mapping to `address`, which must be free: its frames come along.
+    /// Moves the mapping, with its frames, to `address`, which must be free.
     pub fn move_to(&mut self, address: usize) -> nix::Result<()> {
         self.start = self.remap(MRemapFlags::empty(), address)?;
         Ok(())
     }
 
-    /// Moves what is in this mapping to a new one at `address`, which must be free. This one stays, and is empty (Linux 5.7).
+    /// Moves the pages of this mapping to a new one at `address`, which must be free. This mapping stays, empty (Linux 5.7).
     pub fn move_pages_to(&self, address: usize) -> nix::Result<Self> {
         let start = self.remap(MRemapFlags::MREMAP_DONTUNMAP, address)?;
         Ok(Self { start, length: self.length })
     }
 
     fn remap(&self, flags: MRemapFlags, address: usize) -> nix::Result<NonNull<libc::c_void>> {
-        // MREMAP_FIXED replaces whatever is there: that it is nothing but this is certain then.
+        // MREMAP_FIXED replaces whatever is there; this guarantees that it is only this mapping.
         let reserved = Self::anonymous(self.length(), ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE, Some(address))?;
         let flags = flags | MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
-        // SAFETY: the old addresses are reached through `self` only, the new ones are of the mapping just made, and of the
+        // SAFETY: the old addresses are accessible only through `self`; the new ones belong to the mapping just created, of the
         // same length.
         let start = unsafe { mremap(self.start, self.length(), self.length(), flags, Some(reserved.start)) }?;
         std::mem::forget(reserved);
@@ -224,37 +224,37 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range is this mapping's own and nothing refers to it any more. Failure leaves it mapped.
+        // SAFETY: the range belongs to this mapping and nothing refers to it any more. On failure it stays mapped.
         let _ = unsafe { munmap(self.start, self.length.get()) };
     }
 }
 
-/// Asks for huge pages behind a vector's memory, before it is filled: ten megabytes of rows else take 2,600 faults, 5 ms.
-/// Where there are none, nothing changes.
+/// Asks for huge pages for a vector's memory before it is filled: ten megabytes of rows otherwise take 2,600 faults, 5 ms. No
+/// effect if huge pages are not available.
 pub fn prefer_huge_pages<T>(vector: &Vec<T>) {
     const PAGE: usize = 4096;
     let start = (vector.as_ptr() as usize).next_multiple_of(PAGE);
     let length = (vector.as_ptr() as usize + vector.capacity() * size_of::<T>()).saturating_sub(start);
     if let Some(start) = NonNull::new(start as *mut libc::c_void) {
-        // SAFETY: the range is inside the vector's allocation, and the advice changes nothing in it. An address that is
-        // no multiple of a larger base page is refused by the kernel, and that is as well.
+        // SAFETY: the range is inside the vector's allocation, and the advice changes nothing in it. The kernel rejects an
+        // address that is not a multiple of a larger base page, which does no harm.
         let _ = unsafe { madvise(start, length / PAGE * PAGE, MmapAdvise::MADV_HUGEPAGE) };
     }
 }
 
-/// A SysV shared memory segment of `length` bytes, attached and already marked for removal: it goes with its last user.
+/// A SysV shared memory segment of `length` bytes, attached and already marked for removal: it is freed with its last user.
 ///
 /// # Errors
-/// What `shmget` and `shmat` say.
+/// Those of `shmget` and `shmat`.
 pub fn sysv(length: usize, flags: c_int) -> nix::Result<Mapping> {
     let length = NonZeroUsize::new(length).ok_or(nix::errno::Errno::EINVAL)?;
-    // SAFETY: shmget only makes a segment.
+    // SAFETY: shmget only creates a segment.
     let id = nix::errno::Errno::result(unsafe {
         libc::shmget(libc::IPC_PRIVATE, length.get(), libc::IPC_CREAT | 0o600 | flags)
     })?;
     // SAFETY: attaching where the kernel chooses takes no memory from anyone.
     let start = unsafe { libc::shmat(id, std::ptr::null(), 0) };
-    // SAFETY: IPC_RMID uses no buffer. It is done before the result of shmat is looked at, so that nothing stays behind.
+    // SAFETY: IPC_RMID uses no buffer. It is called before the result of shmat is checked, so that no segment is left over.
     unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
     match NonNull::new(start) {
         Some(start) if start.as_ptr() as isize != -1 => Ok(Mapping { start, length }),
@@ -262,73 +262,73 @@ pub fn sysv(length: usize, flags: c_int) -> nix::Result<Mapping> {
     }
 }
 
-/// A new file of secret memory: its pages are mapped by who has the file, and by the kernel not at all.
+/// A new file of secret memory: its pages can be mapped by holders of the file, but not by the kernel.
 ///
 /// # Errors
-/// What `memfd_secret` says: `ENOSYS` where the kernel has it not, or has it switched off.
+/// Those of `memfd_secret`: `ENOSYS` if the kernel does not have it, or it is disabled.
 pub fn secret_memory() -> nix::Result<OwnedFd> {
-    // The number is the same on all architectures that have it.
+    // The system call number is the same on all architectures that have it.
     const MEMFD_SECRET: libc::c_long = 447;
-    // SAFETY: the call takes flags only, and makes a descriptor.
+    // SAFETY: the call takes only flags and creates a descriptor.
     unsafe { new_descriptor(libc::syscall(MEMFD_SECRET, libc::O_CLOEXEC)) }
 }
 
-/// A new io_uring for so many entries. Its file can be mapped from its beginning: the ring of submissions.
+/// A new io_uring with this many entries. Its file can be mapped from offset 0: the submission ring.
 ///
 /// # Errors
-/// What `io_uring_setup` says: `ENOSYS` or `EPERM` where there is none for this process.
+/// Those of `io_uring_setup`: `ENOSYS` or `EPERM` if it is not available to this process.
 pub fn io_uring(entries: u32) -> nix::Result<OwnedFd> {
-    // struct io_uring_params: 120 bytes, all 0 for a ring like any other.
+    // struct io_uring_params: 120 bytes, all 0 for the defaults.
     let mut parameters = [0u64; 15];
-    // SAFETY: the kernel fills in the parameters, which are as long as it takes them to be, and makes a descriptor.
+    // SAFETY: the kernel fills in the parameters, which have the size it expects, and creates a descriptor.
     unsafe { new_descriptor(libc::syscall(libc::SYS_io_uring_setup, entries, parameters.as_mut_ptr())) }
 }
 
 /// # Safety
-/// `returned` is what a system call returned that makes a descriptor, which nobody else has.
+/// `returned` must be the result of a system call that creates a descriptor, and nothing else may own that descriptor.
 unsafe fn new_descriptor(returned: libc::c_long) -> nix::Result<OwnedFd> {
     let descriptor = nix::errno::Errno::result(returned)? as RawFd;
-    // SAFETY: as the caller says.
+    // SAFETY: guaranteed by the caller.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// Runs `work` in a forked child, which then ends with the status it returned, and runs nothing else of this program: no
-/// buffer of the parent's is written out a second time. Work that panics ends with status 101.
+/// Runs `work` in a forked child, which then exits with the returned status and runs nothing else of this program: no buffer of
+/// the parent is flushed a second time. If `work` panics, the status is 101.
 ///
-/// Only where this process has one thread (the workloads have, and pmem when a demo begins): in a child of a program with
-/// threads, a lock that another thread held would stay locked for ever.
+/// Only for single-threaded processes (the workloads, and pmem when a demo begins): in a child of a multi-threaded program, a
+/// lock held by another thread would stay locked forever.
 ///
 /// # Errors
-/// What `fork` says.
+/// Those of `fork`.
 pub fn forked(work: impl FnOnce() -> i32) -> nix::Result<Pid> {
-    // SAFETY: the caller has one thread, so the child may do what the parent could.
+    // SAFETY: the caller has one thread, so the child may do anything the parent could.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
             let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(101);
-            // SAFETY: it ends this process, and nothing of it is used any more.
+            // SAFETY: it ends this process; nothing of it is used any more.
             unsafe { libc::_exit(status) }
         }
     }
 }
 
-/// Faults the pages of a range of this process in, as writing (`write`) or reading them would, and changes nothing in them.
+/// Faults in the pages of a range of this process, as writing (`write`) or reading them would, without changing them.
 ///
 /// # Errors
-/// What the kernel says of a range that cannot be accessed so.
+/// Those of the kernel, if the range cannot be accessed in this way.
 pub fn populate(range: &Range<VirtAddr>, write: bool) -> nix::Result<()> {
     let advice = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
     let length = range.end.0.saturating_sub(range.start.0) as usize;
-    // SAFETY: the advice changes no contents, wherever the range is.
+    // SAFETY: the advice changes no contents, whatever the range.
     match nix::errno::Errno::result(unsafe { libc::madvise(range.start.0 as *mut libc::c_void, length, advice) }) {
-        // Linux knows the advice since 5.14.
+        // Supported since Linux 5.14.
         Err(nix::errno::Errno::EINVAL) => populate_by_copying(range, write),
         done => done.map(drop),
     }
 }
 
-/// The same: has the kernel read a byte of each page, or write it over itself. A page that cannot be accessed is passed over,
-/// where an access would end the process.
+/// Fallback: has the kernel read a byte of each page, or write it back. A page that cannot be accessed is skipped; a direct
+/// access would kill the process.
 fn populate_by_copying(range: &Range<VirtAddr>, write: bool) -> nix::Result<()> {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(4096);
     let own = nix::unistd::getpid().as_raw();
@@ -336,8 +336,8 @@ fn populate_by_copying(range: &Range<VirtAddr>, write: bool) -> nix::Result<()> 
         let there = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: 1 };
         let mut byte = 0u8;
         let here = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-        // SAFETY: the kernel checks every address. What is read goes to `byte`; what is written is what is there, and no
-        // other thread of this process writes there meanwhile, since callers have none.
+        // SAFETY: the kernel checks every address. A read goes to `byte`; a write stores the byte just read, and no other
+        // thread of this process writes there meanwhile, since callers are single-threaded.
         let _ = unsafe {
             if write {
                 libc::process_vm_writev(own, &raw const there, 1, &raw const there, 1, 0)
@@ -349,55 +349,55 @@ fn populate_by_copying(range: &Range<VirtAddr>, write: bool) -> nix::Result<()> 
     Ok(())
 }
 
-/// Switches transparent huge pages off for this process and its children to come, wherever they are advised.
+/// Disables transparent huge pages for this process and its future children, even where they are advised.
 ///
 /// # Errors
-/// What `prctl` says.
+/// Those of `prctl`.
 pub fn disable_huge_pages() -> nix::Result<()> {
-    // SAFETY: the call takes numbers only.
+    // SAFETY: the call takes only numbers.
     nix::errno::Errno::result(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }).map(drop)
 }
 
-/// Has new pages of this process come from the node that it runs on, and stay there: its entries are not taken away to see
-/// which node uses a page (NUMA balancing), which would be a fault more.
+/// Allocates new pages of this process on the node it runs on, and keeps them there: NUMA balancing no longer unmaps its
+/// entries to find out which node uses a page, which would add faults.
 ///
 /// # Errors
-/// ENOSYS on kernels that know no nodes.
+/// ENOSYS on kernels without NUMA.
 pub fn keep_pages_on_nodes() -> nix::Result<()> {
-    // SAFETY: a policy without nodes is given no mask of them.
+    // SAFETY: a policy without nodes needs no node mask.
     nix::errno::Errno::result(unsafe {
         libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_LOCAL, std::ptr::null::<libc::c_ulong>(), 0)
     })
     .map(drop)
 }
 
-/// Says whether KSM may merge all memory of this process, and of its children to come (`PR_SET_MEMORY_MERGE`).
+/// Sets whether KSM may merge all memory of this process and of its future children (`PR_SET_MEMORY_MERGE`).
 ///
 /// # Errors
-/// EINVAL on kernels that have no such setting.
+/// EINVAL on kernels without this setting.
 pub fn set_merging(merge: bool) -> nix::Result<()> {
     const PR_SET_MEMORY_MERGE: c_int = 67;
-    // SAFETY: the call takes numbers only.
+    // SAFETY: the call takes only numbers.
     nix::errno::Errno::result(unsafe { libc::prctl(PR_SET_MEMORY_MERGE, c_int::from(merge), 0, 0, 0) }).map(drop)
 }
 
-/// Starts a process that has this one's address space (`CLONE_VM`), and only waits until it is ended.
+/// Starts a process that shares this one's address space (`CLONE_VM`) and only waits to be killed.
 ///
 /// # Errors
-/// What `clone` says.
+/// Those of `clone`.
 pub fn process_of_same_memory() -> nix::Result<Pid> {
     extern "C" fn wait(_: *mut libc::c_void) -> c_int {
-        // SAFETY: it ends when the thread that started it does.
+        // SAFETY: it ends when the thread that started it ends.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
         loop {
             // SAFETY: it waits for a signal.
             unsafe { libc::pause() };
         }
     }
-    // Its stack stays mapped as long as this process lives.
+    // Its stack stays mapped for the lifetime of this process.
     let stack = std::mem::ManuallyDrop::new(Mapping::private(64 * 1024)?);
     let flags = libc::CLONE_VM | libc::SIGCHLD;
-    // SAFETY: what runs in it has the stack to itself, down from its end, touches no other memory of this process, and
+    // SAFETY: the child has exclusive use of the stack, from its end downwards, touches no other memory of this process, and
     // never returns.
     let pid = unsafe { libc::clone(wait, stack.start.as_ptr().byte_add(stack.length()), flags, std::ptr::null_mut()) };
     nix::errno::Errno::result(pid).map(Pid::from_raw)

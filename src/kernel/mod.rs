@@ -1,5 +1,5 @@
-//! Bytes and words out of the kernel, or out of a recorded tree: the only floor that opens files, and the only one with
-//! `unsafe` (in `scan`, `memory`, `heap`, `stack`, `perf`, `cached_pages`, `kcmp` and `touched`).
+//! Access to the kernel, or to a recorded tree: the only layer that opens files, and the only one with `unsafe` (in `scan`,
+//! `memory`, `heap`, `stack`, `perf`, `cached_pages`, `kcmp` and `touched`).
 
 pub mod access;
 pub mod cached_pages;

@@ -1,4 +1,4 @@
-//! What the kernel says of NUMA nodes, read one file right after the other, and a process's pages by node.
+//! The kernel's files about NUMA nodes, read one right after the other, and a process's pages by node.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,52 +17,53 @@ use crate::model::zoneinfo::Zone;
 use crate::model::{distance, node_meminfo};
 use crate::unit::decimal;
 
-/// A reading of everything. What cannot be read, or this kernel does not have, is `None`.
+/// A reading of all files. `None` if unreadable or missing in this kernel.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// `/proc/meminfo`, of the whole machine.
+    /// `/proc/meminfo` of the whole machine.
     pub machine: Meminfo,
-    /// The nodes, ascending: those that sysfs has a directory of, and those that zoneinfo has memory of.
+    /// The nodes, ascending: those with a directory in sysfs, and those with memory in zoneinfo.
     pub nodes: Vec<NodeFiles>,
-    /// `/proc/zoneinfo`; none where it cannot be read.
+    /// `/proc/zoneinfo`; empty if it cannot be read.
     pub zones: Vec<Zone>,
-    /// Whether what a balloon has taken is still in the managed memory; see [`super::where::Sources`].
+    /// Whether memory taken by a balloon is still part of the managed memory; see [`super::where::Sources`].
     pub balloon_in_total: Option<bool>,
-    /// Whether reclaim may move pages to a node of a slower tier (`/sys/kernel/mm/numa/demotion_enabled`, Linux 6.1).
+    /// Whether reclaim may demote pages to a node in a slower tier (`/sys/kernel/mm/numa/demotion_enabled`, Linux 6.1).
     pub demotion_enabled: Option<bool>,
-    /// Files that are torn, or there and cannot be read, though the user may: what is not known for it is missing.
+    /// Files that are truncated, or exist but cannot be read for a reason other than permission: the values in them are
+    /// missing.
     pub troubles: Vec<String>,
 }
 
-/// What sysfs says of one node.
+/// What sysfs reports for one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeFiles {
     /// The node.
     pub node: u32,
-    /// `nodeN/meminfo`: sizes in bytes, and counts of huge pages of the default size. It is empty where there is none.
+    /// `nodeN/meminfo`: sizes in bytes, and counts of huge pages of the default size. Empty if the file does not exist.
     pub meminfo: Meminfo,
-    /// `nodeN/cpulist`: its CPUs that are on line.
+    /// `nodeN/cpulist`: its online CPUs.
     pub cpus: Option<IdList>,
-    /// Whether it has CPUs: by `has_cpu`, else by its list.
+    /// Whether it has CPUs: from `has_cpu`, or else from its list.
     pub has_cpu: Option<bool>,
-    /// Whether it has memory: by `has_memory`, else by its managed pages.
+    /// Whether it has memory: from `has_memory`, or else from its managed pages.
     pub has_memory: Option<bool>,
-    /// Its distance to each node that is on line, ascending: 10 is itself.
+    /// Its distances to all online nodes, in ascending order of nodes: 10 is itself.
     pub distances: Vec<(u32, u32)>,
-    /// Its pools of hugetlb pages, a size each; none where one of them cannot be read: the sums would be of some.
+    /// Its hugetlb pools, one per page size; empty if any of them cannot be read, because the sums would be partial.
     pub pools: Vec<NodePool>,
-    /// The tier that its memory is in: the lower, the faster (`memory_tierN/nodelist`, Linux 6.1).
+    /// The memory tier it belongs to: lower is faster (`memory_tierN/nodelist`, Linux 6.1).
     pub memory_tier: Option<u32>,
 }
 
-/// The hugetlb pages of one size on one node. Which of them are reserved no node knows.
+/// The hugetlb pages of one size on one node. Reservations are not tracked per node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodePool {
-    /// Their size, in bytes.
+    /// The page size, in bytes.
     pub size: u64,
-    /// How many there are, surplus ones too.
+    /// All pages, including surplus pages.
     pub pages: u64,
-    /// Of these, those that nobody has.
+    /// Of these, free pages.
     pub free: u64,
 }
 
@@ -74,23 +75,23 @@ const TIERS: &str = "sys/devices/virtual/memory_tiering";
 
 const DEMOTION: &str = "sys/kernel/mm/numa/demotion_enabled";
 
-/// The lists of nodes below [`NODES`].
+/// The node lists below [`NODES`].
 const LISTS: [&str; 5] = ["has_cpu", "has_memory", "has_normal_memory", "online", "possible"];
 
 /// The files of one node.
 const NODE_FILES: [&str; 3] = ["cpulist", "distance", "meminfo"];
 
-/// The files of a pool of one node.
+/// The files of one pool on one node.
 const POOL_FILES: [&str; 2] = ["nr_hugepages", "free_hugepages"];
 
-/// No kernel has more nodes (CONFIG_NODES_SHIFT is 10 at most); a tree can claim any.
+/// No kernel has more nodes (CONFIG_NODES_SHIFT is at most 10); a recorded tree can claim any number.
 const MOST_NODES: u32 = 1024;
 
 impl Sources {
-    /// Reads them.
+    /// Reads all files.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where neither sysfs nor zoneinfo knows a node.
+    /// [`Error::Unsupported`] if neither sysfs nor zoneinfo has a node.
     pub fn read(root: &Root) -> Result<Self> {
         let dir = root.dir();
         let mut troubles = Vec::new();
@@ -110,7 +111,7 @@ impl Sources {
         if nodes.is_empty() {
             return Err(no_nodes(root));
         }
-        // Distances are of the nodes on line: those are the ones with a directory.
+        // Distances are to online nodes, which are those with a directory.
         let online: Vec<u32> =
             online.map_or_else(|| in_sysfs.clone(), |list| list.iter().take(MOST_NODES as usize).collect());
         let mut node = |node: u32| {
@@ -120,7 +121,7 @@ impl Sources {
             if text.is_some()
                 && (meminfo.bytes("MemTotal").is_none() || text.is_some_and(|text| !text.ends_with(b"\n")))
             {
-                troubles.push(format!("{}: the file is torn", path(&file("meminfo")).display()));
+                troubles.push(format!("{}: the file is truncated", path(&file("meminfo")).display()));
             }
             let cpus = list_of(dir, &file("cpulist"), &mut troubles);
             let managed = zones.iter().any(|zone| zone.node == node && zone.managed > 0);
@@ -159,25 +160,23 @@ impl Sources {
 /// Why no node is known.
 fn no_nodes(root: &Root) -> Error {
     let who = if root.is_recorded() { "the recorded tree" } else { "this kernel" };
-    let what = format!(
-        "{who} does not say which NUMA nodes there are: there is neither /{NODES} nor a /proc/zoneinfo with memory"
-    );
+    let what = format!("{who} does not list its NUMA nodes: it has neither /{NODES} nor a /proc/zoneinfo with memory");
     Error::Unsupported { what }
 }
 
-/// The nodes that sysfs has a directory of, ascending.
+/// The nodes with a directory in sysfs, ascending.
 fn node_names(dir: &Dir) -> Vec<u32> {
     let mut nodes = numbered(dir, NODES, "node");
     nodes.retain(|&node| node < MOST_NODES);
     nodes
 }
 
-/// The numbers of the entries that are called `prefix` and a number, ascending, each once.
+/// The numbers of the entries named `prefix` followed by a number, ascending, without duplicates.
 fn numbered(dir: &Dir, path: &str, prefix: &str) -> Vec<u32> {
     let names = dir.open_dir(path).and_then(|dir| dir.names()).unwrap_or_default();
     let number = |name: Vec<u8>| {
         let number = u32::try_from(decimal(std::str::from_utf8(&name).ok()?.strip_prefix(prefix)?)?).ok()?;
-        // Not `node00`: the files are looked for below the number.
+        // Not `node00`: the files are looked up by the number.
         (name == format!("{prefix}{number}").as_bytes()).then_some(number)
     };
     let numbers: BTreeSet<u32> = names.into_iter().filter_map(number).collect();
@@ -195,7 +194,7 @@ fn distances(dir: &Dir, path: &str, online: &[u32], troubles: &mut Vec<String>) 
     let parsed = dir.read(path, SMALL).and_then(|text| {
         distance::parse(&text)
             .filter(|distances| distances.len() == online.len())
-            .ok_or_else(|| Error::malformed(&dir.path().join(path), 1, "not a distance for each node that is on line"))
+            .ok_or_else(|| Error::malformed(&dir.path().join(path), 1, "not one distance per online node"))
     });
     online.iter().copied().zip(known(parsed, troubles).unwrap_or_default()).collect()
 }
@@ -209,7 +208,7 @@ fn pools(dir: &Dir, node: u32) -> Vec<NodePool> {
     pool_names(dir, &pools).into_iter().map(pool).collect::<Option<_>>().unwrap_or_default()
 }
 
-/// The tiers, each with its nodes.
+/// The memory tiers with their nodes.
 fn tiers(dir: &Dir) -> Vec<(u32, IdList)> {
     let nodes = |tier: u32| Some((tier, IdList::parse(&dir.read(tier_file(tier), SMALL).ok()?)?));
     numbered(dir, TIERS, "memory_tier").into_iter().filter_map(nodes).collect()
@@ -219,7 +218,7 @@ fn tier_file(tier: u32) -> String {
     format!("{TIERS}/memory_tier{tier}/nodelist")
 }
 
-/// The files of all nodes, as paths below the root.
+/// The files of all nodes, as paths relative to the root.
 pub fn node_files(root: &Root) -> Vec<String> {
     let dir = root.dir();
     let mut files: Vec<String> = LISTS.map(|list| format!("{NODES}/{list}")).to_vec();
@@ -234,19 +233,19 @@ pub fn node_files(root: &Root) -> Vec<String> {
     files
 }
 
-/// The files of all memory tiers, as paths below the root.
+/// The files of all memory tiers, as paths relative to the root.
 pub fn tier_files(root: &Root) -> Vec<String> {
     numbered(root.dir(), TIERS, "memory_tier").into_iter().map(tier_file).collect()
 }
 
-/// The name of the file with a process's pages by node.
+/// The file with a process's pages by node.
 pub const NUMA_MAPS: &str = "numa_maps";
 
-/// Hands every mapping of a process to `each`, in ascending order, none twice; none of a thread of the kernel or a zombie.
-/// Returns whether the process was mapping meanwhile: of a mapping that is printed twice the first is taken.
+/// Passes every mapping of a process to `each`, in ascending order, without duplicates; none for a kernel thread or a zombie.
+/// Returns whether the process changed its mappings meanwhile: if a mapping is printed twice, the first line is used.
 ///
 /// # Errors
-/// [`Error::Unsupported`] where the kernel or the recorded tree does not have the file, [`Error::Denied`], [`Error::Gone`],
+/// [`Error::Unsupported`] if the kernel or the recorded tree does not have the file, [`Error::Denied`], [`Error::Gone`],
 /// [`Error::Malformed`].
 pub fn mappings(process: &Process, mut each: impl FnMut(Mapping)) -> Result<bool> {
     let path = process.path(NUMA_MAPS);
@@ -265,7 +264,7 @@ pub fn mappings(process: &Process, mut each: impl FnMut(Mapping)) -> Result<bool
     Ok(torn)
 }
 
-/// Why a process has no such file: it went away, or nobody has one.
+/// Why a process has no such file: it exited, or this kernel does not have the file at all.
 fn missing(process: &Process, path: &Path, error: Error) -> Error {
     match error {
         Error::Missing { .. } if process.is_recorded() => {

@@ -1,4 +1,4 @@
-//! A file of pmem's own on a disk, whose pages the kernel can drop and read again.
+//! A temporary file on a disk, with pages that the kernel can drop and read again.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,21 +11,22 @@ use super::page_cache::{self, Found};
 use crate::kernel::tmpfile;
 use crate::unit::PageSize;
 
-/// A new file of so many pages that are on the disk and not in the page cache. It has no name, and goes with its last user.
+/// A new file of this many pages, which are on the disk and not in the page cache. It has no name and is deleted with its last
+/// user.
 ///
 /// # Errors
-/// Why there is none: it may not be that large, or in no directory can one be made whose pages do not stay in memory (as those
-/// of a tmpfs do).
+/// Why it failed: files may not be that large, or no directory allows a file with pages that can be dropped from memory (unlike
+/// those of tmpfs).
 pub fn uncached(pages: u64, page_size: PageSize) -> io::Result<File> {
     if tmpfile::largest()? < page_size.bytes_of(pages) {
         return Err(io::Error::other("files may not be that large here (ulimit -f)"));
     }
     tmpfile::on_disk(|file| write_and_drop(file, pages, page_size).ok().filter(|&cached| cached == 0))
         .map(|(file, _)| file)
-        .ok_or_else(|| io::Error::other("the pages of a file stay in memory here, or none can be made"))
+        .ok_or_else(|| io::Error::other("file pages cannot be dropped from memory here, or no file can be created"))
 }
 
-/// Writes a file, has its pages dropped, and tells how many are cached all the same.
+/// Writes a file, drops its pages, and returns how many are still cached.
 fn write_and_drop(mut file: &File, pages: u64, page_size: PageSize) -> io::Result<u64> {
     let page = vec![1; page_size.bytes() as usize];
     for _ in 0..pages {

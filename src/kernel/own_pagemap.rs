@@ -1,4 +1,4 @@
-//! The page map of this very process, read without taking memory.
+//! The pagemap of this process, read without allocating memory.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,7 +11,7 @@ use crate::unit::PageSize;
 /// The entries of the first pages of a mapping.
 ///
 /// # Errors
-/// What reading the file says.
+/// Those of reading the file.
 pub fn entries<const PAGES: usize>(mapping: &Mapping, page_size: PageSize) -> nix::Result<[Entry; PAGES]> {
     let mut words = [0_u64; PAGES];
     let place = page_size.index_of(mapping.address()) * size_of::<u64>() as u64;

@@ -1,4 +1,4 @@
-//! The counts of this very process, read without taking memory.
+//! The statm of this process, read without allocating memory.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,11 +7,10 @@ use nix::errno::Errno;
 
 use crate::error::errno;
 
-/// The first three numbers of statm, in pages: the size of all mappings, what is resident, and of that files and shared
-/// memory.
+/// The first three numbers of statm, in pages: total size, resident, and the resident part that is file-backed or shared.
 ///
 /// # Errors
-/// What reading the file says.
+/// Those of reading the file.
 pub fn read() -> nix::Result<[u64; 3]> {
     let mut buffer = [0; 256];
     let length = File::open("/proc/self/statm").and_then(|mut file| file.read(&mut buffer)).map_err(errno)?;

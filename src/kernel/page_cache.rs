@@ -1,5 +1,5 @@
-//! Files whose pages in the page cache can be asked for, and how they are opened without a trace: nothing is read or
-//! changed, the access time included. What is then asked of them: [`super::cached_pages`].
+//! Opening files to query their page cache without leaving a trace: nothing is read or changed, not even the access time. The
+//! queries are in [`super::cached_pages`].
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
@@ -24,50 +24,49 @@ use crate::error::{Error, Result};
 use crate::model::vma::{Dev, Vma};
 use crate::unit::PageSize;
 
-/// What is found at a path.
+/// What was found at a path.
 #[derive(Debug)]
 pub enum Found {
-    /// A regular file or a block device, open.
+    /// An open regular file or block device.
     File(CachedFile),
     /// A directory.
     Directory,
-    /// What has no pages in the page cache, and was not opened: a FIFO, a socket, a character device, a link, a file of
-    /// procfs and the like.
+    /// Anything without pages in the page cache, which was not opened: a FIFO, a socket, a character device, a link, a procfs
+    /// file and so on.
     Other,
 }
 
-/// An open file whose cached pages can be asked for.
+/// An open file, to query its cached pages.
 #[derive(Debug)]
 pub struct CachedFile {
     pub(super) file: File,
     pub(super) path: PathBuf,
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// The device and inode, as `stat` has them.
+    /// The device and inode, as in `stat`.
     pub identity: (Dev, u64),
-    /// Opened with O_NOATIME: pmem owns the file or has CAP_FOWNER. Only then does mapping it leave its access
-    /// time alone.
+    /// Opened with O_NOATIME: pmem owns the file or has CAP_FOWNER. Only then does mapping it not change the access time.
     pub(super) owned: bool,
     pub(super) store: Store,
 }
 
-/// Where a file system keeps the pages of its files.
+/// Where a file system keeps its file pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Store {
     Usual,
-    /// In the files that it lies over.
+    /// In the underlying files (overlay).
     Overlay,
-    /// In the hugetlb pool; so many bytes.
+    /// In the hugetlb pool, with this page size in bytes.
     Hugetlb(u64),
 }
 
-/// Opens what is at `path`; a link there is followed or not.
+/// Opens the file at `path`, following a final link if `follow` is set.
 ///
-/// It is opened for reading only when it is known to be a regular file or a block device: opening others can hang (FIFO)
-/// or do something (a tape, a watchdog).
+/// It is opened for reading only once it is known to be a regular file or a block device: opening others can block (FIFO) or
+/// have effects (a tape, a watchdog).
 ///
 /// # Errors
-/// What the system says of the path, [`Error::Hidden`] for a file that may not be opened for reading.
+/// Those of looking up the path; [`Error::Hidden`] for a file that may not be opened for reading.
 pub fn open(path: &Path, follow: bool) -> Result<Found> {
     let failed = |e: Errno| Error::from_errno(e, path);
     let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
@@ -81,7 +80,7 @@ pub fn open(path: &Path, follow: bool) -> Result<Found> {
     if !(kind.is_file() && !WITHOUT_PAGES.contains(&system) || kind.is_block_device()) {
         return Ok(Found::Other);
     }
-    // The same file again, whatever the path leads to by now.
+    // Reopen the same file, whatever the path refers to by now.
     let place = PathBuf::from(format!("/proc/self/fd/{}", place.as_raw_fd()));
     let reading = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let (opened, owned) = match open(&place, reading | OFlag::O_NOATIME) {
@@ -92,8 +91,8 @@ pub fn open(path: &Path, follow: bool) -> Result<Found> {
     CachedFile::new(file, path, system, owned).map(Found::File)
 }
 
-/// Whether a directory is on a file system that keeps nothing in the page cache (procfs, sysfs and the like). Opening
-/// their files can do something, and there are very many of them.
+/// Whether a directory is on a file system without page cache (procfs, sysfs and so on). Opening their files can have effects,
+/// and they have very many of them.
 pub fn is_without_pages(directory: &Path) -> bool {
     statfs(directory).is_ok_and(|system| WITHOUT_PAGES.contains(&system.filesystem_type()))
 }
@@ -116,14 +115,14 @@ fn is_denial(errno: Errno) -> bool {
 fn not_reachable() -> Error {
     Error::Hidden {
         what: "permission denied",
-        help: "A directory on the way to it may not be searched: its mode must allow that, or CAP_DAC_READ_SEARCH.",
+        help: "A directory on the way to it may not be searched: this needs search permission or CAP_DAC_READ_SEARCH.",
     }
 }
 
 fn not_readable() -> Error {
     Error::Hidden {
         what: "permission denied",
-        help: "To ask what is cached of a file it must be opened for reading: its mode must allow that, or \
+        help: "Querying the cached pages of a file requires opening it for reading: this needs read permission or \
                CAP_DAC_READ_SEARCH.",
     }
 }
@@ -145,28 +144,28 @@ impl CachedFile {
         Ok(Self { file, path: path.to_owned(), size, identity: (dev, metadata.ino()), owned, store })
     }
 
-    /// Whether it lies on an overlay.
+    /// Whether it is on an overlay.
     pub fn is_on_overlay(&self) -> bool {
         self.store == Store::Overlay
     }
 
-    /// Its pages, the last of which may be used in part.
+    /// Its size in pages, including a partial last page.
     pub fn pages(&self, page_size: PageSize) -> u64 {
         self.size.div_ceil(page_size.bytes())
     }
 
-    /// The byte at an offset; `None` behind the end.
+    /// The byte at an offset; `None` beyond the end.
     ///
     /// # Errors
-    /// What reading says.
+    /// Those of reading.
     pub fn byte(&self, offset: u64) -> Result<Option<u8>> {
         let mut byte = [0];
         let read = self.file.read_at(&mut byte, offset).map_err(|e| Error::from_io(e, &self.path))?;
         Ok((read == 1).then_some(byte[0]))
     }
 
-    /// Whether `/proc/PID/maps` has the same device and inode for this file as `stat`: btrfs and some overlays number
-    /// their files for `stat` otherwise. `None` where that cannot be found out without changing the access time.
+    /// Whether `/proc/PID/maps` shows the same device and inode for this file as `stat`: on btrfs and some overlays they
+    /// differ. `None` if that cannot be found out without changing the access time.
     pub fn is_numbered_as_in_maps(&self, root: &Root) -> Option<bool> {
         if !self.owned || self.size == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! Events that the processor counts for a process of pmem's own: misses of the TLB.
+//! A hardware event counter for this process: TLB misses.
 
 #![allow(unsafe_code)]
 
@@ -9,13 +9,13 @@ use std::os::fd::{FromRawFd, RawFd};
 use nix::errno::Errno;
 use nix::libc;
 
-/// Counts the loads of this thread, in user mode, that found no entry in the data TLB.
+/// Counts this thread's user-mode loads that miss the data TLB.
 #[derive(Debug)]
 pub struct TlbMisses {
     event: File,
 }
 
-/// `struct perf_event_attr` in its first version, which all kernels take. (include/uapi/linux/perf_event.h)
+/// `struct perf_event_attr` in its first version, which all kernels accept. (include/uapi/linux/perf_event.h)
 #[repr(C)]
 #[derive(Default)]
 struct Attributes {
@@ -34,17 +34,17 @@ struct Attributes {
 const PERF_TYPE_HW_CACHE: u32 = 3;
 /// PERF_COUNT_HW_CACHE_DTLB, OP_READ in the second byte, RESULT_MISS in the third.
 const DTLB_READ_MISSES: u64 = 3 | 1 << 16;
-/// PERF_FORMAT_TOTAL_TIME_ENABLED and _RUNNING: two further words behind the count.
+/// PERF_FORMAT_TOTAL_TIME_ENABLED and _RUNNING: two more words after the count.
 const WITH_TIMES: u64 = 0b11;
-/// `exclude_kernel` and `exclude_hv`: what an ordinary user may count.
+/// `exclude_kernel` and `exclude_hv`: an ordinary user may count only user mode.
 const USER_ONLY: u64 = 1 << 5 | 1 << 6;
 
 impl TlbMisses {
-    /// Counts from now on.
+    /// Starts counting.
     ///
     /// # Errors
-    /// What `perf_event_open` says: `ENOENT` where the processor has no such counter, as in most virtual machines; `EACCES`
-    /// where `kernel.perf_event_paranoid` forbids it.
+    /// Those of `perf_event_open`: `ENOENT` if the CPU does not have the counter, as in most virtual machines; `EACCES` if
+    /// `kernel.perf_event_paranoid` forbids it.
     pub fn open() -> nix::Result<Self> {
         let attributes = Attributes {
             kind: PERF_TYPE_HW_CACHE,
@@ -55,18 +55,17 @@ impl TlbMisses {
             ..Attributes::default()
         };
         let (this_thread, any_processor, no_group) = (0, -1, -1);
-        // SAFETY: the attributes are as long as they say; the call reads them and makes a descriptor.
+        // SAFETY: the attributes have the size they state; the call reads them and creates a descriptor.
         let descriptor = Errno::result(unsafe {
             let attributes = std::ptr::from_ref(&attributes);
             let close_on_exec: libc::c_ulong = 1 << 3;
             libc::syscall(libc::SYS_perf_event_open, attributes, this_thread, any_processor, no_group, close_on_exec)
         })?;
-        // SAFETY: the descriptor is new, and nobody else has it.
+        // SAFETY: the descriptor is new and not owned by anything else.
         Ok(Self { event: unsafe { File::from_raw_fd(descriptor as RawFd) } })
     }
 
-    /// How many there were since it was opened; where the counter was shared with others, as many as its share makes
-    /// likely. `None` where it never ran.
+    /// The misses since it was opened, extrapolated if the counter was multiplexed with others. `None` if it never ran.
     pub fn count(&mut self) -> Option<u64> {
         let mut words = [0; 24];
         self.event.read_exact(&mut words).ok()?;

@@ -1,4 +1,4 @@
-//! Where in the space of frame numbers there is memory, and in which zone and node.
+//! The layout of physical memory: which frame numbers have memory, and in which zone and node.
 
 use std::ops::Range;
 
@@ -9,68 +9,68 @@ use crate::model::iomem;
 use crate::model::zoneinfo::{self, Zone};
 use crate::unit::{PageSize, Pfn, hexadecimal};
 
-/// What is known of a range of frames apart from their flags.
+/// What is known about a range of frames, apart from their flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// The frame numbers.
     pub frames: Range<u64>,
-    /// Their zone, as a place in [`Physical::zones`].
+    /// Their zone, as an index into [`Physical::zones`].
     pub zone: Option<usize>,
-    /// Whether there is memory.
+    /// Whether they have memory.
     pub memory: Memory,
 }
 
-/// Whether there is memory.
+/// Whether frames have memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
     /// System RAM.
     Ram,
-    /// None.
+    /// No memory.
     Hole,
-    /// In a memory block that is offline.
+    /// In an offline memory block.
     Offline,
-    /// Not known: nothing that tells could be read.
+    /// Unknown: no source could be read.
     Unknown,
 }
 
 /// The map of a machine's frame numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Physical {
-    /// All zones, those without memory too.
+    /// All zones, including those without memory.
     pub zones: Vec<Zone>,
-    /// Ranges that ascend, do not overlap and cover all numbers; of the last nothing is known.
+    /// Ascending, disjoint ranges that cover all frame numbers; nothing is known about the last one.
     pub segments: Vec<Segment>,
-    /// Whether iomem told where there is RAM: what sysfs tells instead leaves out the holes in its blocks.
+    /// Whether the RAM ranges come from iomem: the alternative, sysfs, does not show holes inside memory blocks.
     pub by_iomem: bool,
 }
 
-/// Where the blocks of memory are that can be taken off line.
+/// The directory of hot-pluggable memory blocks.
 const BLOCKS: &str = "sys/devices/system/memory";
 
-/// Zones, and ranges of RAM, at most: a recorded tree can claim any number, and all are compared with each other.
+/// The maximum number of zones and RAM ranges: a recorded tree can claim any number, and all are compared with each other.
 const MOST: usize = 4096;
 
 impl Physical {
-    /// Reads zoneinfo, and where there is RAM.
+    /// Reads zoneinfo and the RAM ranges.
     pub fn read(root: &Root) -> Result<Self> {
         let path = root.dir().path().join("proc/zoneinfo");
         let zones = match root.dir().read("proc/zoneinfo", SMALL) {
-            // Where procfs shows processes only, or a tree does not have it.
+            // If procfs shows only processes, or a tree does not have it.
             Err(Error::Missing { .. } | Error::Denied { .. }) => Vec::new(),
             other => zoneinfo::parse(&other?, &path)?,
         };
         Self::of(root, zones)
     }
 
-    /// Reads where there is RAM: from iomem, or where that hides its addresses (without CAP_SYS_ADMIN it does), from the
-    /// memory blocks of sysfs.
+    /// Reads the RAM ranges: from iomem, or, if that hides its addresses (without CAP_SYS_ADMIN), from the memory blocks in
+    /// sysfs.
     ///
-    /// The flags do not tell: Linux 6.15 to 7.1 report a hole as 0, like a frame without flags.
+    /// kpageflags is not enough: Linux 6.15 to 7.1 report a hole as 0, like a frame without flags.
     pub fn of(root: &Root, zones: Vec<Zone>) -> Result<Self> {
-        // A zone that ends there has no end: the sum stops.
+        // Such a zone end is a saturated sum, not a real end.
         if zones.len() > MOST || zones.iter().any(|zone| frames(zone).end == u64::MAX) {
             let path = root.dir().path().join("proc/zoneinfo");
-            return Err(Error::malformed(&path, 1, "more zones, or more memory than can be looked at"));
+            return Err(Error::malformed(&path, 1, "more zones or more memory than can be handled"));
         }
         let page_size = root.page_size();
         let blocks = Blocks::read(root, page_size);
@@ -78,7 +78,7 @@ impl Physical {
         let by_iomem = ram.is_some();
         let ram = ram.or_else(|| blocks.as_ref().map(Blocks::ranges));
         let present: u64 = zones.iter().fold(0, |sum, zone| sum.saturating_add(zone.present));
-        // Reading the state of every block costs; none is off line where all RAM is in some zone.
+        // Reading the state of every block is expensive; if all RAM is in some zone, no block is offline.
         let ram_frames = ram.iter().flatten().fold(0u64, |sum, range| sum.saturating_add(range.end - range.start));
         let missing = ram_frames.saturating_sub(present);
         let offline = blocks.as_ref().filter(|blocks| missing >= blocks.frames).map_or_else(Vec::new, Blocks::offline);
@@ -86,17 +86,18 @@ impl Physical {
         Ok(Self { segments: segments(&zones, ram.as_deref(), &offline, nodes.as_deref()), zones, by_iomem })
     }
 
-    /// The frame behind the last that any zone or RAM range has; `u64::MAX` where nothing is known.
+    /// The end (exclusive) of all zones and RAM ranges; `u64::MAX` if nothing is known.
     pub fn end(&self) -> u64 {
         self.segments.last().map(|rest| rest.frames.start).filter(|&end| end > 0).unwrap_or(u64::MAX)
     }
 
-    /// Whether a frame may be there: nothing is known, or it is not behind the end. Linux up to 5.9 answers for any.
+    /// Whether a frame may exist: nothing is known, or it is before the end. Linux up to 5.9 returns a word for any frame
+    /// number.
     pub fn may_exist(&self, pfn: Pfn) -> bool {
         pfn.0 < self.end()
     }
 
-    /// Cuts the words of frames from `first` on where anything changes: each part with its segment and its first frame.
+    /// Splits the words of frames from `first` on at segment boundaries: each part with its segment and its first frame.
     pub fn parts<'s, 'w: 's>(
         &'s self,
         first: u64,
@@ -115,7 +116,7 @@ impl Physical {
         self.zones.get(self.segment(pfn)?.zone?)
     }
 
-    /// Whether there is memory at a frame number.
+    /// Whether a frame number has memory.
     pub fn memory(&self, pfn: Pfn) -> Memory {
         self.segment(pfn).map_or(Memory::Unknown, |segment| segment.memory)
     }
@@ -126,22 +127,22 @@ impl Physical {
     }
 }
 
-/// The frames of System RAM; `None` where iomem cannot be read or hides its addresses.
+/// The frames of System RAM; `None` if iomem cannot be read or hides its addresses.
 fn ram(root: &Root, page_size: PageSize) -> Option<Vec<Range<u64>>> {
     let text = root.dir().read("proc/iomem", SMALL).ok()?;
     let ram = iomem::parse(&text, "proc/iomem".as_ref()).ok()?;
     if ram.is_empty() || ram.len() > MOST {
         return None;
     }
-    // Whole frames only, as the kernel takes them.
+    // Only whole frames, as in the kernel.
     let frames = |range: &Range<u64>| range.start.div_ceil(page_size.bytes())..page_size.pages_in(range.end);
     Some(ram.iter().map(frames).filter(|range| !range.is_empty()).collect())
 }
 
-/// The memory blocks of sysfs.
+/// The memory blocks in sysfs.
 struct Blocks {
     dir: Dir,
-    /// Frames a block.
+    /// Frames per block.
     frames: u64,
     numbers: Vec<u64>,
 }
@@ -168,7 +169,7 @@ impl Blocks {
         offline.map(|&number| self.range(number)).collect()
     }
 
-    /// The blocks of every node: what tells nodes apart whose zones overlap.
+    /// The blocks of every node, which identify the node if zones overlap.
     fn by_node(&self, root: &Root) -> Vec<(u32, Range<u64>)> {
         let Ok(nodes) = root.dir().open_dir("sys/devices/system/node") else { return Vec::new() };
         let names = nodes.names().unwrap_or_default();
@@ -182,8 +183,8 @@ impl Blocks {
     }
 }
 
-/// The files with the states of the memory blocks, as paths below the root, where one of them is off line: otherwise iomem
-/// says everything.
+/// The `state` files of the memory blocks, as paths relative to the root, if any block is offline; otherwise iomem is
+/// sufficient.
 pub fn block_states(root: &Root) -> Vec<String> {
     let numbers = root.dir().open_dir(BLOCKS).map(|dir| block_numbers(&dir)).unwrap_or_default();
     let states: Vec<String> = numbers.into_iter().map(|number| format!("{BLOCKS}/memory{number}/state")).collect();
@@ -191,7 +192,7 @@ pub fn block_states(root: &Root) -> Vec<String> {
     if states.iter().any(is_offline) { states } else { Vec::new() }
 }
 
-/// The numbers of the `memoryN` in a directory, ascending.
+/// The numbers of the `memoryN` entries in a directory, ascending.
 fn block_numbers(dir: &Dir) -> Vec<u64> {
     let number = |name: &[u8]| std::str::from_utf8(name).ok()?.strip_prefix("memory")?.parse().ok();
     let mut numbers: Vec<u64> = dir.names().unwrap_or_default().iter().filter_map(|name| number(name)).collect();
@@ -203,14 +204,14 @@ fn frames(zone: &Zone) -> Range<u64> {
     zone.frames().start.0..zone.frames().end.0
 }
 
-/// Whether zones share frame numbers: nodes whose memory is interleaved.
+/// Whether zones overlap, as on machines with interleaved nodes.
 pub fn overlap(zones: &[Zone]) -> bool {
     let mut ranges: Vec<Range<u64>> = zones.iter().map(frames).filter(|range| !range.is_empty()).collect();
     ranges.sort_unstable_by_key(|range| range.start);
     ranges.windows(2).any(|pair| pair[1].start < pair[0].end)
 }
 
-/// Cuts the space of frame numbers wherever anything changes.
+/// Splits the frame numbers into segments wherever anything changes.
 fn segments(
     zones: &[Zone],
     ram: Option<&[Range<u64>]>,

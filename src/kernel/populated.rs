@@ -1,4 +1,4 @@
-//! Where in an address space there is anything: the ranges of a page map worth reading.
+//! The populated parts of an address space: the ranges of pagemap worth reading.
 
 use std::ops::Range;
 
@@ -11,21 +11,21 @@ use crate::error::{Error, Result};
 use crate::model::smaps;
 use crate::unit::{PageSize, VirtAddr};
 
-/// The most pages of a recorded page map, each of which is looked at: 16 TiB of 4 KiB pages.
+/// The maximum number of pages in a recorded pagemap, all of which are examined: 16 TiB of 4 KiB pages.
 const MOST_RECORDED: u64 = 1 << 32;
 
-/// So many empty entries between two ranges are read with them: a call on a page map costs about as much.
+/// Gaps of up to this many empty entries are read along: one pagemap call costs about as much.
 const JOIN_GAP: u64 = 64;
 
-/// Hands the ranges of page indices in `within` whose entries may not be empty to `each`, in ascending order; with
-/// `present` set only those that may be present.
+/// Passes the ranges of page indices in `within` that may have non-empty entries to `each`, in ascending order; with `present`,
+/// only those that may be present.
 ///
-/// By PAGEMAP_SCAN where there is the ioctl, by the runs of a recorded page map, else by the mappings, of which those are
-/// passed over that are larger than 1 GiB and hold nothing by smaps (reading a hole costs 0.9 s a TiB): zero pages in them
-/// are in no counter. Returns how many bytes were passed over so.
+/// Uses PAGEMAP_SCAN if available, the runs of a recorded pagemap, or else the mappings, skipping those larger than 1 GiB that
+/// are empty according to smaps (reading a hole costs 0.9 s per TiB); zero pages in them are in no counter. Returns how many
+/// bytes were skipped.
 ///
 /// # Errors
-/// [`Error::Gone`] when the address space went away, and what `each` says.
+/// [`Error::Gone`] if the address space is gone, and those of `each`.
 pub fn populated(
     process: &Process,
     pagemap: &Words,
@@ -38,7 +38,7 @@ pub fn populated(
     if let Some(runs) = pagemap.recorded() {
         let (first, end) = (page_size.index_of(within.start), page_size.index_of(within.end));
         if runs.between(first, end).fold(0u64, |pages, run| pages.saturating_add(run.count)) > MOST_RECORDED {
-            return Err(Error::malformed(pagemap.path(), 1, "more pages than the memory of any machine"));
+            return Err(Error::malformed(pagemap.path(), 1, "more pages than any machine has memory"));
         }
         return runs.between(first, end).try_for_each(|run| each(run.index..run.end())).map(|()| 0);
     }
@@ -79,11 +79,11 @@ pub fn populated(
     Ok(passed_over)
 }
 
-/// Makes sure that the address space behind a page map is there, and so was all the time: a scan of one that is being taken
-/// apart succeeds, and finds what is left (seen on Linux 6.18), and `maps` ends early.
+/// Checks that the address space still exists, and so existed all along: PAGEMAP_SCAN of an address space under teardown
+/// succeeds and reports what is left (observed on Linux 6.18), and `maps` ends early.
 ///
 /// # Errors
-/// [`Error::Gone`] when it is not.
+/// [`Error::Gone`] if it does not.
 pub fn still_there(process: &Process, pagemap: &Words) -> Result<()> {
     match pagemap.read(0, &mut [0])? {
         0 => Err(Error::Gone { path: process.path("pagemap") }),

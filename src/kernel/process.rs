@@ -1,4 +1,4 @@
-//! Processes: which there are, and one identity for each.
+//! Processes: listing them, and a fixed identity for each.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::name::Name;
 use crate::unit::VirtAddr;
 
 /// One process, held by a descriptor of its `/proc/PID`: everything read through it belongs to this process or fails with
-/// [`Error::Gone`], also when its PID has been given to another meanwhile.
+/// [`Error::Gone`], even if its PID has been reused.
 #[derive(Debug)]
 pub struct Process {
     pid: u32,
@@ -29,10 +29,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Takes hold of a process.
+    /// Opens a process.
     ///
     /// # Errors
-    /// [`Error::Missing`] or [`Error::Gone`] when there is none with this PID, or procfs hides it (`hidepid=2`).
+    /// [`Error::Missing`] or [`Error::Gone`] if there is none with this PID, or procfs hides it (`hidepid=2`).
     pub fn open(root: &Root, pid: u32) -> Result<Self> {
         let dir = root.dir().open_dir(format!("proc/{pid}"))?;
         Ok(Self { pid, dir, recorded: root.is_recorded() })
@@ -43,13 +43,13 @@ impl Process {
         self.pid
     }
 
-    /// Its directory.
+    /// Its `/proc/PID` directory.
     pub fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// A thread of this process, other than its first, that has not ended: it has the same address space. Its files are
-    /// read below `task/`, under the same names.
+    /// A live thread of this process other than the main thread, with the same address space. Its files have the same names
+    /// below `task/`.
     pub fn running_thread(&self) -> Option<Self> {
         let tasks = self.dir.open_dir("task").ok()?;
         tasks.names().ok()?.iter().find_map(|name| {
@@ -60,7 +60,7 @@ impl Process {
         })
     }
 
-    /// Whether it is a process of a recorded tree.
+    /// Whether it belongs to a recorded tree.
     pub fn is_recorded(&self) -> bool {
         self.recorded
     }
@@ -75,23 +75,23 @@ impl Process {
         self.dir.open(file)
     }
 
-    /// Reads a small file of this process whole.
+    /// Reads a small file of this process in full.
     pub fn read(&self, file: &str) -> Result<Vec<u8>> {
         self.dir.read(file, SMALL)
     }
 
-    /// Who it is.
+    /// Its `stat`: PID, state, start time and so on.
     pub fn stat(&self) -> Result<Stat> {
         Stat::parse(&self.read("stat")?, &self.path("stat"))
     }
 
-    /// The name it gave itself: at most 15 bytes (more for some kernel threads), any but NUL.
+    /// Its name (`comm`): at most 15 bytes (more for some kernel threads), any bytes but NUL.
     pub fn comm(&self) -> Result<Name> {
         let bytes = self.read("comm")?;
         Ok(Name::new(bytes.strip_suffix(b"\n").unwrap_or(&bytes)))
     }
 
-    /// The kernel's counts of its pages.
+    /// The kernel's counts of its pages (`statm`).
     pub fn statm(&self) -> Result<StatM> {
         let text = self.read("statm")?;
         StatM::from_read(&text[..]).map_err(|_| Error::malformed(&self.path("statm"), 1, "expected seven numbers"))
@@ -102,12 +102,12 @@ impl Process {
         self.statm().map(|statm| statm.resident)
     }
 
-    /// Its command line, arguments separated by spaces, at most `limit` bytes of it; empty for a kernel thread.
+    /// Its command line, arguments separated by spaces, at most `limit` bytes; empty for a kernel thread.
     pub fn command_line(&self, limit: usize) -> Vec<u8> {
         use std::io::Read;
         let mut bytes = Vec::new();
         if let Ok(file) = self.open_file("cmdline") {
-            // A command line that cannot be read to its end is shown as far as it was read.
+            // A command line that cannot be read completely is shown as far as it was read.
             let _ = file.take(limit as u64).read_to_end(&mut bytes);
         }
         while bytes.last() == Some(&0) {
@@ -117,12 +117,12 @@ impl Process {
         bytes
     }
 
-    /// Opens its page map.
+    /// Opens its pagemap.
     pub fn pagemap(&self) -> Result<Words> {
         Words::open(&self.dir, "pagemap", self.recorded)
     }
 
-    /// Opens the recorded answers of PAGEMAP_SCAN, if this is a recorded tree that has them.
+    /// Opens the recorded results of PAGEMAP_SCAN, if this is a recorded tree that has them.
     pub fn recorded_scan(&self) -> Result<Option<Words>> {
         if !self.recorded || !self.dir.exists(RECORDED_SCAN) {
             return Ok(None);
@@ -130,8 +130,8 @@ impl Process {
         Words::open(&self.dir, RECORDED_SCAN, true).map(Some)
     }
 
-    /// Reads `maps` from an open file and hands every VMA to `each`, in ascending order without overlap. Returns whether
-    /// any had to be clipped because the process was mapping meanwhile.
+    /// Reads `maps` from an open file and passes every VMA to `each`, in ascending order without overlaps. Returns whether any
+    /// had to be clipped because the process changed its mappings meanwhile.
     pub fn vmas(&self, mut maps: &File, mut each: impl FnMut(Vma)) -> Result<bool> {
         let path = self.path("maps");
         let (mut clear_from, mut torn) = (VirtAddr(0), false);
@@ -147,15 +147,15 @@ impl Process {
         Ok(torn)
     }
 
-    /// The name of a mapping as it is, where `maps` shows what may be an escaped newline: asked of the open `maps` file
-    /// by PROCMAP_QUERY, or of a recorded tree. Where neither knows, the name as `maps` has it.
+    /// The unescaped name of a mapping if `maps` shows what may be an escaped newline: from PROCMAP_QUERY on the open `maps`
+    /// file, or from a recorded tree. If neither has it, the name as in `maps`.
     pub fn exact_name(&self, vma: &Vma, maps: &File, features: &Features) -> Result<Name> {
         if self.recorded {
             let names = match self.read(RECORDED_NAMES) {
                 Err(Error::Missing { .. }) => return Ok(vma.name.clone()),
                 other => other?,
             };
-            // A mapping that a range cut begins behind the address its name is kept under.
+            // A mapping clipped by a range starts after the address its name is stored under.
             let start = |line: &[u8]| {
                 let digits = line.split(|&b| b == b' ').next()?.strip_prefix(b"0x")?;
                 u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
@@ -174,7 +174,7 @@ impl Process {
             .map_or_else(|| vma.name.clone(), |exact| Name::new(&exact.name)))
     }
 
-    /// The chosen keys of smaps of every mapping.
+    /// The selected smaps keys of every mapping.
     pub fn smaps(&self, keys: &[String]) -> Result<Vec<Values>> {
         let mut collector = Collector::new(keys);
         self.for_each_line("smaps", |line, path, number| collector.line(line, path, number))?;
@@ -189,11 +189,11 @@ impl Process {
     }
 }
 
-/// Where a recorded tree keeps the names that `maps` shows ambiguously: a line each, the mapping's address (`0x…`) and the
-/// bytes of its name in hexadecimal.
+/// The file in a recorded tree with the names that are ambiguous in `maps`: one line each, with the mapping's address (`0x…`)
+/// and its name in hexadecimal.
 pub const RECORDED_NAMES: &str = "exact_names";
 
-/// Where a recorded tree keeps the categories that PAGEMAP_SCAN gave, beside `pagemap`.
+/// The file in a recorded tree with the PAGEMAP_SCAN categories, next to `pagemap`.
 pub const RECORDED_SCAN: &str = "pagemap_scan";
 
 /// The PIDs of all processes, ascending.
@@ -204,14 +204,14 @@ pub fn pids(root: &Root) -> Result<Vec<u32>> {
     Ok(pids)
 }
 
-/// The keys that smaps has on this machine, in its order: those of the first mapping of pmem's own process, or of the
-/// first process of a recorded tree that has any. Empty where there is none.
+/// The smaps keys of this machine, in smaps order: from the first mapping of pmem's own process, or of the first process in a
+/// recorded tree that has any. Empty if there is none.
 pub fn smaps_keys(root: &Root) -> Vec<String> {
     keys_of(root, &format!("proc/{}/smaps", own_or_first(root)))
 }
 
-/// The name below `proc` of the process that tells what can be read of one's own: `self`, and in a recorded tree, which
-/// has none, the first that has a page map (threads of the kernel and zombies have none).
+/// The name below `proc` of the process that represents pmem's own: `self`, or, in a recorded tree, the first process with a
+/// pagemap (kernel threads and zombies have none).
 pub fn own_or_first(root: &Root) -> String {
     let recorded = if root.is_recorded() { pids(root).unwrap_or_default() } else { Vec::new() };
     let first = recorded.iter().find(|pid| root.dir().exists(format!("proc/{pid}/pagemap"))).or(recorded.first());
@@ -222,14 +222,14 @@ fn keys_of(root: &Root, file: &str) -> Vec<String> {
     let (mut keys, mut headers) = (Vec::new(), 0);
     let path = Path::new(file);
     if let Ok(mut file) = root.dir().open(file) {
-        // A file that cannot be read to the end of its first mapping tells what it tells.
+        // If the file cannot be read to the end of its first mapping, the keys found so far are used.
         let _ = lines::for_each(&mut file, path, |number, line| {
             match Line::parse(line, path, number)? {
                 Line::Header(_) => headers += 1,
                 Line::Value { key, .. } => keys.push(key.to_owned()),
                 Line::Flags(_) => keys.push(VM_FLAGS.to_owned()),
             }
-            // An error ends the reading: the second mapping has the same keys.
+            // An error stops reading: the second mapping has the same keys.
             if headers > 1 { Err(Error::malformed(path, number, "enough")) } else { Ok(()) }
         });
     }

@@ -1,4 +1,4 @@
-//! Where everything is read from: the live machine, or a tree recorded by `pmem capture`.
+//! The source of all data: the live machine, or a tree recorded by `pmem capture`.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::words::Words;
 use crate::error::{Error, Result};
 use crate::unit::PageSize;
 
-/// The most that is read of one small text file, in bytes.
+/// The maximum size of a small text file, in bytes.
 pub const SMALL: u64 = 16 << 20;
 
 /// The live machine or a recorded tree.
@@ -26,11 +26,11 @@ pub struct Root {
 }
 
 impl Root {
-    /// Opens `path`: the live machine where its `proc` is a mounted procfs (`/`, or a host's root inside a container),
-    /// else a recorded tree.
+    /// Opens `path`: the live machine if its `proc` is a mounted procfs (`/`, or a host's root inside a container), else a
+    /// recorded tree.
     pub fn open(path: &Path) -> Result<Self> {
         let dir = Dir::live(path)?;
-        // Not through a link: a tree whose proc is one to /proc is not the machine.
+        // Not through a link: a tree with a link to /proc is not the live machine.
         if Dir::confined(path)?
             .open_dir("proc")
             .is_ok_and(|proc| fstatfs(&proc).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC))
@@ -41,7 +41,7 @@ impl Root {
         }
     }
 
-    /// The same for who reads nothing of the machine: also where no procfs is mounted.
+    /// Like `open`, for callers that read no files: also works if no procfs is mounted.
     pub fn open_unread(path: &Path) -> Result<Self> {
         Self::open(path).or_else(|error| match error {
             Error::Unsupported { .. } if path == Path::new("/") => Self::live(Dir::live(path)?),
@@ -54,7 +54,7 @@ impl Root {
         let number = |variable| sysconf(variable).ok().flatten().and_then(|n| u64::try_from(n).ok());
         let page_size = number(SysconfVar::PAGE_SIZE)
             .and_then(PageSize::new)
-            .ok_or_else(|| Error::Unsupported { what: "this machine's page size is not one pmem knows".to_owned() })?;
+            .ok_or_else(|| Error::Unsupported { what: "this machine's page size is not supported".to_owned() })?;
         let host = Host {
             kernel: uname.release().to_string_lossy().into_owned(),
             arch: uname.machine().to_string_lossy().into_owned(),
@@ -70,8 +70,8 @@ impl Root {
         let bytes = dir.read(FILE, SMALL).map_err(|e| match e {
             Error::Missing { .. } => Error::Unsupported {
                 what: format!(
-                    "{}: neither a live machine (no procfs on its proc) nor a recorded tree (no {FILE}); \
-                     'pmem capture DIR' makes one",
+                    "{}: neither a live machine (no procfs on its proc) nor a recorded tree (no {FILE}); create one \
+                     with 'pmem capture DIR'",
                     dir.path().display()
                 ),
             },
@@ -84,26 +84,29 @@ impl Root {
         })?;
         if manifest.schema != SCHEMA {
             return Err(Error::Unsupported {
-                what: format!("{}: its schema is not {SCHEMA}, the one this pmem reads", path.display()),
+                what: format!(
+                    "{}: its schema is not {SCHEMA}, the only one this version of pmem reads",
+                    path.display()
+                ),
             });
         }
-        // It is shown, and times are computed with it.
+        // The time is displayed and used in computations.
         chrono::DateTime::parse_from_rfc3339(&manifest.time)
-            .map_err(|_| Error::malformed(&path, 1, "its time is not one in the form of RFC 3339"))?;
+            .map_err(|_| Error::malformed(&path, 1, "its time is not in RFC 3339 format"))?;
         let page_size = manifest
             .host
             .page_size()
-            .ok_or_else(|| Error::malformed(&path, 1, "host.page_size is not the size of a page"))?;
+            .ok_or_else(|| Error::malformed(&path, 1, "host.page_size is not a valid page size"))?;
         let (host, clock_ticks) = (manifest.host.clone(), manifest.clock_ticks.max(1));
         Ok(Self { dir, host, page_size, clock_ticks, manifest: Some(manifest) })
     }
 
-    /// The directory everything is below.
+    /// The top directory.
     pub fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// The machine the numbers are of.
+    /// The machine the numbers come from.
     pub fn host(&self) -> &Host {
         &self.host
     }
@@ -113,12 +116,12 @@ impl Root {
         self.page_size
     }
 
-    /// Clock ticks a second.
+    /// Clock ticks per second.
     pub fn clock_ticks(&self) -> u64 {
         self.clock_ticks
     }
 
-    /// What a recorded tree says of itself; `None` on the live machine.
+    /// The manifest of a recorded tree; `None` on the live machine.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
     }
@@ -128,27 +131,27 @@ impl Root {
         self.manifest.is_some()
     }
 
-    /// What JSON calls it: `live` or `recorded`.
+    /// Its name in JSON: `live` or `recorded`.
     pub fn source(&self) -> &'static str {
         if self.is_recorded() { "recorded" } else { "live" }
     }
 
-    /// What this machine lets pmem see: probed now, or as a recorded tree says.
+    /// The features of this machine: probed now, or as recorded in the tree.
     pub fn features(&self) -> Features {
         self.manifest.as_ref().map_or_else(|| Features::probe(self), |m| m.features.clone())
     }
 
-    /// The same for who needs it at once, and may never need the one probe that takes long.
+    /// Likewise, without the slow probes, for callers that may never need their results.
     pub fn features_cheaply(&self) -> Features {
         self.manifest.as_ref().map_or_else(|| Features::probe_cheaply(self), |m| m.features.clone())
     }
 
-    /// Opens one of the machine's word files: `proc/kpageflags`, `proc/kpagecount` or `proc/kpagecgroup`.
+    /// Opens one of the system-wide word files: `proc/kpageflags`, `proc/kpagecount` or `proc/kpagecgroup`.
     pub fn words(&self, relative: &str) -> Result<Words> {
         Words::open(&self.dir, relative, self.is_recorded())
     }
 
-    /// The number of swap areas; one at least where `/proc/swaps` cannot be read.
+    /// The number of swap areas; 1 if `/proc/swaps` cannot be read.
     pub fn swap_areas(&self) -> u64 {
         self.dir.read("proc/swaps", SMALL).map_or(1, |text| {
             let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty()).count();
@@ -156,7 +159,7 @@ impl Root {
         })
     }
 
-    /// When the machine was booted, in seconds since 1970 (`btime` of `/proc/stat`).
+    /// The boot time, in seconds since 1970 (`btime` in `/proc/stat`).
     pub fn boot_time(&self) -> Option<i64> {
         let text = self.dir.read("proc/stat", SMALL).ok()?;
         let line = text.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"btime "))?;
@@ -164,7 +167,7 @@ impl Root {
     }
 }
 
-/// A small text file without the blanks around it; `None` where it cannot be read.
+/// The trimmed content of a small text file; `None` if it cannot be read.
 pub fn text(dir: &Dir, relative: &str) -> Option<String> {
     let bytes = dir.read(relative, SMALL).ok()?;
     Some(std::str::from_utf8(&bytes).ok()?.trim().to_owned())

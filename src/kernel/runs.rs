@@ -1,5 +1,5 @@
-//! The recorded form of the kernel's word files (pagemap, kpageflags, kpagecount, kpagecgroup) and of a scan's
-//! categories: run-length text in which a hole costs nothing.
+//! The recorded form of the kernel's word files (pagemap, kpageflags, kpagecount, kpagecgroup) and of PAGEMAP_SCAN categories:
+//! run-length encoded text in which holes take no space.
 //!
 //! ```text
 //! pmem-words 1 holes=zero
@@ -8,11 +8,11 @@
 //! 7f1668900 1 0 0
 //! ```
 //!
-//! The first line gives the version and what a word is that no run covers: `zero`, as in the holes of an address space,
-//! or `unrecorded`, where only some words were captured. Every other line is a run, or a comment that starts with `#`.
-//! A run says that the `count` words from `index` on are `word`, `word + step`, `word + 2 × step`, … (wrapping), so that
-//! consecutive frames (step 1) and consecutive swap slots (step 20) stay one run. All four numbers are hexadecimal,
-//! without prefix and separated by one space. Runs are in ascending order and do not overlap.
+//! The first line gives the version and the meaning of words not covered by any run: `zero`, as for holes in an address space,
+//! or `unrecorded`, if only some words were captured. Every other line is a run, or a comment starting with `#`. A run means
+//! that the `count` words from `index` on are `word`, `word + step`, `word + 2 × step`, … (wrapping), so that consecutive
+//! frames (step 1) and consecutive swap slots (step 20) form a single run. All four numbers are hexadecimal, without prefix,
+//! and separated by one space. Runs are in ascending order and do not overlap.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -20,20 +20,20 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::unit::hexadecimal;
 
-/// The largest recorded word file that is read, in bytes: a few million runs, more than the frames of a large machine make
-/// (24 GiB took 200,000).
+/// The maximum size of a recorded word file, in bytes: a few million runs, more than the frames of a large machine need (24 GiB
+/// took 200,000).
 pub const LARGEST: u64 = 64 << 20;
 
-/// The most words that runs whose words differ may hold together: what 16 TiB of 4 KiB pages take. They are looked at one
-/// by one, so that a short file that claims more would take for ever; runs of one word are not, and may be of any length.
+/// The maximum total length of runs with a non-zero step: the words of 16 TiB of 4 KiB pages. These words are processed one by
+/// one, so a short file that claims more would take forever; runs of equal words are not, and can have any length.
 const MOST_DIFFERENT: u64 = 1 << 32;
 
-/// What a word is that no run covers.
+/// The meaning of words not covered by a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holes {
-    /// It is zero: the file was captured whole.
+    /// Zero: the file was captured completely.
     Zero,
-    /// It is not known: only some words were captured.
+    /// Unknown: only some words were captured.
     Unrecorded,
 }
 
@@ -46,12 +46,12 @@ pub struct Run {
     pub count: u64,
     /// The first word.
     pub word: u64,
-    /// What each word has more than the one before it, wrapping.
+    /// The difference between consecutive words, wrapping.
     pub step: u64,
 }
 
 impl Run {
-    /// The index behind the last word.
+    /// The index after the last word.
     pub fn end(&self) -> u64 {
         self.index + self.count
     }
@@ -70,7 +70,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Parses the text form. Any bytes give a value or an error, and memory in proportion to their number.
+    /// Parses the text form. Any input gives a value or an error, using memory in proportion to its size.
     pub fn parse(text: &[u8], path: &Path) -> Result<Self> {
         let mut lines = text.split(|&b| b == b'\n').zip(1..);
         let holes = match lines.next() {
@@ -87,18 +87,18 @@ impl Runs {
             let run =
                 parse_run(line).ok_or_else(|| Error::malformed(path, number, "expected 'INDEX COUNT WORD STEP'"))?;
             if runs.last().is_some_and(|last| run.index < last.end()) {
-                return Err(Error::malformed(path, number, "runs must ascend and not overlap"));
+                return Err(Error::malformed(path, number, "runs must be in ascending order and not overlap"));
             }
             different = different.saturating_add(if run.step == 0 { 0 } else { run.count });
             if different > MOST_DIFFERENT {
-                return Err(Error::malformed(path, number, "more words than the memory of any machine has pages"));
+                return Err(Error::malformed(path, number, "more words than any machine has pages"));
             }
             runs.push(run);
         }
         Ok(Self { runs, holes })
     }
 
-    /// The runs that have words in `from..to`, cut to it, in order.
+    /// The runs within `from..to`, clipped to it, in order.
     pub fn between(&self, from: u64, to: u64) -> impl Iterator<Item = Run> + '_ {
         let first = self.runs.partition_point(|run| run.end() <= from);
         self.runs[first..].iter().take_while(move |run| run.index < to).map(move |run| {
@@ -107,12 +107,12 @@ impl Runs {
         })
     }
 
-    /// The index behind the last word that is in a run; `None` where words between the runs were not recorded.
+    /// The index after the last word in a run; `None` if words between the runs were not recorded.
     pub fn whole_end(&self) -> Option<u64> {
         (self.holes == Holes::Zero).then(|| self.runs.last().map_or(0, Run::end))
     }
 
-    /// The word at `index`; `None` where it was not recorded.
+    /// The word at `index`; `None` if it was not recorded.
     pub fn get(&self, index: u64) -> Option<u64> {
         match self.between(index, index.saturating_add(1)).next() {
             Some(run) => Some(run.word),
@@ -139,7 +139,7 @@ pub struct RunWriter<W: Write> {
 }
 
 impl<W: Write> RunWriter<W> {
-    /// Starts a file on `out`.
+    /// Starts a file that is written to `out`.
     pub fn new(mut out: W, holes: Holes) -> io::Result<Self> {
         let holes = match holes {
             Holes::Zero => "zero",
@@ -149,7 +149,7 @@ impl<W: Write> RunWriter<W> {
         Ok(Self { out, pending: None })
     }
 
-    /// Adds `count` times `word` from `index` on; indices must ascend from call to call.
+    /// Adds `count` copies of `word` from `index` on; indices must increase from call to call.
     pub fn repeat(&mut self, index: u64, count: u64, word: u64) -> io::Result<()> {
         if count == 0 {
             return Ok(());
@@ -167,14 +167,14 @@ impl<W: Write> RunWriter<W> {
         Ok(())
     }
 
-    /// Adds one word; indices must ascend from call to call.
+    /// Adds one word; indices must increase from call to call.
     pub fn push(&mut self, index: u64, word: u64) -> io::Result<()> {
         if let Some(run) = &mut self.pending
             && run.end() == index
         {
             if run.count == 1 {
                 let step = word.wrapping_sub(run.word);
-                // Steps of one frame or one swap slot; others would join words that only happen to be neighbours.
+                // Steps of one frame or one swap slot; other steps would join unrelated neighbours.
                 if matches!(step, 0 | 1 | SWAP_SLOT) {
                     (run.count, run.step) = (2, step);
                     return Ok(());
@@ -189,7 +189,7 @@ impl<W: Write> RunWriter<W> {
         Ok(())
     }
 
-    /// Ends the file.
+    /// Finishes the file.
     pub fn finish(mut self) -> io::Result<W> {
         self.flush_run()?;
         self.out.flush()?;
@@ -204,7 +204,7 @@ impl<W: Write> RunWriter<W> {
     }
 }
 
-/// What the pagemap word of the next swap slot has more than this one's: the offset begins at bit 5.
+/// The difference between the pagemap words of consecutive swap slots: the offset starts at bit 5.
 const SWAP_SLOT: u64 = 1 << 5;
 
 #[cfg(test)]

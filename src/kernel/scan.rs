@@ -12,32 +12,33 @@ use nix::errno::Errno;
 
 use crate::unit::VirtAddr;
 
-/// What PAGEMAP_SCAN can say about a page: those bits of its category masks that pmem asks for.
+/// The PAGEMAP_SCAN categories that pmem uses.
 pub mod category {
-    /// Where [`WriteWatch`](crate::kernel::touched::WriteWatch) watches: the page was written since. Elsewhere kernels differ.
+    /// In a mapping with [`WriteWatch`](crate::kernel::touched::WriteWatch): the page has been written since. Elsewhere kernels
+    /// differ.
     pub const WRITTEN: u64 = 1 << 1;
-    /// The page is not anonymous: a file's, or shared memory. Asked for by who needs it only: it makes the kernel look at
-    /// every page's `struct page`, four to five times slower.
+    /// The page is not anonymous: file-backed or shared memory. Requested only if needed, because the kernel then examines
+    /// every page's `struct page`, which is four to five times slower.
     pub const FILE: u64 = 1 << 2;
     /// The page-table entry is present.
     pub const PRESENT: u64 = 1 << 3;
     /// The entry is neither empty nor present: swap, but also guard regions, userfaultfd markers and migration.
     pub const SWAPPED: u64 = 1 << 4;
-    /// The shared zero page; the huge one only where [`crate::kernel::features::Features::scan_huge_zero`].
+    /// The shared zero page; the huge zero page only with [`crate::kernel::features::Features::scan_huge_zero`].
     pub const PFNZERO: u64 = 1 << 5;
-    /// Mapped by a PMD (or PUD): a transparent huge page or hugetlb. A huge page mapped by PTEs does not have it.
+    /// Mapped by a PMD (or PUD): a transparent huge page or hugetlb. Not set for a huge page mapped by PTEs.
     pub const HUGE: u64 = 1 << 6;
     /// A guard region (`MADV_GUARD_INSTALL`), together with [`SWAPPED`].
     pub const GUARD: u64 = 1 << 8;
 }
 
-/// A stretch of pages with the same categories, as PAGEMAP_SCAN writes it (`struct page_region`).
+/// A range of pages with the same categories, as written by PAGEMAP_SCAN (`struct page_region`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Region {
     /// The address of the first page.
     pub start: VirtAddr,
-    /// The address behind the last page.
+    /// The end address (exclusive).
     pub end: VirtAddr,
     /// Bits of [`category`].
     pub categories: u64,
@@ -66,18 +67,18 @@ nix::ioctl_readwrite! {
     pagemap_scan, b'f', 16, ScanArg
 }
 
-/// What one call of [`scan`] is to look at.
+/// The arguments of one [`scan`] call.
 #[derive(Clone, Copy, Debug)]
 pub struct Query {
     /// The first address, a multiple of the page size.
     pub start: VirtAddr,
-    /// The address behind the last.
+    /// The end address (exclusive).
     pub end: VirtAddr,
-    /// The most pages that may match before the call returns; 0 for no limit.
+    /// The maximum number of matching pages per call; 0 for no limit.
     pub max_pages: u64,
     /// Pages with any of these categories match.
     pub any_of: u64,
-    /// The categories that are reported, and by which pages are told apart.
+    /// The categories to report; pages are grouped into regions by them.
     pub report: u64,
 }
 
@@ -85,7 +86,7 @@ pub struct Query {
 /// address where the walk ended (less than the query's end when `regions` or `max_pages` was full).
 ///
 /// # Errors
-/// ENOTTY on a kernel without the ioctl, EINVAL for a category it does not know, ESRCH when the address space is gone.
+/// ENOTTY on a kernel without the ioctl, EINVAL for an unsupported category, ESRCH if the address space is gone.
 pub fn scan(pagemap: &File, query: &Query, regions: &mut [Region]) -> Result<(usize, VirtAddr), Errno> {
     let mut arg = ScanArg {
         size: size_of::<ScanArg>() as u64,
@@ -130,19 +131,19 @@ nix::ioctl_readwrite! {
     procmap_query, b'f', 17, ProcmapQuery
 }
 
-/// What PROCMAP_QUERY says about one VMA that its line in `maps` does not.
+/// What PROCMAP_QUERY reports about a VMA beyond its line in `maps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmaDetail {
-    /// The size of the pages the kernel maps it with, in bytes: larger than the base page only for hugetlb.
+    /// The page size of the VMA, in bytes: larger than the base page only for hugetlb.
     pub page_size: u64,
-    /// The name as it is: `maps` writes a newline as `\012`, which a name can also contain literally.
+    /// The unescaped name: `maps` writes a newline as `\012`, which a name can also contain literally.
     pub name: Vec<u8>,
 }
 
-/// Asks an open `maps` file about the VMA that holds `address`.
+/// Queries an open `maps` file for the VMA that contains `address`.
 ///
 /// # Errors
-/// ENOTTY on a kernel without the ioctl, ENOENT when no VMA is there, ESRCH when the address space is gone.
+/// ENOTTY on a kernel without the ioctl, ENOENT if there is no VMA, ESRCH if the address space is gone.
 pub fn query_vma(maps: &File, address: VirtAddr) -> Result<VmaDetail, Errno> {
     // PATH_MAX, and room for the " (deleted)" that the kernel appends.
     let mut name = vec![0u8; 4096 + 16];

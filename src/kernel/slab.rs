@@ -1,4 +1,4 @@
-//! What the kernel tells of its slab caches: `/proc/slabinfo` and `/sys/kernel/slab`.
+//! The kernel's files about slab caches: `/proc/slabinfo` and `/sys/kernel/slab`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -11,11 +11,11 @@ use crate::error::{Error, Result};
 use crate::model::slabinfo::{self, Slabinfo};
 use crate::name::Name;
 
-/// Where a recorded tree keeps what it has of `/sys/kernel/slab`: a line each, its fields separated by tabs. `NAME`, `->`,
-/// `TARGET` is a link; `NAME`, `ATTRIBUTE`, `VALUE` a file, and without these two a directory.
+/// The file in a recorded tree with the content of `/sys/kernel/slab`: one entry per line, with fields separated by tabs.
+/// `NAME`, `->`, `TARGET` is a link; `NAME`, `ATTRIBUTE`, `VALUE` is a file; `NAME` alone is a directory.
 pub const RECORDED: &str = "slab_sysfs";
 
-/// The files of a cache that are recorded: those that only tell. (`objects_partial` and `objects` walk lists of slabs.)
+/// The attributes recorded for each cache: those that are safe to read. (`objects_partial` and `objects` walk lists of slabs.)
 const ATTRIBUTES: &[&str] = &[
     "align",
     "aliases",
@@ -44,7 +44,8 @@ const ATTRIBUTES: &[&str] = &[
 /// Reads `/proc/slabinfo`.
 ///
 /// # Errors
-/// [`Error::Denied`] for who is not root (mode 0400); [`Error::Unsupported`] where there is none, and for what is no slabinfo.
+/// [`Error::Denied`] for users other than root (mode 0400); [`Error::Unsupported`] if the file does not exist or is not a
+/// slabinfo.
 pub fn slabinfo(root: &Root) -> Result<Slabinfo> {
     let text = root.dir().read("proc/slabinfo", SMALL).map_err(|error| match error {
         Error::Missing { path } => Error::Unsupported { what: format!("{}: {}", path.display(), absent(root)) },
@@ -53,20 +54,20 @@ pub fn slabinfo(root: &Root) -> Result<Slabinfo> {
     parse(&text, &root.dir().path().join("proc/slabinfo"))
 }
 
-/// Why there is no slabinfo. (mm/slab_common.c: with SLUB it is there with CONFIG_SLUB_DEBUG only)
+/// Why there is no slabinfo. (mm/slab_common.c: with SLUB it requires CONFIG_SLUB_DEBUG)
 fn absent(root: &Root) -> &'static str {
     match root.is_recorded() {
         false => {
-            "this kernel was built without it (CONFIG_SLUB_DEBUG), or this /proc shows processes only (subset=pid)"
+            "this kernel was built without it (CONFIG_SLUB_DEBUG), or this /proc shows only processes (subset=pid)"
         }
         true => "not in this tree: only root can record it",
     }
 }
 
-/// Parses a slabinfo that was read from `path`.
+/// Parses a slabinfo read from `path`.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for what is none.
+/// [`Error::Unsupported`] if it is not a slabinfo.
 pub fn parse(text: &[u8], path: &Path) -> Result<Slabinfo> {
     slabinfo::parse(text)
         .ok_or_else(|| Error::Unsupported { what: format!("{}: not a slabinfo of version 2.0 or 2.1", path.display()) })
@@ -84,22 +85,22 @@ enum Source {
     Recorded { links: Vec<(Name, Name)>, files: BTreeMap<(Name, String), String> },
 }
 
-/// The names of caches: a directory each, and the links from further names to it.
+/// The names of caches: one directory each, and the links to it from its aliases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CacheNames {
-    /// Which directory a name is a link to.
+    /// The directory each link points to.
     directories: BTreeMap<Name, Name>,
     /// The links to a directory, sorted.
     names: BTreeMap<Name, Vec<Name>>,
-    /// The directories that there are, in the live machine or with files in the tree: a link may lead to one that has gone.
+    /// The directories that exist, on the live machine or in the tree: a link may point to one that is gone.
     there: BTreeSet<Name>,
 }
 
 impl SlabSysfs {
-    /// Opens it.
+    /// Opens the directory.
     ///
     /// # Errors
-    /// [`Error::Missing`] where this kernel has none: SLAB, or SLUB without CONFIG_SYSFS.
+    /// [`Error::Missing`] if this kernel does not have it: SLAB, or SLUB without CONFIG_SYSFS.
     pub fn open(root: &Root) -> Result<Self> {
         let source = match root.is_recorded() {
             false => Source::Live(root.dir().open_dir("sys/kernel/slab")?),
@@ -134,7 +135,7 @@ impl SlabSysfs {
         Ok(found)
     }
 
-    /// One file of a cache's directory without the blanks around it; `None` where it is not there or not for this user.
+    /// The trimmed content of one attribute of a cache; `None` if it does not exist or this user may not read it.
     pub fn attribute(&self, directory: &Name, attribute: &str) -> Option<String> {
         match &self.source {
             Source::Live(dir) => {
@@ -146,7 +147,7 @@ impl SlabSysfs {
         }
     }
 
-    /// The directory as a recorded tree keeps it. Names that would not come back are left out.
+    /// The directory in the format of a recorded tree. Names that the format cannot represent are omitted.
     pub fn record(&self) -> Result<Vec<u8>> {
         let mut text = Vec::new();
         let mut line = |fields: [&[u8]; 3]| {
@@ -174,7 +175,7 @@ impl CacheNames {
         self.directories.insert(link, target);
     }
 
-    /// The directory of the cache that is called so; its own name, where it is no link.
+    /// The directory of the cache with this name: the link target, or the name itself.
     pub fn directory<'n>(&'n self, name: &'n Name) -> &'n Name {
         self.directories.get(name).unwrap_or(name)
     }
@@ -184,8 +185,8 @@ impl CacheNames {
         self.directories.contains_key(name) || self.names.contains_key(name)
     }
 
-    /// The further names of each cache that slabinfo lists as `listed`, in that order: those merged into it. None of the
-    /// listed is another's; where two are of one directory, the first has the names.
+    /// The aliases of each cache in `listed`, the names in slabinfo, in the same order. A listed name is never an alias of
+    /// another; if two share a directory, the first gets the aliases.
     pub fn aliases(&self, listed: &[Name]) -> Vec<Vec<Name>> {
         let known: BTreeSet<&Name> = listed.iter().collect();
         let mut told = BTreeSet::new();
@@ -197,7 +198,7 @@ impl CacheNames {
         listed.iter().map(further).collect()
     }
 
-    /// The caches that a slabinfo with rows for `listed` lacks, each by one of its names.
+    /// The caches missing from a slabinfo with rows for `listed`, each by one of its names.
     pub fn lacking(&self, listed: &BTreeSet<&Name>) -> Vec<Name> {
         let lacks = |(directory, links): &(&Name, &Vec<Name>)| {
             self.there.contains(directory)
@@ -207,8 +208,8 @@ impl CacheNames {
         self.names.iter().filter(lacks).map(name).collect()
     }
 
-    /// Each cache with all of its names: for who may not read slabinfo. Which of them slabinfo would show is not known; a
-    /// directory's own name, which for merged ones means nothing, comes first where it has no links.
+    /// Each cache with all of its names, for users who may not read slabinfo. Which of them slabinfo would show is unknown; a
+    /// directory's own name, which is meaningless for merged caches, comes first only if it has no links.
     pub fn groups(&self) -> impl Iterator<Item = Vec<Name>> {
         self.names.iter().map(|(directory, links)| match links[..] {
             [] => vec![directory.clone()],

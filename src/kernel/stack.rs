@@ -1,4 +1,4 @@
-//! The stack of this process's first thread, which grows where it is touched.
+//! The stack of this process's main thread, which grows when touched.
 
 #![allow(unsafe_code)]
 
@@ -17,13 +17,13 @@ use super::root::Root;
 use crate::error::Result;
 use crate::unit::VirtAddr;
 
-/// What is left alone below the stack pointer.
+/// The distance kept below the stack pointer.
 const NEAR: u64 = 64 * 1024;
 
-/// The stack, as `maps` had it. A forked child has it at the same addresses.
+/// The stack, as read from `maps`. A forked child has it at the same addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stack {
-    /// The end of the mapping below it: the stack cannot grow beyond.
+    /// The end of the mapping below it, a limit to its growth.
     pub floor: VirtAddr,
     /// Its lowest address.
     pub start: VirtAddr,
@@ -32,10 +32,10 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// That of this process; `None` where this is not the thread that has it.
+    /// Finds the stack of this process; `None` if this is not the main thread.
     ///
     /// # Errors
-    /// What reading `maps` says.
+    /// Those of reading `maps`.
     pub fn own(root: &Root) -> Result<Option<Self>> {
         let process = Process::open(root, std::process::id())?;
         let (here, mut floor, mut stack) = (here(), VirtAddr(0), None);
@@ -48,32 +48,32 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Has the kernel write a byte at an address below the stack pointer, as a function's frame would be written there: the
-    /// stack grows down to it, if it may. A write of one's own that may not be done ends the process (SIGSEGV).
+    /// Has the kernel write a byte at an address below the stack pointer, where a function's frame could be: the stack grows
+    /// down to it if it may. A direct write that is not allowed would kill the process (SIGSEGV).
     ///
     /// # Errors
-    /// EFAULT where the stack may not grow so far; EINVAL where the address is not in the stack, or not well below the
-    /// stack pointer.
+    /// EFAULT if the stack may not grow that far; EINVAL if the address is not in the stack, or not well below the stack
+    /// pointer.
     pub fn touch(&self, address: VirtAddr) -> nix::Result<()> {
         self.is_unused(&(address..VirtAddr(address.0 + 1)))?;
-        // SAFETY: nothing relies on what is in the unused part of the stack.
+        // SAFETY: nothing relies on the contents of the unused part of the stack.
         unsafe { write_by_kernel(address) }
     }
 
-    /// Gives back the frames of a part of the stack below the stack pointer.
+    /// Releases the frames of a part of the stack below the stack pointer.
     ///
     /// # Errors
-    /// EINVAL as for [`touch`](Self::touch), ENOMEM where the stack has not grown so far.
+    /// EINVAL as for [`touch`](Self::touch), ENOMEM if the stack has not grown that far.
     pub fn discard(&self, part: Range<VirtAddr>) -> nix::Result<()> {
         self.is_unused(&part)?;
         let length = (part.end.0 - part.start.0) as usize;
-        // SAFETY: nothing relies on what is in the unused part of the stack.
+        // SAFETY: nothing relies on the contents of the unused part of the stack.
         let done = unsafe { libc::madvise(part.start.0 as *mut libc::c_void, length, libc::MADV_DONTNEED) };
         Errno::result(done).map(drop)
     }
 
-    /// Between the mapping below and the stack pointer there is nothing but the unused part of the stack. (What is mapped
-    /// there later, to see how far the stack keeps away from it, is a [`Mapping`], which may change at any time.)
+    /// Between the mapping below and the stack pointer there is only the unused part of the stack. (A mapping placed there
+    /// later, to measure the guard gap, is a [`Mapping`], which may change at any time.)
     fn is_unused(&self, part: &Range<VirtAddr>) -> nix::Result<()> {
         let here = here();
         let runs_on_it = self.start <= here && here < self.end;
@@ -82,7 +82,7 @@ impl Stack {
     }
 }
 
-/// An address in the frame of this function: the stack pointer, nearly.
+/// An address in the frame of this function: approximately the stack pointer.
 fn here() -> VirtAddr {
     let local = 0u8;
     VirtAddr(std::ptr::from_ref(std::hint::black_box(&local)) as u64)
@@ -91,20 +91,20 @@ fn here() -> VirtAddr {
 /// Has the kernel write a zero byte.
 ///
 /// # Safety
-/// Where the address is mapped, nothing may rely on what is there.
+/// If the address is mapped, nothing may rely on its contents.
 unsafe fn write_by_kernel(address: VirtAddr) -> nix::Result<()> {
     let (reader, writer) = pipe()?;
     write(&writer, &[0])?;
-    // SAFETY: as the caller says. Where nothing is mapped, and no stack may grow, the kernel answers EFAULT.
+    // SAFETY: guaranteed by the caller. If nothing is mapped and no stack may grow, the kernel returns EFAULT.
     Errno::result(unsafe { libc::read(reader.as_raw_fd(), address.0 as *mut libc::c_void, 1) }).map(drop)
 }
 
-/// How many pages the kernel keeps between a stack that grows and what is mapped below it: tried by mappings that grow as
-/// stacks do, from `address` on, where much must be free. `None` where none grows, or
-/// they keep no distance.
+/// The guard gap in pages: how much the kernel keeps between a growing stack and the mapping below it. Probed with mappings
+/// that grow like stacks, from `address` on, where plenty of addresses must be free. `None` if they do not grow, or keep no
+/// distance.
 ///
 /// # Errors
-/// What `mmap` says.
+/// Those of `mmap`.
 pub fn guard_gap(page: usize, address: usize) -> nix::Result<Option<usize>> {
     const MOST: usize = 1 << 16;
     if grows_with(page, address, 0)? {
@@ -129,12 +129,12 @@ pub fn guard_gap(page: usize, address: usize) -> nix::Result<Option<usize>> {
     Ok(Some(enough))
 }
 
-/// Whether a stack may grow so that this many pages are left to the mapping below it.
+/// Whether a stack may grow until this many pages are left above the mapping below it.
 fn grows_with(page: usize, address: usize, gap: usize) -> nix::Result<bool> {
     let read_write = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     let map = |address, flags| Mapping::anonymous(page, read_write, MapFlags::MAP_PRIVATE | flags, Some(address));
     let grown = address + (gap + 1) * page;
-    // Nobody else's memory is there, between them either: else this fails, and nothing is written.
+    // No other memory is mapped there or in between: otherwise mmap fails and nothing is written.
     let all = grown + 2 * page - address;
     drop(Mapping::anonymous(
         all,
@@ -144,12 +144,12 @@ fn grows_with(page: usize, address: usize, gap: usize) -> nix::Result<bool> {
     )?);
     let _below = map(address, MapFlags::empty())?;
     let stack = map(grown + page, MapFlags::MAP_GROWSDOWN)?;
-    // SAFETY: what is there, if anything is, is the page that the mapping has just grown by.
+    // SAFETY: if anything is mapped there, it is the page the mapping has just grown by.
     match unsafe { write_by_kernel(VirtAddr(grown as u64)) } {
         Err(Errno::EFAULT) => Ok(false),
         Err(errno) => Err(errno),
         Ok(()) => {
-            // The page that it has grown by is unmapped too.
+            // The page it has grown by is unmapped too.
             drop(NonNull::new(grown as *mut libc::c_void).map(|start| Mapping { start, length: stack.length }));
             Ok(true)
         }

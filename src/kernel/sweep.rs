@@ -1,4 +1,4 @@
-//! Sweeping over a machine's frames: kpageflags in windows, spread over the processors.
+//! Sweeping over all frames: kpageflags in windows, distributed over the CPUs.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,21 +7,21 @@ use std::thread::{available_parallelism, scope};
 use super::words::Words;
 use crate::error::Result;
 
-/// Frames of one window. Windows are aligned to their size, so that no folio is cut but hugetlb pages of more than 128 MiB
-/// (with pages of 4 KiB): the largest a buddy allocator hands out has 8,192 pages.
+/// Frames per window. Windows are aligned to their size, so no folio is split except hugetlb pages larger than 128 MiB (with 4
+/// KiB pages): the largest block of the buddy allocator has 8,192 pages.
 pub const WINDOW: u64 = 32 * 1024;
 
-/// Threads at most: the kernel's part of the work scales with processors until memory is what it waits for.
+/// The maximum number of threads: the kernel's part of the work scales with CPUs until it is limited by memory bandwidth.
 const MOST_THREADS: usize = 8;
 
-/// Reads the words of frames `0..end`, or to the end of the file where that comes first, and hands each window to `each`
-/// with its first frame and what that thread has gathered so far, which `new` begins. `progress` is told how many frames
-/// were read, now and then.
+/// Reads the words of frames `0..end`, or to the end of the file if that comes first, and passes each window to `each` with its
+/// first frame and the thread's accumulator, which `new` creates. `progress` is called from time to time with the number of
+/// frames read.
 ///
-/// Returns the frame behind the last that was there, and what each thread gathered.
+/// Returns the end of the frames read (exclusive), and the accumulator of each thread.
 ///
 /// # Errors
-/// What reading says, and what `each` says: the first of them ends the sweep.
+/// Those of reading and of `each`; the first one ends the sweep.
 pub fn sweep<T: Send>(
     words: &Words,
     end: u64,
@@ -39,7 +39,7 @@ pub fn sweep<T: Send>(
             if wanted == 0 {
                 return Ok(gathered);
             }
-            // Whoever fails takes the rest of the work from the others.
+            // A thread that fails stops the others.
             let stop_at = |place: u64| end.fetch_min(place, Relaxed);
             let got = words.read(first, &mut window[..wanted]).inspect_err(|_| {
                 stop_at(0);

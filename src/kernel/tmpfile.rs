@@ -1,4 +1,4 @@
-//! Files without a name, to try things with: they go with their last user, however that ends.
+//! Unnamed files for probes: they are deleted with their last user, however that ends.
 
 use std::fs::File;
 use std::io;
@@ -9,28 +9,28 @@ use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit};
 
-/// How large a file of this process may be, in bytes: to write behind that ends it.
+/// The maximum file size for this process, in bytes: writing beyond it kills the process (SIGXFSZ).
 ///
 /// # Errors
-/// What `getrlimit` says.
+/// Those of `getrlimit`.
 pub fn largest() -> nix::Result<u64> {
     getrlimit(Resource::RLIMIT_FSIZE).map(|(limit, _)| limit)
 }
 
-/// The directories that temporary files are made in.
+/// The directories for temporary files.
 pub fn directories() -> [PathBuf; 2] {
     [std::env::temp_dir(), PathBuf::from("/var/tmp")]
 }
 
-/// A new file in memory.
+/// A new in-memory file.
 ///
 /// # Errors
-/// What `memfd_create` says.
+/// Those of `memfd_create`.
 pub fn in_memory() -> nix::Result<File> {
     memfd_create(c"pmem-demo", MFdFlags::MFD_CLOEXEC).map(File::from)
 }
 
-/// A new file in the first of the [`directories`] in which one can be made that is fit, and what was found out about it.
+/// A new file in the first of the [`directories`] that allows a suitable one, and the result of checking it.
 pub fn on_disk<T>(mut is_fit: impl FnMut(&File) -> Option<T>) -> Option<(File, T)> {
     directories().iter().find_map(|directory| {
         let file = in_directory(directory).ok()?;
@@ -39,10 +39,10 @@ pub fn on_disk<T>(mut is_fit: impl FnMut(&File) -> Option<T>) -> Option<(File, T
     })
 }
 
-/// A new file on the file system that a directory is on.
+/// A new file on the file system of a directory.
 ///
 /// # Errors
-/// What `open` says: EOPNOTSUPP where the file system has no such files (`O_TMPFILE`).
+/// Those of `open`: EOPNOTSUPP if the file system does not support `O_TMPFILE`.
 fn in_directory(directory: &Path) -> io::Result<File> {
     File::options().read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(directory)
 }

@@ -1,6 +1,5 @@
-//! What a process does with its own memory so that it can be seen which pages it touches: clear_refs, and userfaultfd's
-//! write protection in its asynchronous form (since Linux 6.7), with which the kernel resolves each fault by itself and
-//! only notes that the page was written.
+//! Tracking which of its own pages a process touches: clear_refs, and userfaultfd asynchronous write protection (since Linux
+//! 6.7), with which the kernel resolves each fault itself and only records that the page was written.
 //!
 //! Layouts, numbers and error codes are those of `include/uapi/linux/userfaultfd.h`.
 
@@ -16,19 +15,19 @@ use nix::sys::stat::Mode;
 
 use super::memory::Mapping;
 
-/// What `clear_refs` is to forget.
+/// What `clear_refs` clears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forget {
-    /// That pages were accessed. The kernel does not flush the TLB: a page that it still has is accessed unseen.
+    /// The accessed bits. The kernel does not flush the TLB: accesses through cached translations go unnoticed.
     Accessed,
-    /// That pages were written: their soft-dirty bits. A kernel without them says "success" and does nothing.
+    /// The soft-dirty bits. A kernel without them reports success and does nothing.
     SoftDirty,
 }
 
-/// Has the kernel forget what this process has touched, in all of its memory.
+/// Clears these bits in all memory of this process.
 ///
 /// # Errors
-/// What the system says.
+/// Those of the system calls.
 pub fn forget(what: Forget) -> nix::Result<()> {
     let file = open(c"/proc/self/clear_refs", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let number: &[u8] = match what {
@@ -82,45 +81,45 @@ nix::ioctl_readwrite! {
     uffdio_writeprotect, 0xaa, 0x06, WriteProtect
 }
 
-/// Watches which pages of a mapping are written, as long as it is open. PAGEMAP_SCAN tells them
+/// Tracks which pages of a mapping are written, as long as it is open. PAGEMAP_SCAN reports them
 /// ([`category::WRITTEN`](super::scan::category::WRITTEN)).
 #[derive(Debug)]
 pub struct WriteWatch(OwnedFd);
 
 impl WriteWatch {
-    /// Begins to watch a mapping whose pages are all there: none of them is written yet.
+    /// Starts watching a fully populated mapping: none of its pages counts as written yet.
     ///
     /// # Errors
-    /// EINVAL on a kernel without the asynchronous form, ENOSYS or EPERM where this process may not have it.
+    /// EINVAL on a kernel without asynchronous mode, ENOSYS or EPERM if this process may not use userfaultfd.
     pub fn begin(mapping: &Mapping) -> nix::Result<Self> {
         const USER_MODE_ONLY: libc::c_int = 1;
         const API: u64 = 0xaa;
         const FEATURE_WP_ASYNC: u64 = 1 << 15;
         const REGISTER_MODE_WP: u64 = 1 << 1;
         let flags = USER_MODE_ONLY | libc::O_CLOEXEC | libc::O_NONBLOCK;
-        // SAFETY: the call takes flags only.
+        // SAFETY: the call takes only flags.
         let made = Errno::result(unsafe { libc::syscall(libc::SYS_userfaultfd, flags) })?;
-        // SAFETY: the descriptor is new, and nobody else has it.
+        // SAFETY: the descriptor is new and not owned by anything else.
         let watch = Self(unsafe { OwnedFd::from_raw_fd(made as libc::c_int) });
         let mut api = Api { api: API, features: FEATURE_WP_ASYNC, ioctls: 0 };
         // SAFETY: `api` is laid out as the kernel's struct, and lives until after the call.
         unsafe { uffdio_api(watch.0.as_raw_fd(), &raw mut api) }?;
         let mut register = Register { range: range(mapping), mode: REGISTER_MODE_WP, ioctls: 0 };
-        // SAFETY: as above. It changes how faults in the mapping are dealt with, and not its contents.
+        // SAFETY: as above. It changes how faults in the mapping are handled, but not its contents.
         unsafe { uffdio_register(watch.0.as_raw_fd(), &raw mut register) }?;
         watch.forget(mapping)?;
         Ok(watch)
     }
 
-    /// Forgets which pages of the mapping were written.
+    /// Resets which pages of the mapping count as written.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system calls.
     pub fn forget(&self, mapping: &Mapping) -> nix::Result<()> {
         const MODE_WP: u64 = 1;
         let mut protect = WriteProtect { range: range(mapping), mode: MODE_WP };
         // SAFETY: the struct is laid out as the kernel's and lives until after the call. Writes still succeed: the kernel
-        // lifts the protection of a page by itself.
+        // itself removes the protection of the page.
         unsafe { uffdio_writeprotect(self.0.as_raw_fd(), &raw mut protect) }.map(drop)
     }
 

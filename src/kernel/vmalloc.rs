@@ -1,4 +1,4 @@
-//! `/proc/vmallocinfo`, which root can read: who reads it, and how much of it.
+//! Reading `/proc/vmallocinfo`, which is root-only.
 
 use std::path::Path;
 
@@ -6,32 +6,32 @@ use super::root::Root;
 use crate::error::Result;
 use crate::model::vmallocinfo::{self, Kind};
 
-/// The most that is read of the file, which has a line an area: there is room for 300,000 threads.
+/// The maximum size of the file, which has one line per area: enough for 300,000 threads.
 const LARGEST: u64 = 32 << 20;
 
 /// Reads the file.
 ///
 /// # Errors
-/// What the system says.
+/// Those of reading it.
 pub fn read(root: &Root) -> Result<Vec<u8>> {
     root.dir().read("proc/vmallocinfo", LARGEST)
 }
 
-/// Pages of `/proc/vmallocinfo`.
+/// Page counts from `/proc/vmallocinfo`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VmallocPages {
-    /// Of all areas that own pages.
+    /// Pages of all areas that own pages.
     pub all: u64,
-    /// Of stacks of tasks, those that are kept for the next task too.
+    /// Pages of task stacks, including cached stacks.
     pub stacks: u64,
-    /// Of shadow stacks.
+    /// Pages of shadow stacks.
     pub shadow_stacks: u64,
-    /// Some caller is an address, since the kernel has no names: nobody knows what stacks are.
+    /// Some caller is an address because the kernel has no symbols, so stacks cannot be identified.
     pub nameless: bool,
 }
 
 impl VmallocPages {
-    /// Adds up pages by the function that asked for them. Of a file that is torn the sum would be of some.
+    /// Adds up pages by the allocating function. A truncated file is an error, because the sum would be partial.
     ///
     /// # Errors
     /// [`Error::Malformed`](crate::error::Error::Malformed).
@@ -39,7 +39,7 @@ impl VmallocPages {
         let mut sum = Self::default();
         for area in vmallocinfo::areas(text, path) {
             let area = area?;
-            // Others show pages of somebody else.
+            // Other areas map pages that belong to something else.
             if area.kind != Kind::Vmalloc {
                 continue;
             }

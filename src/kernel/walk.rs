@@ -1,4 +1,4 @@
-//! The walk over a process's page tables by PAGEMAP_SCAN, in slices.
+//! Walking a process's page tables with PAGEMAP_SCAN, in slices.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ use crate::model::status;
 use crate::unit::{PageSize, VirtAddr};
 
 impl Walk {
-    /// The walk that tells what a process has: which pages are present or swap-like, and what a scan knows of them.
-    /// `status` is the text of the process's `status`.
+    /// The standard walk over a process: present and swap-like pages, with all categories the kernel supports. `status` is the
+    /// text of the process's `status`.
     pub fn of(features: &Features, status: &[u8], page_size: PageSize) -> Self {
         let all = category::PRESENT | category::SWAPPED | category::PFNZERO | category::HUGE | category::GUARD;
         Self {
@@ -26,35 +26,35 @@ impl Walk {
     }
 }
 
-/// What a walk cost the process that was looked at.
+/// The cost of a walk for the target process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WalkCost {
-    /// How many calls it took.
+    /// The number of calls.
     pub calls: u64,
-    /// The longest of them: the mmap lock of the target is held (for reading) that long.
+    /// The longest call: the target's mmap lock is held for that long (for reading).
     pub longest: Duration,
 }
 
-/// What to look for, and where to stop.
+/// What to look for, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk {
-    /// The first address looked at.
+    /// The first address.
     pub start: VirtAddr,
-    /// The address behind the last one looked at.
+    /// The end address (exclusive).
     pub end: VirtAddr,
     /// Pages with any of these categories are reported.
     pub any_of: u64,
-    /// The categories that are reported.
+    /// The categories to report.
     pub report: u64,
-    /// The page tables the process has, in pages (VmPTE of its status): how much there is to walk at most.
+    /// The size of the process's page tables, in pages (VmPTE in its status): an upper bound for the walk.
     pub tables: u64,
 }
 
-/// The most matching pages of one call. The kernel takes 6 ns for each, holding the target's mmap lock: 0.4 ms.
+/// The maximum number of matching pages per call. The kernel needs 6 ns for each, holding the target's mmap lock: 0.4 ms.
 const MAX_PAGES: u64 = 64 * 1024;
 
-/// With no more page tables than this the whole space is walked in one call: 131,072 entries of 4 KiB pages, well under a
-/// millisecond also where they are all empty and [`MAX_PAGES`] never stops the call.
+/// With no more page tables than this, the whole address space is walked in one call: 131,072 entries of 4 KiB pages, well
+/// under a millisecond even if all are empty and [`MAX_PAGES`] never stops the call.
 const FEW_TABLES: u64 = 256;
 
 const FIRST_SPAN: u64 = 1 << 30;
@@ -63,20 +63,20 @@ const LONGEST_SPAN: u64 = 1 << 40;
 const TOO_LONG: Duration = Duration::from_micros(500);
 const SHORT: Duration = Duration::from_micros(125);
 
-/// The regions of one call, at most: as many as the kernel collects before it writes them out. With more room it goes on
-/// behind them, and when it then gets to the end, it still reports the place of the last such stop as the end of its walk
-/// (seen on Linux 6.18: `walk_end` is only set to the query's end where it was 0). Whoever goes on from there counts
+/// The maximum number of regions per call: as many as the kernel collects before it writes them out. With more room it
+/// continues, and if it then reaches the end, it still reports the position of the last write-out as the end of the walk
+/// (observed on Linux 6.18: `walk_end` is set to the query's end only if it was 0). Continuing from there would count regions
 /// twice.
 const BATCH: usize = 512;
 
-/// Walks an address space and hands what matches to `sink`, in ascending order.
+/// Walks an address space and passes matching regions to `sink`, in ascending order.
 ///
-/// A call stops after 65,536 matching pages, and looks at no more addresses than the calls before it could within
-/// half a millisecond, so that the target never waits much longer for its mmap lock. (One call over 6 GiB of 4 KiB pages
-/// was seen to stall the target's `mmap` for 32 ms.)
+/// A call stops after 65,536 matching pages, and covers no more addresses than earlier calls could within half a millisecond,
+/// so that the target never waits much longer for its mmap lock. (A single call over 6 GiB of 4 KiB pages stalled the target's
+/// `mmap` for 32 ms.)
 ///
 /// # Errors
-/// [`Error::Gone`] when the address space went away, and what `sink` says.
+/// [`Error::Gone`] if the address space is gone, and those of `sink`.
 pub fn walk(pagemap: &Words, walk: &Walk, sink: impl FnMut(&[Region]) -> Result<()>) -> Result<WalkCost> {
     let Some(file) = pagemap.live() else {
         return Err(Error::Unsupported { what: "a recorded tree has no ioctl".to_owned() });
@@ -85,7 +85,7 @@ pub fn walk(pagemap: &Words, walk: &Walk, sink: impl FnMut(&[Region]) -> Result<
         .map_err(|e| e.unwrap_or_else(|errno| Error::from_errno(errno, pagemap.path())))
 }
 
-/// Either what the sink said or what the system said.
+/// An error of the sink or of the system call.
 enum Failure {
     Sink(Error),
     System(Errno),
@@ -121,9 +121,9 @@ fn in_slices(
         cost.calls += 1;
         cost.longest = cost.longest.max(took);
         sink(&regions[..found]).map_err(Failure::Sink)?;
-        // Whatever the kernel says of where it stopped, what it reported it has passed.
+        // Wherever the kernel says it stopped, it is past the regions it reported.
         let stopped = regions[..found].last().map_or(stopped, |last| stopped.max(last.end));
-        // A call that does not move on would never end.
+        // A walk that makes no progress would never end.
         if stopped <= start {
             return Err(Failure::System(Errno::EIO));
         }
@@ -131,7 +131,7 @@ fn in_slices(
         if walk.tables > FEW_TABLES {
             span = match took {
                 took if took > TOO_LONG => (span / 2).max(FIRST_SPAN / 64),
-                // Where nothing was, more may follow: an address space can be 2^63 bytes long.
+                // After an empty range the next call may cover more: an address space can be 2^63 bytes long.
                 took if took < SHORT && found == 0 => span.saturating_mul(2),
                 took if took < SHORT => span.saturating_mul(2).min(LONGEST_SPAN),
                 _ => span,
@@ -141,7 +141,7 @@ fn in_slices(
     Ok(cost)
 }
 
-/// The same from the recorded answers of an earlier scan.
+/// Likewise, from the recorded results of an earlier scan.
 pub fn replay(
     recorded: &Words,
     page_size: PageSize,

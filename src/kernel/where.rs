@@ -1,4 +1,4 @@
-//! What the ledger of a machine's memory is made of: the kernel's counters, read one file right after the other.
+//! The sources of the memory ledger: the kernel's counters, read one file right after the other.
 
 use std::path::Path;
 
@@ -15,50 +15,51 @@ use crate::model::vmstat::Vmstat;
 use crate::model::zoneinfo::{self, Zone};
 use crate::unit::{decimal, hexadecimal};
 
-/// A reading of everything. What cannot be read, or this kernel does not have, is `None`.
+/// A reading of all files. `None` if unreadable or missing in this kernel.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// meminfo, and the pages of slabinfo.
     pub counters: Counters,
-    /// `/proc/zoneinfo`; none where it cannot be read.
+    /// `/proc/zoneinfo`; empty if it cannot be read.
     pub zones: Vec<Zone>,
     /// `/proc/vmstat`.
     pub vmstat: Vmstat,
     /// `/proc/vmallocinfo` (root only).
     pub vmalloc: Option<VmallocPages>,
-    /// The pools of hugetlb pages, of every size; none where one of them cannot be read: the sums would be of some.
+    /// The hugetlb pools of every size; empty if any of them cannot be read, because the sums would be partial.
     pub pools: Vec<HugePool>,
     /// `/proc/pressure/memory`, or why there is none.
     pub pressure: std::result::Result<Pressure, String>,
-    /// Whether what a balloon has taken is still in MemTotal. virtio-balloon takes it out, unless it gives back when memory
-    /// runs out (drivers/virtio/virtio_balloon.c); of other balloons nothing tells.
+    /// Whether memory taken by a balloon is still in MemTotal. virtio-balloon subtracts it unless it deflates on OOM
+    /// (drivers/virtio/virtio_balloon.c); for other balloons this is unknown.
     pub balloon_in_total: Option<bool>,
-    /// Memory in blocks that are off line, in bytes.
+    /// Memory in offline blocks, in bytes.
     pub offline_bytes: u64,
-    /// Files that are torn, or there and cannot be read, though the user may: what is not known for it is missing.
+    /// Files that are truncated, or exist but cannot be read for a reason other than permission: the values in them are
+    /// missing.
     pub troubles: Vec<String>,
 }
 
 /// The hugetlb pages of one size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HugePool {
-    /// Their size, in bytes.
+    /// The page size, in bytes.
     pub size: u64,
-    /// How many there are, surplus ones too.
+    /// All pages, including surplus pages.
     pub pages: u64,
-    /// Of these, those that nobody has.
+    /// Of these, free pages.
     pub free: u64,
-    /// Of the free, those that are promised to a mapping.
+    /// Of the free pages, those reserved by a mapping.
     pub reserved: u64,
-    /// More than the pool is to have: given back when they are free.
+    /// Surplus pages, above the configured pool size: returned to the system when freed.
     pub surplus: u64,
 }
 
 impl Sources {
-    /// Reads them.
+    /// Reads all files.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where there is no meminfo, [`Error::Malformed`] where it is none.
+    /// [`Error::Unsupported`] if there is no meminfo, [`Error::Malformed`] if it is not one.
     pub fn read(root: &Root) -> Result<Self> {
         let mut troubles = Vec::new();
         let counters = Counters::read_noting(root, &mut troubles);
@@ -76,7 +77,7 @@ impl Sources {
             .and_then(|text| pressure::parse(&text, &path("proc/pressure/memory")))
             .map_err(|error| match error {
                 Error::Missing { .. } if root.is_recorded() => "the recorded tree does not have it".to_owned(),
-                Error::Missing { .. } => "it takes CONFIG_PSI and Linux 4.20".to_owned(),
+                Error::Missing { .. } => "it needs CONFIG_PSI and Linux 4.20".to_owned(),
                 Error::Io { cause, .. } if cause.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {
                     format!("{cause} (boot with psi=1)")
                 }
@@ -101,10 +102,14 @@ impl Sources {
     }
 }
 
-/// The zones, of which every machine has one.
+/// The zones; every machine has at least one.
 pub(super) fn zones(text: &[u8], path: &Path) -> Result<Vec<Zone>> {
     let zones = zoneinfo::parse(text, path)?;
-    if zones.is_empty() { Err(Error::malformed(path, 1, "no zone is in it: the file is torn")) } else { Ok(zones) }
+    if zones.is_empty() {
+        Err(Error::malformed(path, 1, "it contains no zone: the file is truncated"))
+    } else {
+        Ok(zones)
+    }
 }
 
 /// Why there is no MemTotal.
@@ -113,15 +118,15 @@ fn no_total(root: &Root) -> Error {
     match root.dir().read("proc/meminfo", SMALL) {
         Ok(text) => {
             let what = match text.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"MemTotal:")) {
-                true => "its MemTotal, which everything is to add up to, is no size that a machine has",
-                false => "there is no MemTotal in it, which everything is to add up to",
+                true => "its MemTotal, the total of the ledger, is not a plausible size",
+                false => "it has no MemTotal, the total of the ledger",
             };
             Error::malformed(&path, 1, what)
         }
         Err(Error::Missing { .. }) => {
             let why = match root.is_recorded() {
                 true => "the recorded tree does not have it",
-                false => "not there: this procfs shows processes only (subset=pid)",
+                false => "not there: this procfs shows only processes (subset=pid)",
             };
             Error::Unsupported { what: format!("{}: {why}", path.display()) }
         }
@@ -131,10 +136,10 @@ fn no_total(root: &Root) -> Error {
 
 const POOLS: &str = "sys/kernel/mm/hugepages";
 
-/// The files of a pool of hugetlb pages.
+/// The files of a hugetlb pool.
 const POOL_FILES: [&str; 4] = ["nr_hugepages", "free_hugepages", "resv_hugepages", "surplus_hugepages"];
 
-/// The names of the pools in this directory, with the size of their pages in bytes.
+/// The names of the pools in this directory, with their page sizes in bytes.
 pub(super) fn pool_names(dir: &Dir, pools: &str) -> Vec<(String, u64)> {
     let names = dir.open_dir(pools).and_then(|pools| pools.names()).unwrap_or_default();
     let pool = |name: Vec<u8>| {
@@ -156,7 +161,7 @@ fn pools(dir: &Dir) -> Vec<HugePool> {
 
 const VIRTIO: &str = "sys/bus/virtio/devices";
 
-/// The balloons among the devices of virtio: their type is 5.
+/// The balloons among the virtio devices: their type is 5.
 fn balloons(dir: &Dir) -> Vec<String> {
     let names = dir.open_dir(VIRTIO).and_then(|devices| devices.names()).unwrap_or_default();
     let balloon = |name: Vec<u8>| {
@@ -166,26 +171,26 @@ fn balloons(dir: &Dir) -> Vec<String> {
     names.into_iter().filter_map(balloon).collect()
 }
 
-/// Whether every balloon of virtio gives back when memory runs out: features are written from bit 0 on, and that is bit 2.
+/// Whether every virtio balloon deflates on OOM: `features` lists the bits from bit 0 on, and this is bit 2.
 pub(super) fn balloon_in_total(dir: &Dir) -> Option<bool> {
     let gives_back =
         |path: String| text(dir, &format!("{path}/features")).map(|bits| bits.as_bytes().get(2) == Some(&b'1'));
     balloons(dir).into_iter().filter_map(gives_back).reduce(|a, b| a && b)
 }
 
-/// The files of all pools, as paths below the root.
+/// The files of all pools, as paths relative to the root.
 pub fn pool_files(root: &Root) -> Vec<String> {
     let pools = pool_names(root.dir(), POOLS).into_iter();
     pools.flat_map(|(name, _)| POOL_FILES.map(|file| format!("{POOLS}/{name}/{file}"))).collect()
 }
 
-/// The files of all balloons, as paths below the root.
+/// The files of all balloons, as paths relative to the root.
 pub fn balloon_files(root: &Root) -> Vec<String> {
     let balloons = balloons(root.dir()).into_iter();
     balloons.flat_map(|path| ["device", "features"].map(|file| format!("{path}/{file}"))).collect()
 }
 
-/// Memory in blocks that are off line, in bytes.
+/// Memory in offline blocks, in bytes.
 fn offline(root: &Root, zones: &[Zone]) -> u64 {
     let physical = Physical::of(root, zones.to_vec());
     let segments = physical.iter().flat_map(|physical| &physical.segments);

@@ -1,4 +1,4 @@
-//! Files of 64-bit words, one per page or per frame: pagemap, kpageflags, kpagecount, kpagecgroup.
+//! Files of 64-bit words, one per page or frame: pagemap, kpageflags, kpagecount, kpagecgroup.
 
 use std::fs::File;
 use std::ops::Range;
@@ -9,14 +9,14 @@ use super::dir::Dir;
 use super::runs::{LARGEST, Runs};
 use crate::error::{Error, Result};
 
-/// Words read by one call, at most. Buffers from 64 KiB to 2 MiB cost the same per word.
+/// The maximum number of words per call. Buffers from 64 KiB to 2 MiB cost the same per word.
 pub const WINDOW: usize = 16 * 1024;
 
-/// Sorted look-ups are read as one run when at most this many unwanted words lie between: a call costs about as much as
-/// seven words of kpagecount (240–310 ns against 40 ns).
+/// Sorted lookups are merged into one read if at most this many unwanted words lie in between: a call costs about as much as
+/// seven words of kpagecount (240–310 ns compared with 40 ns).
 const JOIN_GAP: u64 = 7;
 
-/// Words that one such run has, at most: the call no longer counts then.
+/// The maximum length of such a run, at which the cost of the call no longer matters.
 const MOST_GATHERED: usize = 512;
 
 /// A word file of the live machine or of a recorded tree.
@@ -44,12 +44,12 @@ impl Words {
         Ok(Self { path, source })
     }
 
-    /// The path the file was opened by, for messages.
+    /// The path it was opened by, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The open file, where this is the live machine's.
+    /// The open file, on the live machine.
     pub fn live(&self) -> Option<&File> {
         match &self.source {
             Source::Live(file) => Some(file),
@@ -57,7 +57,7 @@ impl Words {
         }
     }
 
-    /// The recorded runs, where this is a recorded tree's.
+    /// The recorded runs, in a recorded tree.
     pub fn recorded(&self) -> Option<&Runs> {
         match &self.source {
             Source::Live(_) => None,
@@ -65,8 +65,8 @@ impl Words {
         }
     }
 
-    /// Reads the words from `index` on into `words` and returns how many there were: fewer than asked for at the end of
-    /// the file, none when the address space behind a pagemap is gone.
+    /// Reads the words from `index` on into `words` and returns how many there were: fewer than requested at the end of the
+    /// file, 0 if the address space of a pagemap is gone.
     pub fn read(&self, index: u64, words: &mut [u64]) -> Result<usize> {
         match &self.source {
             Source::Live(file) => self.read_live(file, index, words),
@@ -82,11 +82,11 @@ impl Words {
         }
     }
 
-    /// Reads the words of a range of a page map by `buffer`, as many at a time as it holds, and hands them to `each` with the
-    /// index of the first.
+    /// Reads the words of a range of pagemap through `buffer`, as many at a time as it holds, and passes them to `each` with
+    /// the index of the first.
     ///
     /// # Errors
-    /// [`Error::Gone`] where there are none: inside an address space, that means that it is gone. And what `each` says.
+    /// [`Error::Gone`] if there are no words, which means that the address space is gone; and those of `each`.
     pub fn windows(
         &self,
         range: Range<u64>,
@@ -120,14 +120,14 @@ impl Words {
         Ok(done)
     }
 
-    /// Calls `each` with the position in `indices` and the word there, for every one of `indices`, which must ascend
-    /// (equal ones may repeat). The word is `None` past the end of the file and where a tree has it not recorded.
+    /// Calls `each` with the position in `indices` and the word, for each of `indices`, which must be sorted (duplicates are
+    /// allowed). The word is `None` past the end of the file and if a tree did not record it.
     pub fn gather(&self, indices: impl Iterator<Item = u64>, mut each: impl FnMut(usize, Option<u64>)) -> Result<()> {
         if let Source::Recorded(runs) = &self.source {
             indices.enumerate().for_each(|(position, index)| each(position, runs.get(index)));
             return Ok(());
         }
-        // What one call is to read, and the words that it did.
+        // The range for one call, and the words it read.
         let (mut run, mut words): (Vec<u64>, _) = (Vec::new(), [0; MOST_GATHERED]);
         let mut position = 0;
         let mut read = |run: &mut Vec<u64>| -> Result<()> {

@@ -6,7 +6,7 @@ use super::zoneinfo::head;
 use crate::error::{Error, Result};
 use crate::unit::decimal;
 
-/// The free blocks of one zone. The pages on the lists of processors are not among them.
+/// The free blocks of one zone. Pages on per-CPU lists are not included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreeBlocks {
     /// The node.
@@ -18,29 +18,29 @@ pub struct FreeBlocks {
 }
 
 impl FreeBlocks {
-    /// The pages in all of its blocks.
+    /// The total pages in its free blocks.
     pub fn free_pages(&self) -> u64 {
         pages_from(&self.blocks, 0)
     }
 }
 
-/// The pages in the blocks of `order` and of the orders above it, at most `u64::MAX`.
+/// The pages in blocks of `order` and above, saturating at `u64::MAX`.
 pub fn pages_from(blocks: &[u64], order: usize) -> u64 {
     (0u32..).zip(blocks).skip(order).fold(0, |sum, (order, blocks)| {
         sum.saturating_add(blocks.saturating_mul(1u64.checked_shl(order).unwrap_or(u64::MAX)))
     })
 }
 
-/// The most orders that are taken: no more page frames than those of 64 have numbers.
+/// The maximum number of orders accepted: more than 64 would exceed the range of frame numbers.
 pub(super) const MOST_ORDERS: usize = 64;
 
-/// The most zones that are taken. Linux has up to 1,024 nodes, few of which have memory in more than one zone.
+/// The maximum number of zones accepted. Linux has up to 1,024 nodes, and few have memory in more than one zone.
 pub(super) const MOST_ZONES: usize = 4096;
 
-/// Parses the file: a line for each zone that has memory.
+/// Parses the file, which has one line per zone with memory.
 ///
 /// # Errors
-/// [`Error::Malformed`], also for more orders or zones than any machine has: what is done with them grows with their square.
+/// [`Error::Malformed`], also for more orders or zones than any machine has, because later work is quadratic in their number.
 pub fn parse(text: &[u8], path: &Path) -> Result<Vec<FreeBlocks>> {
     let lines = text.split(|&b| b == b'\n').zip(1..).filter(|(line, _)| !line.is_empty());
     let mut zones = Vec::new();

@@ -1,45 +1,41 @@
-//! Capabilities, as `CapEff` of `/proc/PID/status` has them. (include/uapi/linux/capability.h)
+//! Capabilities, as in `CapEff` of `/proc/PID/status`. (include/uapi/linux/capability.h)
 
 /// A set of capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities(pub u64);
 
-/// A capability that opens something pmem reads.
+/// A capability that allows pmem to read something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capability {
-    /// Its bit.
+    /// Its bit number.
     pub bit: u32,
-    /// Its name, as `capsh` and `capabilities(7)` write it.
+    /// Its name, as in `capsh` and capabilities(7).
     pub name: &'static str,
-    /// What pmem can see with it.
+    /// What it allows pmem to read.
     pub opens: &'static str,
 }
 
-/// The capabilities that matter here.
+/// The capabilities pmem can make use of.
 pub const RELEVANT: &[Capability] = &[
     Capability {
         bit: 2,
         name: "CAP_DAC_READ_SEARCH",
-        opens: "kpageflags, kpagecount, kpagecgroup, slabinfo; pagemap of others",
+        opens: "kpageflags, kpagecount, kpagecgroup, slabinfo; pagemap of other users' processes",
     },
-    Capability { bit: 3, name: "CAP_FOWNER", opens: "what is cached of files that others own" },
+    Capability { bit: 3, name: "CAP_FOWNER", opens: "the page cache of other users' files" },
     Capability { bit: 19, name: "CAP_SYS_PTRACE", opens: "maps, smaps and pagemap of other users' processes" },
     Capability { bit: 21, name: "CAP_SYS_ADMIN", opens: "frame numbers and swap slots in pagemap, addresses in iomem" },
-    Capability {
-        bit: 38,
-        name: "CAP_PERFMON",
-        opens: "maps, smaps and pagemap of others, instead of CAP_SYS_PTRACE (Linux 6.15 and later)",
-    },
+    Capability { bit: 38, name: "CAP_PERFMON", opens: "the same as CAP_SYS_PTRACE (since Linux 6.15)" },
 ];
 
 impl Capabilities {
-    /// The effective set in the text of a `status` file.
+    /// The effective set, from the text of a `status` file.
     pub fn effective(status: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(super::status::field(status, "CapEff")?).ok()?;
         u64::from_str_radix(text, 16).ok().map(Self)
     }
 
-    /// Whether the set has a capability.
+    /// Whether the set contains a capability.
     pub fn has(self, capability: &Capability) -> bool {
         self.0 >> capability.bit & 1 == 1
     }

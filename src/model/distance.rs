@@ -1,14 +1,14 @@
-//! `nodeN/distance` below `/sys/devices/system/node`: how far a node is from every node. (drivers/base/node.c)
+//! `nodeN/distance` below `/sys/devices/system/node`: the distance from a node to every node. (drivers/base/node.c)
 
-/// Parses the file: a number for each node that is on line, in ascending order; `None` where this is no such list. 10 is the
-/// node itself, 255 one that cannot be reached.
+/// Parses the file: one number per online node, in ascending order; `None` if it is not such a list. 10 is the node itself, 255
+/// an unreachable node.
 pub fn parse(text: &[u8]) -> Option<Vec<u32>> {
     let text = std::str::from_utf8(text).ok()?;
     let distances: Vec<u32> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
     (1..=MOST_NODES).contains(&distances.len()).then_some(distances)
 }
 
-/// CONFIG_NODES_SHIFT is 10 at most.
+/// CONFIG_NODES_SHIFT is at most 10.
 const MOST_NODES: usize = 1024;
 
 #[cfg(test)]

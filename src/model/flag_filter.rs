@@ -1,4 +1,4 @@
-//! Which frames are wanted, by their flags: `anon,!swapbacked`.
+//! Selecting frames by their flags: `anon,!swapbacked`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,12 +7,12 @@ use super::flag_table::{FLAGS, Flag, Origin};
 use super::frame_flags::{FrameFlags, UnknownFlag};
 use crate::unit::hexadecimal;
 
-/// A condition on frame flags: terms with commas, which all have to hold.
+/// A condition on frame flags: terms separated by commas, all of which must hold.
 ///
-/// A term is a flag by any of its names, `!FLAG` or `~FLAG`, or several of these with `|`, one of which has to hold. A name
-/// matches where [`FrameFlags::names`] says it: left-overs do not match `anon`, and `uptodate` does not match a free frame
-/// that was reported to the hypervisor. `0x…` is a mask: it matches where all of its bits are set in the word as it is,
-/// left-overs too.
+/// A term is a flag by any of its names, `!FLAG` or `~FLAG`, or several of these separated by `|`, one of which must hold. A
+/// name matches if it is in [`FrameFlags::names`]: stale bits do not match `anon`, and `uptodate` does not match a free frame
+/// that was reported to the hypervisor. `0x…` is a mask: it matches if all of its bits are set in the raw word, stale bits
+/// included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlagFilter {
     text: String,
@@ -21,27 +21,27 @@ pub struct FlagFilter {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Term {
-    /// The bits it looks at.
+    /// The bits it tests.
     mask: u64,
-    /// Those of them that are set.
+    /// The required value of these bits.
     set: u64,
-    /// Whether it has to be otherwise.
+    /// Whether the test is negated.
     not: bool,
-    /// Whether left-overs count.
+    /// Whether it tests the raw word, stale bits included.
     raw: bool,
 }
 
 impl FlagFilter {
-    /// Reads a condition.
+    /// Parses a condition.
     ///
     /// # Errors
-    /// A sentence that says which term cannot be understood.
+    /// A message naming the term that is not valid.
     pub fn parse(text: &str) -> Result<Self, String> {
         let any = |clause: &str| clause.split('|').map(|term| Term::parse(term.trim())).collect();
         Ok(Self { text: text.to_owned(), all: text.split(',').map(any).collect::<Result<_, _>>()? })
     }
 
-    /// Whether a frame with this word of kpageflags is wanted.
+    /// Whether a frame with this kpageflags word matches.
     pub fn matches(&self, word: u64) -> bool {
         let meaningful = FrameFlags(word).meaningful();
         let holds = |term: &Term| (if term.raw { word } else { meaningful } & term.mask == term.set) != term.not;
@@ -56,11 +56,16 @@ impl Term {
             None => (false, text),
         };
         if name.is_empty() {
-            return Err("a flag is missing: expected a list like 'anon,!swapbacked' or 'dirty|writeback'".to_owned());
+            return Err("empty flag: expected a list such as 'anon,!swapbacked' or 'dirty|writeback'".to_owned());
         }
         if name.starts_with("0x") {
             let mask = hexadecimal(name).filter(|mask| *mask != 0);
-            let mask = mask.ok_or_else(|| format!("'{name}' is no mask of flags: expected 0x and up to 16 digits"))?;
+            let mask = mask.ok_or_else(|| {
+                format!(
+                    "'{name}' is not a flag mask: expected 0x and up to 16 hexadecimal \
+                                                   digits"
+                )
+            })?;
             return Ok(Self { mask, set: mask, not, raw: true });
         }
         match Flag::named(name) {
@@ -77,16 +82,16 @@ impl Term {
 }
 
 impl Flag {
-    /// The bits that are set and those that are clear in the words in which this flag is named.
+    /// The bits that are set, and the bits that are clear, in words that have this flag.
     fn condition(&self) -> Result<(u64, u64), String> {
         match self.origin {
             Origin::Pagemap | Origin::PageTypes { .. } => Err(format!(
-                "'{}' is a flag of page-types, never of /proc/kpageflags: no frame can match it",
+                "'{}' is a page-types flag and never set in /proc/kpageflags: no frame can match it",
                 self.name.to_ascii_lowercase()
             )),
             Origin::Overloaded { clear, .. } => Ok((self.bits(), clear)),
             Origin::Kernel => {
-                // What it does not mean: the special meanings of the same bit.
+                // Exclude the special meanings of the same bit.
                 let others = FLAGS.iter().filter(|other| other.bit == self.bit);
                 let special = others.filter_map(|other| match other.origin {
                     Origin::Overloaded { set, clear } => Some((set, clear)),
@@ -159,18 +164,18 @@ mod tests {
     #[test]
     fn what_is_no_condition_is_told() {
         for (text, part) in [
-            ("", "a flag is missing"),
-            ("anon,", "a flag is missing"),
-            ("anon||lru", "a flag is missing"),
-            ("!", "a flag is missing"),
-            ("swapbaked", "'swapbaked' is no frame flag; did you mean 'swapbacked'?"),
-            ("0x", "'0x' is no mask"),
-            ("0x0", "'0x0' is no mask"),
-            ("0x+18", "'0x+18' is no mask"),
-            ("0x1ffffffffffffffff", "is no mask"),
-            ("file", "never of /proc/kpageflags"),
-            ("slub_frozen", "never of /proc/kpageflags"),
-            ("softdirty", "never of /proc/kpageflags"),
+            ("", "empty flag"),
+            ("anon,", "empty flag"),
+            ("anon||lru", "empty flag"),
+            ("!", "empty flag"),
+            ("swapbaked", "'swapbaked' is not a frame flag; did you mean 'swapbacked'?"),
+            ("0x", "'0x' is not a flag mask"),
+            ("0x0", "'0x0' is not a flag mask"),
+            ("0x+18", "'0x+18' is not a flag mask"),
+            ("0x1ffffffffffffffff", "is not a flag mask"),
+            ("file", "never set in /proc/kpageflags"),
+            ("slub_frozen", "never set in /proc/kpageflags"),
+            ("softdirty", "never set in /proc/kpageflags"),
         ] {
             let error = FlagFilter::parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

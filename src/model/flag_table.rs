@@ -1,60 +1,60 @@
-//! Every flag that `/proc/kpageflags` has or had, and what it means on which frames.
+//! Every flag that `/proc/kpageflags` has or had, with its meaning on each kind of frame.
 //!
 //! Read from fs/proc/page.c, include/uapi/linux/kernel-page-flags.h, include/linux/kernel-page-flags.h,
 //! include/linux/page-flags.h and tools/mm/page-types.c of Linux 4.19 to 7.1.
 
 use super::frame_flags::{ANON, BUDDY, SLAB, WRITEBACK};
 
-/// One meaning of one bit.
+/// One meaning of a bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flag {
-    /// Its place in the word.
+    /// The bit number.
     pub bit: u32,
-    /// Its name, without the kernel's prefix `KPF_`.
+    /// Its name without the kernel's `KPF_` prefix.
     pub name: &'static str,
-    /// The kernel's own name of what it shows: a flag of `struct page` or a page type. `None` where it is computed.
+    /// The kernel's internal name: a flag of `struct page`, or a page type. `None` if it is computed.
     pub pg_name: Option<&'static str>,
-    /// What page-types of Linux 6.12 calls it.
+    /// Its name in page-types of Linux 6.12.
     pub page_types: Option<&'static str>,
-    /// The letter that page-types of Linux 6.12 shows for it; some letters stand for two flags.
+    /// Its letter in page-types of Linux 6.12; some letters are used for two flags.
     pub letter: Option<char>,
-    /// What it says of a frame.
+    /// What it means for a frame.
     pub meaning: &'static str,
-    /// The first release that has it; `None` where that is before Linux 4.19.
+    /// The first release that has it; `None` if older than Linux 4.19.
     pub since: Option<&'static str>,
-    /// The last release that has it; `None` where that is not known to be past.
+    /// The last release that has it; `None` if it still exists.
     pub until: Option<&'static str>,
-    /// What a reader can get wrong.
+    /// A common misinterpretation.
     pub trap: Option<&'static str>,
-    /// On which frames the bit means this, and where it comes from.
+    /// On which frames the bit has this meaning, and where it comes from.
     pub origin: Origin,
-    /// Other names that are understood, upper case.
+    /// Other accepted names, in upper case.
     pub aliases: &'static [&'static str],
 }
 
-/// Where a flag comes from.
+/// The origin of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The kernel sets this bit.
     Kernel,
-    /// The kernel sets this bit, and on frames that have all of the bits `set` and none of `clear` it means this.
+    /// The kernel sets this bit, and it has this meaning on frames with all bits of `set` and none of `clear`.
     Overloaded {
-        /// Bits that such a frame has.
+        /// Bits that must be set.
         set: u64,
-        /// Bits that it does not have.
+        /// Bits that must be clear.
         clear: u64,
     },
-    /// page-types sets it where the bit `of` has another meaning. No kernel does.
+    /// Set by page-types if bit `of` has a different meaning. No kernel sets it.
     PageTypes {
-        /// The bit that the kernel sets.
+        /// The bit the kernel sets.
         of: u32,
     },
-    /// page-types sets it from pagemap. No kernel does.
+    /// Set by page-types from pagemap. No kernel sets it.
     Pagemap,
 }
 
 impl Flag {
-    /// Whether the bit means this in a word whose left-overs are masked ([`FrameFlags::meaningful`]).
+    /// Whether the bit has this meaning in a word with stale bits masked out ([`FrameFlags::meaningful`]).
     ///
     /// [`FrameFlags::meaningful`]: super::frame_flags::FrameFlags::meaningful
     pub fn applies(&self, word: u64) -> bool {
@@ -65,7 +65,7 @@ impl Flag {
         }
     }
 
-    /// The bits that a word with this flag has: its own, and those without which the bit means something else.
+    /// The bits set in a word with this flag: its own, and those required for this meaning.
     pub fn bits(&self) -> u64 {
         match self.origin {
             Origin::Overloaded { set, .. } => 1 << self.bit | set,
@@ -74,15 +74,15 @@ impl Flag {
         }
     }
 
-    /// What `bit` means in a word whose left-overs are masked. `None` for a bit that no kernel has yet, and for those
-    /// that page-types moves elsewhere.
+    /// The meaning of `bit` in a word with stale bits masked out. `None` for a bit no kernel uses yet, and for bits that
+    /// page-types moves.
     pub fn at(bit: u32, word: u64) -> Option<&'static Self> {
         let first = FIRST.get(bit as usize).map_or(FLAGS.len(), |first| usize::from(*first));
         FLAGS[first..].iter().take_while(|flag| flag.bit == bit).find(|flag| flag.applies(word))
     }
 
-    /// The flag of this name, in upper or lower case, with or without `PG_`, `PGTY_` or `KPF_`: pmem's, the kernel's or
-    /// page-types'.
+    /// The flag with this name, in upper or lower case, with or without `PG_`, `PGTY_` or `KPF_`: pmem's, the kernel's or
+    /// page-types' name.
     pub fn named(name: &str) -> Option<&'static Self> {
         let name = name.to_ascii_uppercase();
         let plain = ["PG_", "PGTY_", "KPF_"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
@@ -144,124 +144,127 @@ impl Flag {
     }
 }
 
-/// Every meaning of every bit, lowest first; of one bit the special ones before the one that holds elsewhere.
+/// Every meaning of every bit, lowest bit first; for each bit, special meanings before the general one.
 ///
-/// SLUB_FROZEN and SLUB_DEBUG are what page-types still makes of two bits on slab frames. No kernel since 4.19 means that:
-/// there ACTIVE says that the slab was taken from the reserves, and ERROR nothing. They are listed to be recognised.
+/// SLUB_FROZEN and SLUB_DEBUG are how page-types still interprets two bits on slab frames. No kernel since 4.19 has these
+/// meanings: there, ACTIVE means that the slab came from the memory reserves, and ERROR means nothing. They are listed so that
+/// they are recognised.
 #[rustfmt::skip]
 pub static FLAGS: [Flag; 49] = [
     Flag::new(0, "LOCKED", "PG_locked", "L:locked",
-        "Locked: for I/O, or because its contents or its owner are being changed."),
+        "Locked: for I/O, or while its contents or its owner change."),
     Flag::new(1, "ERROR", "PG_error", "E:error",
         "An I/O error.")
         .until("6.11"),
     Flag::new(2, "REFERENCED", "PG_referenced", "R:referenced",
-        "Used since it was put on its LRU list.")
-        .trap("Not the accessed bit of page tables: a page in constant use can lack it."),
+        "Referenced since it was put on its LRU list.")
+        .trap("Not the accessed bit of page-table entries: a page in constant use may not have it."),
     Flag::new(3, "REPORTED", "PG_reported", "",
-        "Free, and its block was reported to the hypervisor, which may have taken the memory behind it.")
+        "Free, and its block was reported to the hypervisor, which may have reclaimed the memory.")
         .on(BUDDY, 0).since("5.7")
-        .trap("The kernel looks at it on the first frame of a block only; elsewhere it is left over. page-types calls it uptodate."),
+        .trap("Valid only on the first frame of a block; stale elsewhere. page-types calls it uptodate."),
     Flag::new(3, "UPTODATE", "PG_uptodate", "U:uptodate",
         "Its contents are valid."),
     Flag::new(4, "DIRTY", "PG_dirty", "D:dirty",
-        "Its contents have to be written back.")
-        .trap("Of the frame, not of page tables: anonymous pages are seldom DIRTY although they were written."),
+        "Its contents must be written back.")
+        .trap("Of the frame, not of page-table entries: written anonymous pages are rarely DIRTY."),
     Flag::new(5, "LRU", "PG_lru", "l:lru",
-        "On a list of pages that can be reclaimed.")
-        .trap("Missing for a moment on pages that were just touched: each processor collects some before they are put on the list."),
+        "On an LRU list, so it can be reclaimed.")
+        .trap("Briefly missing on new pages: each CPU batches pages before adding them to the list."),
     Flag::new(6, "PFMEMALLOC", "SL_pfmemalloc", "",
-        "A slab that was taken from the memory reserves (swap over a network).")
+        "A slab allocated from the memory reserves (for swap over the network).")
         .on(SLAB, 0)
-        .trap("page-types calls it slub_frozen, which no kernel since 4.19 means."),
+        .trap("page-types calls it slub_frozen, a meaning no kernel since 4.19 has."),
     Flag::new(6, "ACTIVE", "PG_active", "A:active",
-        "On the active list: the last to be reclaimed."),
+        "On the active list: reclaimed last."),
     Flag::new(7, "SLAB", "PG_slab", "S:slab",
-        "Of the slab allocator, every frame of the slab.")
-        .trap("Large kmalloc memory (over two pages) counts as slab in meminfo and does not have it."),
+        "Used by the slab allocator; set on every frame of the slab.")
+        .trap("Large kmalloc memory (over two pages) counts as slab in meminfo but does not have it."),
     Flag::new(8, "WRITEBACK", "PG_writeback", "W:writeback",
         "Being written back."),
     Flag::new(9, "READAHEAD", "PG_readahead", "I:readahead",
-        "Where reading ahead goes on: touching it starts the next read.")
+        "Read-ahead marker: touching it starts the next read-ahead.")
         .on(0, WRITEBACK)
-        .trap("On a dirty frame it can also mean RECLAIM: the kernel has one flag for both."),
+        .trap("On a dirty frame it can also mean RECLAIM: the kernel uses one flag for both."),
     Flag::new(9, "RECLAIM", "PG_reclaim", "I:reclaim",
-        "To be reclaimed as soon as it is written back."),
+        "To be reclaimed as soon as writeback is done."),
     Flag::new(10, "BUDDY", "PG_buddy", "B:buddy",
-        "Free, in a block of the buddy allocator; every frame of the block has it.")
-        .trap("Free frames on the lists of the processors do not have it."),
+        "Free, in a block of the buddy allocator; set on every frame of the block.")
+        .trap("Free frames on per-CPU lists do not have it."),
     Flag::new(11, "MMAP", "", "M:mmap",
         "Mapped by page tables.")
         .also(&["MAPPED"])
-        .trap("Since 6.15 set also if only another page of its folio is mapped; before, it says it of this page."),
+        .trap("Since 6.15 also set if only another page of its folio is mapped; before, only for this page."),
     Flag::new(12, "ANON", "", "a:anonymous",
         "Anonymous memory of processes.")
-        .trap("Left over, and not named here, on slab frames (6.2 to 6.19) and others that have no LRU, MMAP or SWAPCACHE."),
+        .trap("Stale, and not shown here, on slab frames (6.2 to 6.19) and on others without LRU, MMAP or SWAPCACHE."),
     Flag::new(13, "SWAPCACHE", "PG_swapcache", "s:swapcache",
-        "Has a place in swap: about to be swapped out, or swapped in and not changed since."),
+        "Has a swap slot: about to be swapped out, or swapped in and not changed since."),
     Flag::new(14, "SWAPBACKED", "PG_swapbacked", "b:swapbacked",
-        "Would be swapped out, not written to a file: anonymous or shared memory.")
+        "Backed by swap, not by a file: anonymous or shared memory.")
         .trap("Anonymous memory given back with MADV_FREE does not have it."),
     Flag::new(15, "COMPOUND_HEAD", "PG_head", "H:compound_head",
-        "The first page of a compound page: of a folio, a slab, a driver's buffer.")
+        "The first page of a compound page: a folio, a slab, or a driver's buffer.")
         .trap("page-types hides it without -r, unless HUGE is set."),
     Flag::new(16, "COMPOUND_TAIL", "", "T:compound_tail",
-        "Another page of a compound page.")
+        "A further page of a compound page.")
         .also(&["TAIL"])
-        .trap("Up to 6.9 a tail has next to no flags of its own; since 6.10 most are copied from its head."),
+        .trap("Up to 6.9 a tail page has almost no flags of its own; since 6.10 most are copied from its head."),
     Flag::new(17, "HUGE", "PG_hugetlb", "G:huge",
-        "A hugetlb page, in use or in its pool.")
+        "A hugetlb page, in use or free in its pool.")
         .trap("Not a transparent huge page: that is THP."),
     Flag::new(18, "UNEVICTABLE", "PG_unevictable", "u:unevictable",
         "Cannot be reclaimed: mlock, SHM_LOCK, ramfs."),
     Flag::new(19, "HWPOISON", "PG_hwpoison", "X:hwpoison",
-        "The hardware found its memory corrupted: not to be used again."),
+        "The hardware found its memory corrupted; it will not be used again."),
     Flag::new(20, "NOPAGE", "", "n:nopage",
         "No memory at this frame number.")
         .trap("6.15 to 7.1 never report it: holes read as 0, like frames without flags."),
     Flag::new(21, "KSM", "", "x:ksm",
         "Merged by KSM: one frame for pages with the same contents.")
-        .trap("6.10 to 7.0 set it on every anonymous page, unless they have the fix; 'pmem doctor' tries it."),
+        .trap("6.10 to 7.0 set it on every anonymous page unless the fix was backported; 'pmem doctor' checks."),
     Flag::new(22, "THP", "", "t:thp",
-        "Part of a large folio, anonymous or of a file; or of the huge zero page.")
-        .trap("Since 6.10 of any order, not 2 MiB: one HEAD and its TAILs say the size. Before, only on the LRU or anonymous."),
+        "Part of a large folio, anonymous or file-backed, or of the huge zero page.")
+        .trap("Since 6.10 of any order, not just 2 MiB: a HEAD and its TAILs give the size. Before, only if on the LRU \
+               or anonymous."),
     Flag::new(23, "OFFLINE", "PG_offline", "o:offline",
-        "Logically offline: taken by a balloon or by a virtual machine's memory device.")
+        "Logically offline: taken by a balloon driver or a virtual memory device.")
         .also(&["BALLOON"])
-        .trap("Up to 5.0 the bit is called BALLOON and says only that."),
+        .trap("Up to 5.0 the bit is called BALLOON and means only that."),
     Flag::new(24, "ZERO_PAGE", "", "z:zero_page",
-        "The shared page of zeros, or a part of the huge one.")
-        .trap("Mapped by many, and its mapcount is 0. It is in no process's RSS."),
+        "The shared zero page, or part of the huge zero page.")
+        .trap("Its mapcount is 0 although many processes map it. It is in no process's RSS."),
     Flag::new(25, "IDLE", "PG_idle", "i:idle_page",
         "Not used since it was marked idle.")
-        .trap("DAMON marks pages too. Use through page tables is seen only when the idle bitmap is read."),
+        .trap("DAMON marks pages too. Accesses through page tables are noticed only when the idle bitmap is read."),
     Flag::new(26, "PGTABLE", "PG_table", "g:pgtable",
         "A page table.")
         .since("4.18").also(&["PAGE_TABLE"]),
     Flag::new(32, "RESERVED", "PG_reserved", "r:reserved",
         "Reserved: the kernel's image and tables, firmware, the vDSO.")
-        .trap("From here on the kernel promises nothing: meanings may change."),
+        .trap("From here on the flags are not ABI: meanings may change."),
     Flag::new(33, "MLOCKED", "PG_mlocked", "m:mlocked",
         "Locked in memory by mlock."),
     Flag::new(34, "ANON_EXCLUSIVE", "PG_anon_exclusive", "d:anon_exclusive",
-        "Anonymous, and of this process alone: a write needs no copy.")
+        "Anonymous and exclusive to one process: a write needs no copy.")
         .on(ANON, 0).since("5.19")
-        .trap("Cleared by fork. Up to 5.18 the bit says nothing on anonymous pages."),
+        .trap("Cleared by fork. Up to 5.18 the bit means nothing on anonymous pages."),
     Flag::new(34, "OWNER_2", "PG_owner_2", "d:owner_2",
-        "Of a file: all its buffers are mapped to disk blocks, or what else its file system means by it.")
+        "File page: all its buffers are mapped to disk blocks, or a file system's private meaning.")
         .also(&["MAPPEDTODISK"])
-        .trap("Called MAPPEDTODISK up to 6.11. File systems without buffer heads may use it for their own purpose."),
+        .trap("Called MAPPEDTODISK up to 6.11. File systems without buffer heads may use it for their own purposes."),
     Flag::new(35, "PRIVATE", "PG_private", "P:private",
-        "Its file system keeps data with it: buffers, the state of its blocks."),
+        "The file system has private data attached: buffers, block state."),
     Flag::new(36, "PRIVATE_2", "PG_private_2", "p:private_2",
-        "More of that: being written to a local cache of a network file system, or ordered by btrfs.")
+        "More private state: being written to the local cache of a network file system, or ordered (btrfs).")
         .also(&["FSCACHE"]),
     Flag::new(37, "OWNER_PRIVATE", "PG_owner_priv_1", "O:owner_private",
-        "A flag of its owner: of a file system (checked), of Xen (pinned, foreign).")
+        "An owner-defined flag: file systems (checked), Xen (pinned, foreign).")
         .also(&["CHECKED", "PINNED", "FOREIGN"])
-        .trap("With SWAPCACHE it says that again: the kernel has one flag for both."),
+        .trap("Always set together with SWAPCACHE: the kernel uses one flag for both."),
     Flag::new(38, "ARCH", "PG_arch_1", "h:arch",
-        "A flag of the architecture. arm64 and others: the data cache is clean. x86: mapped write-combining, with ARCH_2 write-through.")
+        "Architecture-specific. arm64 and others: the data cache is clean. x86: mapped write-combining; with ARCH_2, \
+         write-through.")
         .also(&["ARCH_1"]),
     Flag::new(39, "UNCACHED", "PG_uncached", "",
         "Mapped uncached.")
@@ -271,40 +274,41 @@ pub static FLAGS: [Flag; 49] = [
         .from(Origin::Pagemap).also(&["SOFT_DIRTY"])
         .trap("The kernel never sets it here; page-types takes it from bit 55 of pagemap."),
     Flag::new(41, "ARCH_2", "PG_arch_2", "H:arch_2",
-        "A flag of the architecture. arm64: has memory tags (MTE). x86 since 6.12: mapped uncached, with ARCH write-through.")
+        "Architecture-specific. arm64: has memory tags (MTE). x86 since 6.12: mapped uncached; with ARCH, \
+         write-through.")
         .since("5.10").also(&["MTE_TAGGED"]),
     Flag::new(42, "ARCH_3", "PG_arch_3", "",
-        "A flag of the architecture. arm64: its memory tags are being set up (MTE).")
+        "Architecture-specific. arm64: its memory tags are being initialised (MTE).")
         .since("6.6").also(&["MTE_LOCK"]),
     Flag::new(47, "ANON_EXCLUSIVE", "", "d:anon_exclusive",
         "page-types -r shows bit 34 of anonymous frames here.")
         .from(Origin::PageTypes { of: 34 }),
     Flag::new(48, "READAHEAD", "", "I:readahead",
-        "page-types -r shows bit 9 here where WRITEBACK is not set.")
+        "page-types -r shows bit 9 here if WRITEBACK is not set.")
         .from(Origin::PageTypes { of: 9 }),
     Flag::new(50, "SLUB_FROZEN", "", "A:slub_frozen",
         "page-types -r shows bit 6 of slab frames here.")
         .from(Origin::PageTypes { of: 6 })
-        .trap("No kernel since 4.19 means it: see PFMEMALLOC."),
+        .trap("No kernel since 4.19 has this meaning: see PFMEMALLOC."),
     Flag::new(51, "SLUB_DEBUG", "", "E:slub_debug",
         "page-types -r shows bit 1 of slab frames here.")
         .from(Origin::PageTypes { of: 1 })
-        .trap("No kernel since 4.19 means it."),
+        .trap("No kernel since 4.19 has this meaning."),
     Flag::new(61, "FILE", "", "F:file",
         "Mapped, and not anonymous.")
         .from(Origin::Pagemap)
-        .trap("Bit 61 of a page map, shown here by page-types; never in kpageflags."),
+        .trap("Bit 61 of pagemap, shown here by page-types; never in kpageflags."),
     Flag::new(62, "SWAP", "", "w:swap",
         "Swapped out, or something else that is not present.")
         .from(Origin::Pagemap)
-        .trap("Bit 62 of a page map, shown here by page-types; never in kpageflags."),
+        .trap("Bit 62 of pagemap, shown here by page-types; never in kpageflags."),
     Flag::new(63, "MMAP_EXCLUSIVE", "", "1:mmap_exclusive",
         "Mapped exactly once.")
         .from(Origin::Pagemap)
-        .trap("Bit 56 of a page map, shown here by page-types; never in kpageflags."),
+        .trap("Bit 56 of pagemap, shown here by page-types; never in kpageflags."),
 ];
 
-/// Of each bit, the place of its first flag in [`FLAGS`], or of that of a higher bit: long lists name millions of flags.
+/// For each bit, the index in [`FLAGS`] of its first flag, or of the next higher bit's: long lists look up millions of flags.
 const FIRST: [u8; 64] = {
     let (mut first, mut place, mut bit) = ([0; 64], 0, 0);
     while bit < 64 {

@@ -1,18 +1,18 @@
-//! Words of `/proc/kpageflags`: the flags of one frame. (include/uapi/linux/kernel-page-flags.h)
+//! A word of `/proc/kpageflags`: the flags of one frame. (include/uapi/linux/kernel-page-flags.h)
 //!
-//! What each of them means, and where the kernel misleads, is in [`flag_table`](super::flag_table).
+//! Their meanings and pitfalls are in [`flag_table`](super::flag_table).
 
 use super::flag_table::{FLAGS, Flag, Origin};
 
-/// Locked, for I/O or because its contents are being changed (KPF_LOCKED).
+/// Locked, for I/O or while its contents change (KPF_LOCKED).
 pub const LOCKED: u64 = 1 << 0;
-/// An I/O error (KPF_ERROR); gone since about Linux 6.12.
+/// An I/O error (KPF_ERROR); removed in about Linux 6.12.
 pub const ERROR: u64 = 1 << 1;
-/// Used since it was put on its LRU list; not the accessed bit of page tables (KPF_REFERENCED).
+/// Referenced since it was put on its LRU list; not the accessed bit of page-table entries (KPF_REFERENCED).
 pub const REFERENCED: u64 = 1 << 2;
 /// Its contents are valid (KPF_UPTODATE).
 pub const UPTODATE: u64 = 1 << 3;
-/// Its contents have to be written back (KPF_DIRTY).
+/// Its contents must be written back (KPF_DIRTY).
 pub const DIRTY: u64 = 1 << 4;
 /// On an LRU list (KPF_LRU).
 pub const LRU: u64 = 1 << 5;
@@ -22,25 +22,25 @@ pub const ACTIVE: u64 = 1 << 6;
 pub const SLAB: u64 = 1 << 7;
 /// Being written back (KPF_WRITEBACK).
 pub const WRITEBACK: u64 = 1 << 8;
-/// To be reclaimed when written back; else where readahead goes on (KPF_RECLAIM).
+/// To be reclaimed after writeback; otherwise the read-ahead marker (KPF_RECLAIM).
 pub const RECLAIM: u64 = 1 << 9;
 /// In a free block of the buddy allocator (KPF_BUDDY).
 pub const BUDDY: u64 = 1 << 10;
-/// Mapped by page tables: this page, or since Linux 6.15 another of its folio (KPF_MMAP).
+/// Mapped by page tables: this page, or since Linux 6.15 any page of its folio (KPF_MMAP).
 pub const MMAP: u64 = 1 << 11;
-/// Anonymous (KPF_ANON). Also on slab pages, by chance, up to Linux 6.19.
+/// Anonymous (KPF_ANON). Up to Linux 6.19 also on slab pages, by accident.
 pub const ANON: u64 = 1 << 12;
 /// In the swap cache (KPF_SWAPCACHE).
 pub const SWAPCACHE: u64 = 1 << 13;
-/// To be swapped out, not written back: anonymous or shared memory (KPF_SWAPBACKED).
+/// Backed by swap, not by a file: anonymous or shared memory (KPF_SWAPBACKED).
 pub const SWAPBACKED: u64 = 1 << 14;
 /// The first page of a compound page (KPF_COMPOUND_HEAD).
 pub const COMPOUND_HEAD: u64 = 1 << 15;
-/// Another page of a compound page (KPF_COMPOUND_TAIL).
+/// A further page of a compound page (KPF_COMPOUND_TAIL).
 pub const COMPOUND_TAIL: u64 = 1 << 16;
 /// A hugetlb page (KPF_HUGE).
 pub const HUGE: u64 = 1 << 17;
-/// On the list of pages that cannot be reclaimed (KPF_UNEVICTABLE).
+/// On the unevictable list (KPF_UNEVICTABLE).
 pub const UNEVICTABLE: u64 = 1 << 18;
 /// Hardware-poisoned (KPF_HWPOISON).
 pub const HWPOISON: u64 = 1 << 19;
@@ -48,11 +48,11 @@ pub const HWPOISON: u64 = 1 << 19;
 pub const NOPAGE: u64 = 1 << 20;
 /// Merged by KSM (KPF_KSM). Wrong for every anonymous page on Linux 6.10 to 7.0.
 pub const KSM: u64 = 1 << 21;
-/// Part of a large folio, of whatever order since Linux 6.10 (KPF_THP).
+/// Part of a large folio, of any order since Linux 6.10 (KPF_THP).
 pub const THP: u64 = 1 << 22;
-/// Logically offline: taken by a balloon or a virtual machine's memory device (KPF_OFFLINE).
+/// Logically offline: taken by a balloon driver or a virtual memory device (KPF_OFFLINE).
 pub const OFFLINE: u64 = 1 << 23;
-/// The shared zero page, or a part of the huge one (KPF_ZERO_PAGE).
+/// The shared zero page, or part of the huge zero page (KPF_ZERO_PAGE).
 pub const ZERO_PAGE: u64 = 1 << 24;
 /// Not used since it was marked idle (KPF_IDLE).
 pub const IDLE: u64 = 1 << 25;
@@ -62,24 +62,24 @@ pub const PGTABLE: u64 = 1 << 26;
 pub const RESERVED: u64 = 1 << 32;
 /// Locked in memory by mlock (KPF_MLOCKED).
 pub const MLOCKED: u64 = 1 << 33;
-/// Of a file: its buffers are mapped to disk blocks; of an anonymous page: exclusive to one process (KPF_OWNER_2).
+/// File page: its buffers are mapped to disk blocks. Anonymous page: exclusive to one process (KPF_OWNER_2).
 pub const OWNER_2: u64 = 1 << 34;
-/// Has private data of its file system (KPF_PRIVATE).
+/// Has private data of the file system (KPF_PRIVATE).
 pub const PRIVATE: u64 = 1 << 35;
-/// More of that (KPF_PRIVATE_2).
+/// More private state of the file system (KPF_PRIVATE_2).
 pub const PRIVATE_2: u64 = 1 << 36;
-/// A flag that its owner gives a meaning (KPF_OWNER_PRIVATE).
+/// An owner-defined flag (KPF_OWNER_PRIVATE).
 pub const OWNER_PRIVATE: u64 = 1 << 37;
-/// A flag that the architecture gives a meaning (KPF_ARCH).
+/// An architecture-specific flag (KPF_ARCH).
 pub const ARCH: u64 = 1 << 38;
 
-/// Mapped uncached (KPF_UNCACHED); gone since Linux 6.12.
+/// Mapped uncached (KPF_UNCACHED); removed in Linux 6.12.
 pub const UNCACHED: u64 = 1 << 39;
 /// Written since soft-dirty bits were cleared (KPF_SOFTDIRTY). The kernel never sets it here.
 pub const SOFTDIRTY: u64 = 1 << 40;
-/// Another flag of the architecture (KPF_ARCH_2).
+/// A second architecture-specific flag (KPF_ARCH_2).
 pub const ARCH_2: u64 = 1 << 41;
-/// And another (KPF_ARCH_3).
+/// A third architecture-specific flag (KPF_ARCH_3).
 pub const ARCH_3: u64 = 1 << 42;
 
 /// The flags of one frame. In JSON `{"raw": "0x…", "names": […]}`.
@@ -92,24 +92,23 @@ impl FrameFlags {
         self.0 & bits != 0
     }
 
-    /// The word without left-overs: bits that the kernel reads out of a field which on this frame holds something else.
+    /// The word without stale bits: bits the kernel derives from a field that holds something else on this frame.
     ///
-    /// That is ANON and KSM, the low bits of `mapping`, on frames that have a type of their own (free, slab, page table, …)
-    /// and on those that no LRU list, page table or swap cache has: the frames that the classifier does not call anonymous.
+    /// These are ANON and KSM, the low bits of `mapping`, on frames with a page type (free, slab, page table, …) and on frames
+    /// that are not on an LRU list, not mapped and not in the swap cache: the frames the classifier does not call anonymous.
     pub fn meaningful(self) -> u64 {
         const TYPED: u64 = NOPAGE | BUDDY | OFFLINE | SLAB | PGTABLE | ZERO_PAGE | RESERVED;
         let left_over = self.has(TYPED) || !self.has(MMAP | LRU | SWAPCACHE | SWAPBACKED);
         if left_over { self.0 & !(ANON | KSM) } else { self.0 }
     }
 
-    /// The word as the kernel has it, of one that `page-types -r` printed: it moves four bits where they mean something
-    /// else.
+    /// The kernel's word, from one printed by `page-types -r`, which moves four bits if they have another meaning.
     pub fn from_page_types(word: u64) -> Self {
         Self(moved_bits(word).fold(word, |word, (from, to)| word & !(1 << from) | 1 << to))
     }
 
-    /// The word of the letters that page-types of Linux 6.12 shows, one for each flag it knows: `__RU_l_…`. `None` where it is
-    /// not that.
+    /// The word for a string of letters from page-types of Linux 6.12, one per known flag: `__RU_l_…`. `None` if it is not such
+    /// a string.
     pub fn from_letters(letters: &str) -> Option<Self> {
         let known = FLAGS.iter().filter(|flag| !matches!(flag.origin, Origin::Overloaded { .. }));
         let known: Vec<(u32, char)> = known.filter_map(|flag| Some((flag.bit, flag.letter?))).collect();
@@ -123,42 +122,42 @@ impl FrameFlags {
         shown.then(|| Self::from_page_types(word))
     }
 
-    /// The names of the bits that are set, lowest first, each by what it means on this frame: bit 34 of an anonymous one is
-    /// ANON_EXCLUSIVE, of others OWNER_2, as kernel and page-types call it (MAPPEDTODISK up to Linux 6.11, which is true
-    /// of file systems with buffer heads only). Left-overs have no name; a bit that no kernel has yet is `BIT_n`.
+    /// The names of the set bits, lowest first, each by its meaning on this frame: bit 34 is ANON_EXCLUSIVE on an anonymous
+    /// frame and OWNER_2 on others, as in the kernel and page-types (MAPPEDTODISK up to Linux 6.11, which is correct only for
+    /// file systems with buffer heads). Stale bits are not named; a bit no kernel uses yet is `BIT_n`.
     ///
-    /// [`from_names`](Self::from_names) makes [`meaningful`](Self::meaningful) of them again.
+    /// [`from_names`](Self::from_names) turns them back into [`meaningful`](Self::meaningful).
     pub fn names(self) -> Vec<&'static str> {
         self.each_name().collect()
     }
 
-    /// The same one by one.
+    /// Like [`names`](Self::names), as an iterator.
     pub fn each_name(self) -> impl Iterator<Item = &'static str> {
         let word = self.meaningful();
         bits(word).map(move |bit| Flag::at(bit, word).map_or_else(|| unnamed(bit), |flag| flag.name))
     }
 
-    /// The letters by which page-types of Linux 6.12 shows them, lowest first, `?` for one that it does not know.
+    /// The letters that page-types of Linux 6.12 uses for them, lowest bit first; `?` for bits it does not know.
     pub fn letters(self) -> String {
         let word = self.meaningful();
         bits(word).map(|bit| Flag::at(bit, word).and_then(|flag| flag.letter).unwrap_or('?')).collect()
     }
 
-    /// The word with these flags, divided by commas, spaces, `|` or `+`: names of [`Flag::named`], and `BIT_n`. With a name
-    /// that holds on some frames only come the bits that make it so: ANON with ANON_EXCLUSIVE.
+    /// The word for these flags, separated by commas, spaces, `|` or `+`: any name [`Flag::named`] accepts, and `BIT_n`. A name
+    /// with a special meaning also sets the bits that meaning requires: ANON for ANON_EXCLUSIVE.
     ///
     /// # Errors
-    /// A name that is none.
+    /// A name that is not a flag.
     pub fn from_names(names: &str) -> Result<u64, UnknownFlag> {
         let mut names = names.split(SEPARATORS).filter(|name| !name.is_empty());
         names.try_fold(0, |word, name| Ok(word | bits_named(name)?))
     }
 }
 
-/// What divides names.
+/// The separators between names.
 pub const SEPARATORS: [char; 4] = [',', '|', '+', ' '];
 
-/// The bits of one name.
+/// The bits for one name.
 fn bits_named(name: &str) -> Result<u64, UnknownFlag> {
     let unnamed = || UNNAMED.iter().position(|unnamed| unnamed.eq_ignore_ascii_case(name)).map(|bit| 1 << bit);
     Flag::named(name).map(Flag::bits).or_else(unnamed).ok_or_else(|| UnknownFlag::new(name))
@@ -173,7 +172,7 @@ pub fn bits(mut word: u64) -> impl Iterator<Item = u32> {
     })
 }
 
-/// The bits of a word that page-types moved, and where the kernel has them.
+/// The bits that page-types moves, and their kernel positions.
 pub fn moved_bits(word: u64) -> impl Iterator<Item = (u32, u32)> {
     FLAGS.iter().filter_map(move |flag| match flag.origin {
         Origin::PageTypes { of } if word >> flag.bit & 1 == 1 => Some((flag.bit, of)),
@@ -181,18 +180,18 @@ pub fn moved_bits(word: u64) -> impl Iterator<Item = (u32, u32)> {
     })
 }
 
-/// A name that is no flag.
+/// A name that is not a flag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{name}' is no frame flag{}", nearest.as_ref().map(|nearest| format!("; did you mean '{nearest}'?")).unwrap_or_default())]
+#[error("'{name}' is not a frame flag{}", nearest.as_ref().map(|nearest| format!("; did you mean '{nearest}'?")).unwrap_or_default())]
 pub struct UnknownFlag {
-    /// The name, as it was given.
+    /// The name as given.
     pub name: String,
-    /// The known one that is most like it, where one is.
+    /// The most similar known name, if there is one.
     pub nearest: Option<String>,
 }
 
 impl UnknownFlag {
-    /// The error for a name, with the flag that may have been meant.
+    /// The error for a name, with a suggestion.
     pub fn new(name: &str) -> Self {
         let lower = name.to_ascii_lowercase();
         let plain = ["pg_", "kpf_"].iter().find_map(|prefix| lower.strip_prefix(prefix)).unwrap_or(&lower);
@@ -203,12 +202,12 @@ impl UnknownFlag {
     }
 }
 
-/// The name of a bit that has none. `bit` is below 64.
+/// The placeholder name of an unnamed bit. `bit` is below 64.
 pub fn unnamed(bit: u32) -> &'static str {
     UNNAMED[bit as usize]
 }
 
-/// Names of the bits that have none.
+/// Placeholder names of unnamed bits.
 #[rustfmt::skip]
 const UNNAMED: [&str; 64] = [
     "BIT_0", "BIT_1", "BIT_2", "BIT_3", "BIT_4", "BIT_5", "BIT_6", "BIT_7",
@@ -294,10 +293,10 @@ mod tests {
     #[test]
     fn a_name_that_is_none_is_told_with_the_nearest() {
         for (name, text) in [
-            ("swapbakced", "'swapbakced' is no frame flag; did you mean 'swapbacked'?"),
-            ("PG_dirtty", "'PG_dirtty' is no frame flag; did you mean 'dirty'?"),
-            ("qqq", "'qqq' is no frame flag"),
-            ("BIT_64", "'BIT_64' is no frame flag"),
+            ("swapbakced", "'swapbakced' is not a frame flag; did you mean 'swapbacked'?"),
+            ("PG_dirtty", "'PG_dirtty' is not a frame flag; did you mean 'dirty'?"),
+            ("qqq", "'qqq' is not a frame flag"),
+            ("BIT_64", "'BIT_64' is not a frame flag"),
         ] {
             assert_eq!(FrameFlags::from_names(name).unwrap_err().to_string(), text);
         }

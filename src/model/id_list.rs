@@ -1,18 +1,18 @@
-//! Lists of CPUs and of nodes as sysfs prints them: `0-3,8`, or an empty line. (lib/vsprintf.c, `%*pbl`)
+//! CPU and node lists in sysfs format: `0-3,8`, or an empty line. (lib/vsprintf.c, `%*pbl`)
 
 use std::ops::RangeInclusive;
 
 use crate::unit::decimal;
 
-/// The most ranges that are taken: a machine has 8,192 CPUs at most, of which no two neighbours are ranges of their own.
+/// The maximum number of ranges accepted: a machine has at most 8,192 CPUs, and adjacent CPUs share a range.
 const MOST_RANGES: usize = 4096;
 
-/// The list: ranges, ascending and apart. A range is not expanded: a tree can claim any.
+/// The list: ascending, disjoint ranges. Ranges are not expanded, because a recorded tree can claim any size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdList(Vec<RangeInclusive<u32>>);
 
 impl IdList {
-    /// Parses the file; `None` where this is no such list, or is longer than any.
+    /// Parses the file; `None` if it is not such a list, or too long.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?.trim();
         let mut ranges: Vec<RangeInclusive<u32>> = Vec::new();
@@ -29,17 +29,17 @@ impl IdList {
         Some(Self(ranges))
     }
 
-    /// Whether nothing is in it.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this number is in it.
+    /// Whether the list contains this number.
     pub fn contains(&self, id: u32) -> bool {
         self.0.iter().any(|range| range.contains(&id))
     }
 
-    /// How many numbers are in it.
+    /// How many numbers it contains.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|range| u64::from(range.end() - range.start()) + 1).sum()
     }
@@ -50,7 +50,7 @@ impl IdList {
     }
 }
 
-/// The list in the kernel's form; of an empty one, nothing.
+/// The list in the kernel's format; an empty list prints nothing.
 impl std::fmt::Display for IdList {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, range) in self.0.iter().enumerate() {

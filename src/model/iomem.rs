@@ -1,4 +1,4 @@
-//! `/proc/iomem`: which physical addresses are memory. (kernel/resource.c)
+//! `/proc/iomem`: the physical address ranges of System RAM. (kernel/resource.c)
 
 use std::ops::Range;
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::unit::hexadecimal;
 
-/// Parses the file: ranges called `System RAM`, also with something behind it (`System RAM (kmem)`), in bytes, ascending as
-/// far as the file is. Such memory that a driver added stands below its device, so that the depth does not matter. None
-/// where the file shows zeros for addresses, as it does to who has not CAP_SYS_ADMIN.
+/// Parses the file: the ranges named `System RAM`, with or without a suffix (`System RAM (kmem)`), in bytes, in the order of
+/// the file. Memory added by a driver is nested below its device, so the depth is ignored. Empty if the file shows zeros
+/// instead of addresses, as it does without CAP_SYS_ADMIN.
 ///
 /// # Errors
 /// [`Error::Malformed`].

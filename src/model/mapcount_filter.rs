@@ -1,11 +1,11 @@
-//! Which mapcounts are wanted: `>1`, `>=2`, `<3`, `<=3`, `=1`, `1`, `2-5`.
+//! Selecting frames by mapcount: `>1`, `>=2`, `<3`, `<=3`, `=1`, `1`, `2-5`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::unit::decimal;
 
-/// A range of mapcounts, both ends in it.
+/// An inclusive range of mapcounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapcountFilter {
     least: u64,
@@ -13,12 +13,12 @@ pub struct MapcountFilter {
 }
 
 impl MapcountFilter {
-    /// Whether this mapcount is wanted.
+    /// Whether this mapcount matches.
     pub fn matches(self, mapcount: u64) -> bool {
         (self.least..=self.most).contains(&mapcount)
     }
 
-    /// Whether frames that nobody maps are wanted.
+    /// Whether unmapped frames match.
     pub fn matches_unmapped(self) -> bool {
         self.least == 0
     }
@@ -28,9 +28,9 @@ impl FromStr for MapcountFilter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = || format!("'{text}' is no condition on mapcounts: expected N, =N, >N, >=N, <N, <=N or LOW-HIGH");
+        let form = || format!("'{text}' is not a mapcount condition: expected N, =N, >N, >=N, <N, <=N or LOW-HIGH");
         let number = |digits: &str| decimal(digits.trim()).ok_or_else(form);
-        let nothing = || format!("no mapcount is {text}");
+        let nothing = || format!("no mapcount can be {text}");
         let (least, most) = if let Some(digits) = text.strip_prefix(">=") {
             (number(digits)?, u64::MAX)
         } else if let Some(digits) = text.strip_prefix("<=") {

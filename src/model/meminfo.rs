@@ -1,4 +1,4 @@
-//! `/proc/meminfo`: the machine's own account of its memory. (fs/proc/meminfo.c)
+//! `/proc/meminfo`: the kernel's account of the machine's memory. (fs/proc/meminfo.c)
 
 /// The file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,7 +10,7 @@ enum Value {
     Count(u64),
 }
 
-/// Keys that every kernel since Linux 4.19 has, however it was built.
+/// Keys that every kernel since Linux 4.19 has, in every configuration.
 pub const ALWAYS: [&str; 23] = [
     "MemTotal",
     "MemFree",
@@ -37,20 +37,20 @@ pub const ALWAYS: [&str; 23] = [
     "VmallocUsed",
 ];
 
-/// Why the file is not whole; `None` where it is, as far as can be told.
+/// Why the file is incomplete; `None` if it looks complete.
 pub fn torn(text: &[u8]) -> Option<String> {
     let found = Meminfo::parse(text);
     let missing: Vec<&str> = ALWAYS.into_iter().filter(|key| found.bytes(key).is_none()).collect();
     if !missing.is_empty() {
-        let text = "the file is torn, or spoilt: every kernel since Linux 4.19 has";
-        return Some(format!("{text} {}, and it lacks them", missing.join(", ")));
+        let text = "the file is truncated or damaged: every kernel since Linux 4.19 has";
+        return Some(format!("{text} {}, which are missing", missing.join(", ")));
     }
-    (!text.ends_with(b"\n")).then(|| "the file is torn: its last line has no end".to_owned())
+    (!text.ends_with(b"\n")).then(|| "the file is truncated: its last line is incomplete".to_owned())
 }
 
 impl Meminfo {
-    /// Parses the file. Lines of another form are passed over, and a number of kB too large for bytes with them: what a
-    /// kernel does not say is not known anyway. So is a count at the end of the text: it may lack digits, or be a size.
+    /// Parses the file. Lines in any other form are skipped, as are sizes in kB that overflow in bytes: a missing value is
+    /// unknown anyway. A count on an unterminated last line is skipped too: it may lack digits, or a unit.
     pub fn parse(text: &[u8]) -> Self {
         let parsed = |line: &[u8]| {
             let whole = line.ends_with(b"\n");
@@ -60,7 +60,7 @@ impl Meminfo {
         Self(text.split_inclusive(|&b| b == b'\n').filter_map(parsed).collect())
     }
 
-    /// A size, in bytes; `None` where this kernel does not say, or where it is no size (`HugePages_*`).
+    /// A size, in bytes; `None` if this kernel does not have it, or if it is not a size (`HugePages_*`).
     pub fn bytes(&self, key: &str) -> Option<u64> {
         match self.value(key)? {
             Value::Bytes(bytes) => Some(bytes),
@@ -68,7 +68,7 @@ impl Meminfo {
         }
     }
 
-    /// A number of things (`HugePages_*`: huge pages); `None` where this kernel does not say, or where it is a size.
+    /// A count (`HugePages_*`: huge pages); `None` if this kernel does not have it, or if it is a size.
     pub fn count(&self, key: &str) -> Option<u64> {
         match self.value(key)? {
             Value::Bytes(_) => None,
@@ -76,7 +76,7 @@ impl Meminfo {
         }
     }
 
-    /// All keys, in the kernel's order, each with its number and whether that is a size in bytes (else a count).
+    /// All keys in the kernel's order, each with its number and whether that is a size in bytes (otherwise a count).
     pub fn keys(&self) -> impl Iterator<Item = (&str, u64, bool)> {
         self.0.iter().map(|(key, value)| match value {
             Value::Bytes(bytes) => (key.as_str(), *bytes, true),

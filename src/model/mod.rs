@@ -1,5 +1,5 @@
-//! What the kernel's bytes mean: one type a file, parsers that are pure and total (any bytes in, a value or
-//! [`Error::Malformed`](crate::error::Error::Malformed) out), no I/O.
+//! Parsers for the kernel's files, one type per file. They do no I/O and are total: any bytes give a value or
+//! [`Error::Malformed`](crate::error::Error::Malformed).
 
 pub mod buddyinfo;
 pub mod capabilities;

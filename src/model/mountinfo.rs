@@ -1,14 +1,13 @@
-//! `/proc/PID/mountinfo`: which file system a device number stands for, and where the memory cgroups are.
+//! `/proc/PID/mountinfo`: the file system of a device number, and the mount point of the memory cgroups.
 
 use std::path::{Path, PathBuf};
 
 use super::vma::Dev;
 
-/// The device and the type of every mounted file system. Lines of another form are passed over: the table is only asked
-/// about devices it has.
+/// The device and type of every mounted file system. Lines in any other form are skipped.
 ///
-/// `22 27 0:21 / /proc rw,relatime shared:5 - proc proc rw`: the device is the third field, in decimal; the type is the
-/// first after the dash that ends the optional fields. (proc_pid_mountinfo(5))
+/// `22 27 0:21 / /proc rw,relatime shared:5 - proc proc rw`: the device is the third field, in decimal; the type is the first
+/// field after the dash that ends the optional fields. (proc_pid_mountinfo(5))
 pub fn devices(text: &[u8]) -> Vec<(Dev, String)> {
     text.split(|&b| b == b'\n').filter_map(|line| parse(std::str::from_utf8(line).ok()?)).collect()
 }
@@ -21,8 +20,8 @@ fn parse(line: &str) -> Option<(Dev, String)> {
     Some((dev, system.to_owned()))
 }
 
-/// Where the cgroup hierarchy with the memory controller is mounted: one of version 1 that has it, else one of version 2,
-/// which `has_memory` is asked about. A mount point with an escaped character in it is passed over: no system has one.
+/// The mount point of the cgroup hierarchy with the memory controller: version 1 if mounted with it, else version 2 if
+/// `has_memory` says so. Mount points with escaped characters are skipped: no system has one.
 pub fn memory_cgroup(text: &[u8], has_memory: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let lines = || text.split(|&b| b == b'\n').filter_map(|line| cgroup_mount(std::str::from_utf8(line).ok()?));
     let first = lines().find(|(_, system, options)| *system == "cgroup" && options.split(',').any(|o| o == "memory"));
@@ -30,7 +29,7 @@ pub fn memory_cgroup(text: &[u8], has_memory: impl Fn(&Path) -> bool) -> Option<
     first.or_else(second).map(|(place, ..)| place.to_owned())
 }
 
-/// The mount point, the type, and the options of the file system.
+/// The mount point, type and options of the file system.
 fn cgroup_mount(line: &str) -> Option<(&Path, &str, &str)> {
     let place = line.split(' ').nth(4).filter(|place| !place.contains('\\'))?;
     let mut behind = line.split(' ').skip_while(|&field| field != "-").skip(1);

@@ -1,13 +1,13 @@
-//! `nodeN/meminfo` below `/sys/devices/system/node`: meminfo of one node, each line with the node before it.
+//! `nodeN/meminfo` below `/sys/devices/system/node`: meminfo of one node, each line prefixed with the node.
 //! (drivers/base/node.c)
 
 use super::meminfo::Meminfo;
 
-/// Parses the file of this node. Lines of another form are passed over, as those of another node are.
+/// Parses the file of this node. Lines in any other form, or of another node, are skipped.
 ///
-/// Its keys are those of `/proc/meminfo` but for what has no node (`MemAvailable`, `Buffers`, `Cached`, `Percpu`, `Vmalloc…`,
-/// `Hugetlb`, …). `FilePages` is `Cached`, `Buffers` and `SwapCached` together, and `HugePages_*` count pages of the
-/// default size.
+/// Its keys are those of `/proc/meminfo` except for counters that are not per node (`MemAvailable`, `Buffers`, `Cached`,
+/// `Percpu`, `Vmalloc…`, `Hugetlb`, …). `FilePages` is the sum of `Cached`, `Buffers` and `SwapCached`, and `HugePages_*` count
+/// pages of the default size.
 pub fn parse(text: &[u8], node: u32) -> Meminfo {
     let prefix = format!("Node {node} ");
     let mut own = Vec::with_capacity(text.len());

@@ -1,8 +1,8 @@
-//! `/proc/PID/numa_maps`: the mappings of a process, with the memory policy and the pages by node of each.
-//! (fs/proc/task_mmu.c, `show_numa_map`)
+//! `/proc/PID/numa_maps`: the mappings of a process, each with its memory policy and its pages by node. (fs/proc/task_mmu.c,
+//! `show_numa_map`)
 //!
-//! The kernel counts what is mapped, without zero pages, and in units of the mapping's page size: of hugetlb in huge pages, of
-//! everything else in base pages, transparent huge pages too, which nothing here tells apart.
+//! The kernel counts mapped pages, except zero pages, in units of the mapping's page size: huge pages for hugetlb, base pages
+//! for everything else. Transparent huge pages count as base pages and cannot be told apart here.
 
 use std::path::Path;
 
@@ -10,43 +10,43 @@ use crate::error::{Error, Result};
 use crate::name::Name;
 use crate::unit::VirtAddr;
 
-/// The most nodes of one line: CONFIG_NODES_SHIFT is 10 at most.
+/// The maximum number of nodes on a line: CONFIG_NODES_SHIFT is at most 10.
 const MOST_NODES: usize = 1024;
 
 /// One mapping. Counts are in units of [`page_bytes`](Self::page_bytes).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mapping {
-    /// Where it starts; where it ends is in `maps` only.
+    /// Its start address; the end is only in `maps`.
     pub start: VirtAddr,
-    /// Its policy, or that of the process, with flags and nodes: `default`, `bind:1`, `weighted interleave:0-3`.
+    /// Its policy, or else the policy of the process, with flags and nodes: `default`, `bind:1`, `weighted interleave:0-3`.
     pub policy: Policy,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// The name of its file, as `maps` shows it; empty where it has none.
+    /// The name of its file, as in `maps`; empty if it has none.
     pub file: Name,
-    /// Whether it is of hugetlb.
+    /// Whether it is a hugetlb mapping.
     pub huge: bool,
-    /// Pages that are mapped, of all nodes.
+    /// Mapped pages on all nodes.
     pub pages: u64,
-    /// Of these, the anonymous ones.
+    /// Of these, anonymous ones.
     pub anon: u64,
-    /// Of these, the dirty ones.
+    /// Of these, dirty ones.
     pub dirty: u64,
-    /// The most that one of the pages is mapped.
+    /// The highest mapcount of any of its pages.
     pub mapcount_max: u64,
-    /// Of these, those in the swap cache.
+    /// Of these, pages in the swap cache.
     pub swap_cache: u64,
-    /// Of these, those on the active list (hugetlb has none, and with generations it is always 0).
+    /// Of these, pages on the active list (not for hugetlb; always 0 with the multi-gen LRU).
     pub active: u64,
-    /// Of these, those being written back.
+    /// Of these, pages under writeback.
     pub writeback: u64,
-    /// Pages by node, ascending; nodes without any are left out, as are those without memory of their own (device memory).
+    /// Pages by node, ascending; nodes without pages are omitted, and so is device memory, which belongs to no node.
     pub nodes: Vec<(u32, u64)>,
-    /// The size of a page here, in bytes; `None` where the line has no pages, and so does not say.
+    /// The page size, in bytes; `None` if the line has no pages and does not give it.
     pub page_bytes: Option<u64>,
 }
 
-/// A memory policy, as the kernel writes it: letters, digits and `():=,|-` only.
+/// A memory policy in the kernel's format: only letters, digits and `():=,|-`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(transparent)]
 pub struct Policy(String);
@@ -58,18 +58,18 @@ impl Policy {
     }
 }
 
-/// What numa_maps says that a mapping is.
+/// The kind of a mapping according to numa_maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Anonymous memory.
     #[default]
     Anon,
-    /// The heap that `brk` moves.
+    /// The heap, managed by `brk`.
     Heap,
-    /// The stack of the first thread.
+    /// The main thread's stack.
     Stack,
-    /// A file's: one of tmpfs or shared memory too.
+    /// File-backed, including tmpfs and shared memory.
     File,
 }
 
@@ -89,7 +89,7 @@ fn parse(line: &[u8]) -> Option<Mapping> {
     let hex = !start.is_empty() && start.bytes().all(|byte| byte.is_ascii_hexdigit());
     let start = VirtAddr(u64::from_str_radix(start, 16).ok().filter(|_| hex)?);
     let mut policy = std::str::from_utf8(words.next()?).ok()?.to_owned();
-    // The names of two policies have a space in them.
+    // Two policies have a space in their names.
     if let Some(second) = words.next_if(|word| word.starts_with(b"interleave") || word.starts_with(b"(many)")) {
         policy = format!("{policy} {}", std::str::from_utf8(second).ok()?);
     }
@@ -130,21 +130,22 @@ fn parse(line: &[u8]) -> Option<Mapping> {
                         mapping.nodes.push((node, value));
                         mapping.pages = mapping.pages.checked_add(value)?;
                     }
-                    // What a later kernel adds.
+                    // Fields of later kernels.
                     _ => {}
                 }
             }
         }
     }
-    // `mapped` is left out where all pages are anonymous, or all dirty; `active` where all are, and of hugetlb.
+    // `mapped` is omitted if all pages are anonymous or all are dirty; `active` if all are active, and for hugetlb.
     mapping.pages = mapping.pages.max(mapped.unwrap_or(0));
     let left_out = if mapping.huge { 0 } else { mapping.pages };
     mapping.active = active.unwrap_or(left_out);
-    // The size stands last: a line that was cut lacks it.
+    // The page size comes last: a truncated line lacks it.
     (mapping.pages == 0 || mapping.page_bytes.is_some()).then_some(mapping)
 }
 
-/// A name without the escapes that `maps` has not: of spaces, tabs and `=`. (A name that has such four characters looks the same.)
+/// Decodes the escapes that `maps` does not have: spaces, tabs and `=`. (A name that contains such a sequence literally looks
+/// the same.)
 fn unescaped(name: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name;

@@ -1,30 +1,30 @@
-//! What the kernel writes into its log when it kills a process for want of memory. (mm/oom_kill.c, `__oom_kill_process`)
+//! The kernel log record of an OOM kill. (mm/oom_kill.c, `__oom_kill_process`)
 
-/// The line that every such kill leaves: `Killed process PID (NAME) total-vm:…`.
+/// The line logged for every OOM kill: `Killed process PID (NAME) total-vm:…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Killed {
-    /// The process, as the machine's first PID namespace numbers it.
+    /// The PID in the initial PID namespace.
     pub pid: u32,
-    /// Whether the limit of a memory cgroup was the reason, and not the want of the whole machine; `None` on older kernels,
-    /// whose line does not say.
+    /// Whether a memory cgroup limit was the reason, rather than system-wide exhaustion; `None` on older kernels, which do not
+    /// log it.
     pub by_cgroup: Option<bool>,
     /// The size of its mappings, in bytes.
     pub size: u64,
-    /// Its resident anonymous memory, in bytes, like all that follow.
+    /// Its resident anonymous memory, in bytes, as are all that follow.
     pub anonymous: u64,
-    /// Its resident memory of files.
+    /// Its resident file-backed memory.
     pub file: u64,
-    /// Its resident shared memory; older kernels count it with the files.
+    /// Its resident shared memory; older kernels count it as file-backed.
     pub shared: Option<u64>,
-    /// Its page tables, where the kernel tells.
+    /// Its page tables, if logged.
     pub page_tables: Option<u64>,
 }
 
-/// Reads a record of `/dev/kmsg` (`PRIORITY,SEQUENCE,TIME,FLAGS;TEXT`), or the bare text; `None` for one of other things.
+/// Parses a record of `/dev/kmsg` (`PRIORITY,SEQUENCE,TIME,FLAGS;TEXT`), or its bare text; `None` for any other record.
 pub fn killed(record: &[u8]) -> Option<Killed> {
     let text = std::str::from_utf8(record.split(|&b| b == b'\n').next()?).ok()?;
     let (reason, rest) = text.split_once("Killed process ")?;
-    // A name is the process's own choice and may look like what comes behind it, where there are numbers only.
+    // A process chooses its own name, which may look like the text after it; only numbers follow the last `total-vm:`.
     let (process, numbers) = rest.rsplit_once("total-vm:")?;
     let kilobytes = |value: &str| value.strip_suffix("kB")?.parse::<u64>().ok()?.checked_mul(1024);
     let mut fields = numbers.split([',', ' ']);

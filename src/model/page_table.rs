@@ -1,7 +1,7 @@
-//! The levels of page tables and which bits of an address pick the entry at each: pure arithmetic.
+//! The levels of page tables, and the address bits that index each level: pure arithmetic.
 //!
-//! A table fills one page of 8-byte entries, so that every level takes three bits fewer than the offset within a page has;
-//! the top one takes what is left. (Documentation/arch/x86/x86_64/mm.rst, Documentation/arch/arm64/memory.rst)
+//! A table is one page of 8-byte entries, so each level uses three bits fewer than the page offset; the top level uses the
+//! remaining bits. (Documentation/arch/x86/x86_64/mm.rst, Documentation/arch/arm64/memory.rst)
 
 use crate::unit::{PageSize, VirtAddr};
 
@@ -10,14 +10,14 @@ use crate::unit::{PageSize, VirtAddr};
 pub struct Level {
     /// The kernel's name for it: `PGD`, `P4D`, `PUD`, `PMD` or `PTE`.
     pub name: &'static str,
-    /// The lowest bit of its index: an entry covers 2^shift bytes.
+    /// The lowest bit of the index: an entry covers 2^shift bytes.
     pub shift: u32,
-    /// How many bits its index has.
+    /// The number of index bits.
     pub bits: u32,
 }
 
 impl Level {
-    /// Which entry of its table an address uses.
+    /// The index of the entry for an address.
     pub fn index(&self, address: VirtAddr) -> u64 {
         address.0 >> self.shift & ((1 << self.bits) - 1)
     }
@@ -27,12 +27,12 @@ impl Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels(Vec<Level>);
 
-/// The names for each number of levels, from 2 on: where there are fewer than five, the kernel folds those between.
+/// The names for each number of levels, from 2 on: with fewer than five, the kernel folds the middle ones.
 const NAMES: [&[&str]; 4] =
     [&["PGD", "PTE"], &["PGD", "PMD", "PTE"], &["PGD", "PUD", "PMD", "PTE"], &["PGD", "P4D", "PUD", "PMD", "PTE"]];
 
 impl Levels {
-    /// The levels that translate addresses of `address_bits` bits; `None` where no number of levels that exists does.
+    /// The levels that translate addresses of `address_bits` bits; `None` if no supported number of levels does.
     pub fn new(page_size: PageSize, address_bits: u32) -> Option<Self> {
         let page_shift = page_size.bytes().trailing_zeros();
         let bits = page_shift - 3;
@@ -47,40 +47,40 @@ impl Levels {
         Some(Self(levels))
     }
 
-    /// The levels of a machine: its architecture as `uname -m` names it, the end of its processes' addresses, and how many
-    /// levels it says it has, where it says so. `None` where that does not tell.
+    /// The levels of a machine, from its architecture (`uname -m`), the end of its user address space, and its own statement of
+    /// the number of levels, if any. `None` if they cannot be derived.
     pub fn of(arch: &str, page_size: PageSize, user_end: u64, told: Option<u32>) -> Option<Self> {
         let user_bits = 64 - user_end.saturating_sub(1).leading_zeros();
         let address_bits = match (arch, told) {
-            // The kernel's half is below the same top table, which is always full.
+            // The kernel's half shares the top table, so all of its entries are used.
             ("x86_64" | "riscv64", Some(levels @ 2..=5)) => 12 + 9 * levels,
             ("x86_64" | "riscv64", _) => user_bits + 1,
-            // It has a top table of its own.
+            // The kernel has its own top table.
             ("aarch64" | "loongarch64", _) => user_bits,
             _ => return None,
         };
         Self::new(page_size, address_bits)
     }
 
-    /// All of them, from the top down.
+    /// All levels, from the top down.
     pub fn all(&self) -> &[Level] {
         &self.0
     }
 
-    /// The level whose entries map pages of `bytes` bytes: the highest whose entries cover no more (a page that several
-    /// entries map, as on arm64, is mapped at the level of these).
+    /// The level that maps pages of `bytes` bytes: the highest level with entries that cover no more (a page mapped by several
+    /// contiguous entries, as on arm64, is mapped at their level).
     pub fn mapping(&self, bytes: u64) -> &Level {
         let fits = |level: &&Level| 1 << level.shift <= bytes;
-        // There are two levels at least.
+        // There are at least two levels.
         self.0.iter().find(fits).unwrap_or(&self.0[self.0.len() - 1])
     }
 
-    /// The level above the lowest, whose entries can map transparent huge pages.
+    /// The level above the lowest, where entries can map transparent huge pages.
     pub fn huge(&self) -> &Level {
         &self.0[self.0.len() - 2]
     }
 
-    /// The bits of the addresses that are translated.
+    /// The number of translated address bits.
     pub fn address_bits(&self) -> u32 {
         self.0[0].shift + self.0[0].bits
     }
@@ -106,7 +106,7 @@ mod tests {
         type Shape<'a> = &'a [(&'a str, u32, u32)];
         let shape: &[(&str, u64, u64, Option<u32>, Shape<'_>)] = &[
             ("x86_64", 4, X86_4, None, &[("PGD", 39, 9), ("PUD", 30, 9), ("PMD", 21, 9), ("PTE", 12, 9)]),
-            // Linux up to about 6.11 takes any address of the lower half: only the machine's word tells.
+            // Linux up to about 6.11 accepts any address in the lower half: only the machine's own statement helps.
             ("x86_64", 4, (1 << 63) - 4096, Some(4), &[("PGD", 39, 9), ("PUD", 30, 9), ("PMD", 21, 9), ("PTE", 12, 9)]),
             (
                 "x86_64",

@@ -1,4 +1,4 @@
-//! Words of `/proc/PID/pagemap`: the kernel's view of one page-table entry. (Documentation/admin-guide/mm/pagemap.rst)
+//! A word of `/proc/PID/pagemap`: the kernel's view of one page-table entry. (Documentation/admin-guide/mm/pagemap.rst)
 
 use crate::unit::Pfn;
 
@@ -6,7 +6,7 @@ use crate::unit::Pfn;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry(pub u64);
 
-/// What a page-table entry is.
+/// The state of a page-table entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Empty: never touched, given back, or shared memory that was swapped out (which leaves no trace here).
@@ -15,17 +15,17 @@ pub enum State {
     Present,
     /// Swapped out.
     Swapped,
-    /// A guard region: touching it ends the process.
+    /// A guard region: touching it kills the process.
     Guard,
-    /// A marker of userfaultfd (write-protected without a page) or of poison: no page, no swap.
+    /// A userfaultfd marker (write-protected without a page) or a poison marker: neither page nor swap.
     Marker,
-    /// Neither of these: being migrated, on a device, hardware-poisoned (the kernel's RSS counts the first two), or of a
-    /// kind that is hidden from this user.
+    /// Anything else: under migration, in device memory, hardware-poisoned (RSS counts the first two), or of a kind hidden from
+    /// this user.
     Special,
 }
 
 impl State {
-    /// Its name, as JSON has it.
+    /// Its name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -37,15 +37,15 @@ impl State {
         }
     }
 
-    /// What it is, in words.
+    /// Its description.
     pub fn words(self) -> &'static str {
         match self {
             Self::None => "never touched, given back, or shared memory that was swapped out",
             Self::Present => "present",
             Self::Swapped => "swapped out",
             Self::Guard => "a guard region",
-            Self::Marker => "a marker of userfaultfd or poison",
-            Self::Special => "being migrated, on a device, poisoned, or of a kind hidden from this user",
+            Self::Marker => "a userfaultfd or poison marker",
+            Self::Special => "under migration, in device memory, poisoned, or of a kind hidden from this user",
         }
     }
 }
@@ -54,13 +54,13 @@ const FRAME: u64 = (1 << 55) - 1;
 const SOFT_DIRTY: u64 = 1 << 55;
 const SWAP_TYPE: u64 = (1 << 5) - 1;
 
-/// Swap types up to this one are swap areas on every kernel and configuration; 31 is a marker from Linux 6.2 on. Those
-/// between depend on the configuration.
+/// Swap types up to this one are swap areas in every kernel and configuration; 31 is a marker since Linux 6.2. Those in between
+/// depend on the configuration.
 const LAST_CERTAIN_SWAP_TYPE: u64 = 21;
 const MARKER_TYPE: u64 = 31;
 
 impl Entry {
-    /// Whether there is nothing. The kernel marks also holes of a new mapping soft-dirty.
+    /// Whether the entry is empty. In a new mapping the kernel marks holes soft-dirty too.
     pub fn is_empty(self) -> bool {
         self.0 & !SOFT_DIRTY == 0
     }
@@ -70,13 +70,13 @@ impl Entry {
         self.0 >> 63 & 1 == 1
     }
 
-    /// Bit 62: it is neither empty nor present.
+    /// Bit 62: neither empty nor present.
     pub fn is_swap_like(self) -> bool {
         self.0 >> 62 & 1 == 1
     }
 
-    /// Bit 61: the page is not anonymous. Also set for the huge zero page. Up to Linux 6.10 never set where a huge page is
-    /// mapped as a whole (by a PMD), unless it is of hugetlb.
+    /// Bit 61: the page is not anonymous. Also set for the huge zero page. Up to Linux 6.10 never set for a huge page mapped by
+    /// a PMD, except for hugetlb.
     pub fn is_file(self) -> bool {
         self.0 >> 61 & 1 == 1
     }
@@ -101,25 +101,24 @@ impl Entry {
         self.0 & SOFT_DIRTY != 0
     }
 
-    /// Bits 0–54 of a present entry: the frame. `None` when not present, and when the kernel hides it (no frame 0 is
-    /// ever mapped).
+    /// Bits 0–54 of a present entry: the frame. `None` if not present, or if the kernel hides it (frame 0 is never mapped).
     pub fn pfn(self) -> Option<Pfn> {
         let pfn = self.0 & FRAME;
         (self.is_present() && pfn != 0).then_some(Pfn(pfn))
     }
 
-    /// Bits 0–4 and 5–54 of a swap-like entry: the number of the swap area, and the slot in it, in pages. `None` where the
-    /// kernel hides them (they read as 0, and slot 0 holds the area's header), and where there is none.
+    /// Bits 0–4 and 5–54 of a swap-like entry: the swap area, and the slot in it, in pages. `None` if the kernel hides them
+    /// (they read as 0, and slot 0 holds the area's header), or if there is none.
     pub fn slot(self) -> Option<(u64, u64)> {
         let slot = self.0 & FRAME;
         (self.is_swap_like() && slot != 0).then_some((slot & SWAP_TYPE, slot >> SWAP_TYPE.count_ones()))
     }
 
-    /// What the entry is. `swap_areas` is the number of areas in `/proc/swaps`: types above
-    /// `LAST_CERTAIN_SWAP_TYPE` are swap only where there are that many.
+    /// The state of the entry. `swap_areas` is the number of areas in `/proc/swaps`: types above `LAST_CERTAIN_SWAP_TYPE` are
+    /// swap only if there are that many areas.
     ///
-    /// Where the kernel hides swap types and offsets (without CAP_SYS_ADMIN they read as 0), a marker looks like a
-    /// swapped-out page. Without any swap area it cannot be one; with one it is taken for one.
+    /// If the kernel hides swap types and offsets (without CAP_SYS_ADMIN they read as 0), a marker looks like a swapped-out
+    /// page. It counts as swapped out if there is any swap area.
     pub fn state(self, swap_areas: u64) -> State {
         if self.is_present() {
             return State::Present;
@@ -140,19 +139,19 @@ impl Entry {
                 }
             }
             MARKER_TYPE => match (self.0 & FRAME) >> 5 {
-                // Before Linux 6.15 a guard region has no bit of its own, only this marker.
+                // Before Linux 6.15 a guard region has only this marker, not its own bit.
                 GUARD_MARKER => State::Guard,
                 _ => State::Marker,
             },
             swap_type if swap_type <= LAST_CERTAIN_SWAP_TYPE || swap_type < swap_areas => State::Swapped,
-            // Before Linux 6.2 the type of markers depends on the configuration too; those of userfaultfd show themselves.
+            // Before Linux 6.2 the marker type depends on the configuration too; userfaultfd markers have their own bit.
             _ if self.is_uffd_wp() => State::Marker,
             _ => State::Special,
         }
     }
 }
 
-/// The bit of a marker's offset field that makes it a guard region. (include/linux/swapops.h, PTE_MARKER_GUARD)
+/// The bit in a marker's offset field that means guard region. (include/linux/swapops.h, PTE_MARKER_GUARD)
 const GUARD_MARKER: u64 = 1 << 2;
 
 #[cfg(test)]

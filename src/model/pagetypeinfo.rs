@@ -1,7 +1,7 @@
 //! `/proc/pagetypeinfo`: free blocks and page blocks by migrate type. (mm/vmstat.c)
 //!
-//! A page block is the unit that has a migrate type, so that what cannot be moved stays together: as large as a huge page
-//! where the machine has them.
+//! A page block is the unit of migrate types, which group unmovable memory together. It is as large as a huge page if the
+//! machine has them.
 
 use std::path::Path;
 
@@ -13,9 +13,9 @@ use crate::unit::decimal;
 /// The file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageTypes {
-    /// A page block is 2^this base pages; `None` where the file does not say.
+    /// The order of a page block, in base pages; `None` if the file does not give it.
     pub block_order: Option<u32>,
-    /// Free blocks of the buddy allocator.
+    /// The free blocks of the buddy allocator.
     pub free: Vec<FreeOfType>,
     /// Page blocks.
     pub page_blocks: Vec<PageBlocks>,
@@ -28,18 +28,18 @@ pub struct FreeOfType {
     pub node: u32,
     /// The zone's name: letters, digits and underscores.
     pub zone: String,
-    /// The type's name, of the same form: `Unmovable`, `Movable`, `Reclaimable`, …
+    /// The name of the migrate type, in the same form: `Unmovable`, `Movable`, `Reclaimable`, …
     pub migrate_type: String,
-    /// The free blocks of 2^order base pages, by order.
+    /// The number of free blocks of 2^order base pages, by order.
     pub blocks: Vec<FreeCount>,
 }
 
 /// A count of free blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeCount {
-    /// The blocks that were counted.
+    /// The blocks counted.
     pub blocks: u64,
-    /// Whether there are more: the kernel stops at 100,000, so as not to hold the zone's lock for long.
+    /// Whether there are more: the kernel stops counting at 100,000 to limit the time it holds the zone lock.
     pub cut: bool,
 }
 
@@ -50,14 +50,14 @@ pub struct PageBlocks {
     pub node: u32,
     /// The zone's name.
     pub zone: String,
-    /// How many of each type, as the kernel names and orders them.
+    /// The number of blocks of each type, with the kernel's names and order.
     pub by_type: Vec<(String, u64)>,
 }
 
-/// The most migrate types that are taken. (Linux has up to six, enum migratetype.)
+/// The maximum number of migrate types accepted. (Linux has up to six, enum migratetype.)
 const MOST_TYPES: usize = 16;
 
-/// Parses the file, which says all of it again for each node.
+/// Parses the file, which repeats all sections for each node.
 ///
 /// # Errors
 /// [`Error::Malformed`], also for more orders, types or zones than any machine has.
@@ -105,7 +105,7 @@ pub fn parse(text: &[u8], path: &Path) -> Result<PageTypes> {
 
 enum Section<'t> {
     Free,
-    /// With the names of the types.
+    /// Inside the section, with the names of the types.
     Blocks(Vec<&'t str>),
     Other,
 }

@@ -1,4 +1,4 @@
-//! `/proc/pressure/memory`: how much time is lost waiting for memory. (kernel/sched/psi.c)
+//! `/proc/pressure/memory`: the share of time lost waiting for memory. (kernel/sched/psi.c)
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pressure {
-    /// The share of time in which some task waited.
+    /// The share of time in which at least one task waited.
     pub some: Share,
-    /// The share of time in which all tasks that had anything to do waited.
+    /// The share of time in which all non-idle tasks waited.
     pub full: Share,
 }
 
-/// Shares of time in percent, and all time since boot.
+/// Shares of time in percent, and the total since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PressureShare"))]
 pub struct Share {

@@ -2,16 +2,16 @@
 
 use crate::unit::decimal;
 
-/// A count with its parts: `42 N0=40 N1=2`, as `objects`, `slabs`, `partial` and `cpu_slabs` have it.
+/// A count with its parts: `42 N0=40 N1=2`, the format of `objects`, `slabs`, `partial` and `cpu_slabs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// The whole.
+    /// The total.
     pub total: u64,
-    /// By NUMA node, where the kernel knows nodes.
+    /// By NUMA node, on kernels with NUMA.
     pub nodes: Vec<(u32, u64)>,
 }
 
-/// Parses a count; `None` where it is none.
+/// Parses a count; `None` if it is not one.
 pub fn count(text: &str) -> Option<Count> {
     let mut words = text.split_ascii_whitespace();
     let total = decimal(words.next()?)?;
@@ -22,26 +22,26 @@ pub fn count(text: &str) -> Option<Count> {
     Some(Count { total, nodes: words.map(node).collect::<Option<_>>()? })
 }
 
-/// The slabs in lists of processors: 5 in `52(5) C0=31(3) C1=21(2)` of `slabs_cpu_partial`.
+/// The slabs on per-CPU partial lists: 5 in `52(5) C0=31(3) C1=21(2)` of `slabs_cpu_partial`.
 pub fn cpu_partial_slabs(text: &str) -> Option<u64> {
     let (_, rest) = text.split_once('(')?;
     decimal(rest.split_once(')')?.0)
 }
 
-/// What `/proc/sys/fs/dentry-state` counts. (fs/dcache.c)
+/// The counters of `/proc/sys/fs/dentry-state`. (fs/dcache.c)
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DentryState {
-    /// Dentries. The counters are summed over processors without a lock; `None` is one that was below 0 at that moment.
+    /// All dentries. The counters are summed over CPUs without a lock; `None` if the sum was negative at that moment.
     pub total: Option<u64>,
-    /// Those that nobody uses: they can be reclaimed.
+    /// Unused dentries, which can be reclaimed.
     pub unused: Option<u64>,
-    /// Those of the unused that stand for names that there are not; `None` on a kernel that does not count them (before
-    /// Linux 5.0: it writes 0).
+    /// Negative dentries among the unused: names that do not exist; `None` on kernels that do not count them (before Linux 5.0,
+    /// which print 0).
     pub negative: Option<u64>,
 }
 
-/// Parses `dentry-state`; `None` where it is none.
+/// Parses `dentry-state`; `None` if it has another form.
 pub fn dentry_state(text: &str) -> Option<DentryState> {
     let number = |word: &str| match word.strip_prefix('-') {
         Some(digits) => decimal(digits).map(|_| None),

@@ -6,52 +6,52 @@ use crate::unit::{PageSize, decimal};
 /// The file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slabinfo {
-    /// Its caches, in the order of the file: the newest first.
+    /// The caches, in the order of the file: newest first.
     pub caches: Vec<Cache>,
-    /// The first line that could not be understood, or that tells of more memory than a machine can have, counted from one:
-    /// the file is torn or not the kernel's. What the other lines say is in `caches`; sums over them fit into 64 bits.
+    /// The number, from one, of the first line that could not be parsed or that claims more memory than a machine can have: the
+    /// file is truncated or not the kernel's. The other lines are in `caches`; sums over them fit into 64 bits.
     pub broken_line: Option<usize>,
 }
 
 /// One cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cache {
-    /// Its name; of caches that were merged, the name of the first.
+    /// Its name; for merged caches, the name of the first.
     pub name: Name,
-    /// Objects in use. SLUB counts as free only those in partial slabs of a node, so this is the most there can be.
+    /// Objects in use: with SLUB an upper bound, because free objects in per-CPU slabs count as used.
     pub active_objects: u64,
-    /// Objects there is room for.
+    /// Objects, used and free.
     pub objects: u64,
-    /// The size of an object with all that belongs to it, in bytes.
+    /// The size of an object including metadata and padding, in bytes.
     pub object_size: u64,
-    /// Objects in a slab of the order that the cache prefers.
+    /// Objects in a slab of the cache's preferred order.
     pub objects_per_slab: u64,
-    /// Base pages in a slab of the order that the cache prefers.
+    /// Base pages in a slab of the cache's preferred order.
     pub pages_per_slab: u64,
-    /// Slabs with objects in use; with SLUB all of them.
+    /// Slabs with objects in use; with SLUB, all slabs.
     pub active_slabs: u64,
     /// Slabs.
     pub slabs: u64,
-    /// Objects that wait in the list that processors share; 0 with SLUB.
+    /// Objects on the list shared by CPUs; 0 with SLUB.
     pub shared_available: u64,
-    /// How many objects the allocator keeps where; all 0 with SLUB.
+    /// Limits on cached objects; all 0 with SLUB.
     pub tunables: Tunables,
-    /// The numbers of [`STATISTICS`], of a kernel that keeps them (SLAB with CONFIG_DEBUG_SLAB, up to Linux 6.7).
+    /// The values of [`STATISTICS`], on kernels that keep them (SLAB with CONFIG_DEBUG_SLAB, up to Linux 6.7).
     pub statistics: Option<Box<[u64; STATISTICS.len()]>>,
 }
 
-/// What of the SLAB allocator can be set by writing to the file.
+/// Tunables of the SLAB allocator, which can be written to the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tunables {
-    /// The most objects that a processor keeps for itself.
+    /// The maximum number of objects cached per CPU.
     pub limit: u64,
-    /// Objects that a processor takes or gives back at once.
+    /// Objects moved to or from a CPU's cache at once.
     pub batch_count: u64,
-    /// How many times the batch the list that processors share can hold.
+    /// The capacity of the list shared by CPUs, as a multiple of the batch.
     pub shared_factor: u64,
 }
 
-/// What statistics there are: nine of `globalstat`, four of `cpustat`, as the file's header calls them.
+/// The names of the statistics: nine of `globalstat` and four of `cpustat`, as in the file's header.
 pub const STATISTICS: [&str; 13] = [
     "listallocs",
     "maxobjs",
@@ -71,26 +71,26 @@ pub const STATISTICS: [&str; 13] = [
 /// More memory than any machine has, in bytes: physical addresses have 52 bits on x86-64 and arm64, 56 on RISC-V.
 const TOO_MUCH: u64 = 1 << 56;
 
-/// Pages that slabs hold.
+/// Pages held by slabs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Base pages.
     pub pages: u64,
-    /// Slabs that had to be taken of the least order, since there was no block of the preferred one.
+    /// Slabs allocated at the minimum order because no block of the preferred order was free.
     pub small_slabs: u64,
 }
 
 impl Cache {
-    /// The pages of its slabs, were all of them of the order that the cache prefers: what `slabtop` calls the cache's size.
+    /// The pages of its slabs if all of them had the preferred order: `slabtop` shows this as the cache size.
     pub fn pages(&self) -> u64 {
         self.slabs.saturating_mul(self.pages_per_slab)
     }
 
-    /// The pages that its slabs really hold.
+    /// The pages its slabs actually hold.
     ///
-    /// SLUB takes a slab of the least order that holds an object where it gets none of the preferred order (`allocate_slab`
-    /// in mm/slub.c); such a slab has fewer objects, and from how many objects lack the number of such slabs follows. Where
-    /// it does not (SLAB; an order that was changed), all slabs are taken for full ones.
+    /// If SLUB gets no block of the preferred order, it allocates a slab of the minimum order that holds an object
+    /// (`allocate_slab` in mm/slub.c). Such a slab has fewer objects, and the number of such slabs follows from the number of
+    /// missing objects. Otherwise (SLAB, or a changed order) all slabs are assumed to have the preferred order.
     pub fn held(&self, page_size: PageSize) -> Held {
         let all = Held { pages: self.pages(), small_slabs: 0 };
         let lacking = self.slabs.saturating_mul(self.objects_per_slab).saturating_sub(self.objects);
@@ -109,14 +109,14 @@ impl Cache {
         Held { pages: all.pages.saturating_sub(saved), small_slabs }
     }
 
-    /// Objects in use of those there is room for, in whole per cent, cut off as `slabtop` does; 0 where there is no room.
+    /// Objects in use as a percentage of all objects, rounded down as in `slabtop`; 0 if there are none.
     pub fn use_percent(&self) -> u64 {
         let percent = u128::from(self.active_objects) * 100 / u128::from(self.objects.max(1));
         u64::try_from(percent).unwrap_or(u64::MAX)
     }
 
-    /// What the cache claims to have, in bytes, by pages of the least size and objects of one byte at least: what all caches
-    /// claim together is not [`TOO_MUCH`].
+    /// The memory the cache claims to have, in bytes, with the smallest page size and objects of at least one byte: the sum
+    /// over all caches must stay below [`TOO_MUCH`].
     fn claim(&self) -> u64 {
         let objects = self.objects.max(self.active_objects).saturating_mul(self.object_size.max(1));
         let slabs = self.slabs.max(self.active_slabs).saturating_mul(self.pages_per_slab.max(1));
@@ -124,12 +124,12 @@ impl Cache {
     }
 }
 
-/// Parses the file: versions 2.0 and 2.1, with or without statistics. `None` where it is none of these.
+/// Parses versions 2.0 and 2.1, with or without statistics. `None` if it is neither.
 pub fn parse(text: &[u8]) -> Option<Slabinfo> {
     let mut lines = text.split_inclusive(|&b| b == b'\n').zip(1..);
     let (version, _) = lines.next()?;
     let version = version.strip_prefix(b"slabinfo - version: ")?;
-    // The order of the tunables, where no header says it.
+    // The default order of the tunables, if there is no header.
     let mut order = if version.starts_with(b"2.0") {
         ["batchcount", "limit", "sharedfactor"]
     } else if version.starts_with(b"2.1") {
@@ -144,7 +144,7 @@ pub fn parse(text: &[u8]) -> Option<Slabinfo> {
             order = std::str::from_utf8(line).ok().and_then(tunables_of_header).unwrap_or(order);
             continue;
         }
-        // Without its end, the last number may lack digits.
+        // On an unterminated line, the last number may lack digits.
         let cache = line.strip_suffix(b"\n").and_then(|line| cache(line, order));
         match cache.map(|cache| (claimed.saturating_add(cache.claim()), cache)) {
             Some((all, cache)) if all < TOO_MUCH => {
@@ -157,7 +157,7 @@ pub fn parse(text: &[u8]) -> Option<Slabinfo> {
     Some(found)
 }
 
-/// The three names behind `: tunables` in the header.
+/// The three names after `: tunables` in the header.
 fn tunables_of_header(header: &str) -> Option<[&'static str; 3]> {
     let (_, rest) = header.split_once(": tunables")?;
     let mut names = rest.split_ascii_whitespace().map_while(|word| {
@@ -171,7 +171,7 @@ fn tunables_of_header(header: &str) -> Option<[&'static str; 3]> {
 fn cache(line: &[u8], order: [&str; 3]) -> Option<Cache> {
     const TUNABLES: &[u8] = b" : tunables ";
     let middle = line.windows(TUNABLES.len()).position(|part| part == TUNABLES)?;
-    // Only the name may be any bytes.
+    // Only the name may contain arbitrary bytes.
     let (counts, rest) = (&line[..middle], std::str::from_utf8(&line[middle + TUNABLES.len()..]).ok()?);
     let mut parts = rest.split(" : ");
     let tunables: [u64; 3] = numbers(parts.next()?)?;
@@ -181,7 +181,7 @@ fn cache(line: &[u8], order: [&str; 3]) -> Option<Cache> {
         (Some(global), Some(cpu)) => Some(statistics(global, cpu)?),
         (Some(_), None) => return None,
     };
-    // From the right: a name may have blanks.
+    // From the right, because a name may contain spaces.
     let mut counts = counts.trim_ascii_end();
     let mut last = || {
         let blank = counts.iter().rposition(|&byte| byte == b' ')?;
@@ -221,7 +221,7 @@ fn statistics(global: &str, cpu: &str) -> Option<Box<[u64; STATISTICS.len()]>> {
     Some(all)
 }
 
-/// Exactly so many numbers.
+/// Exactly `N` numbers.
 fn numbers<const N: usize>(text: &str) -> Option<[u64; N]> {
     let mut words = text.split_ascii_whitespace();
     let mut found = [0; N];

@@ -1,6 +1,6 @@
 //! `/proc/PID/smaps` and `smaps_rollup`: the kernel's own count of each mapping.
 //!
-//! Read by key: which keys there are differs from kernel to kernel, and new ones pass through under their own name.
+//! Read by key: the set of keys varies between kernels, and new keys pass through under their own names.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,16 +12,16 @@ use crate::unit::VirtAddr;
 /// One line of smaps.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// The first line of a mapping, the same as in `maps`. (In `smaps_rollup`: the whole address space, `[rollup]`.)
+    /// The header line of a mapping, the same as in `maps`. (In `smaps_rollup`: the whole address space, `[rollup]`.)
     Header(Box<Vma>),
-    /// `Rss:   12 kB`, in bytes, or `THPeligible: 1`, as it is.
+    /// `Rss:   12 kB`, converted to bytes, or `THPeligible: 1`, unchanged.
     Value {
         /// The key, without its colon.
         key: &'a str,
         /// The value.
         value: Value,
     },
-    /// `VmFlags: rd wr …`: the two-letter codes, as they stand.
+    /// `VmFlags: rd wr …`: the two-letter codes, unchanged.
     Flags(&'a str),
 }
 
@@ -38,7 +38,7 @@ impl<'a> Line<'a> {
     /// Parses one line, without its newline. `path` and `number` are for the error.
     pub fn parse(line: &'a [u8], path: &Path, number: usize) -> Result<Self> {
         match memchr::memchr2(b' ', b':', line) {
-            // The colon of a key comes before the first space; in a header the first space ends the addresses.
+            // The colon of a key precedes the first space; in a header line the first space ends the addresses.
             Some(end) if line[end] == b':' => parse_value(line, end)
                 .ok_or_else(|| Error::malformed(path, number, "expected 'KEY: NUMBER kB', 'KEY: NUMBER' or VmFlags")),
             _ => Vma::parse(line, path, number).map(|vma| Line::Header(Box::new(vma))),
@@ -59,44 +59,44 @@ fn parse_value(line: &[u8], colon: usize) -> Option<Line<'_>> {
     Some(Line::Value { key, value })
 }
 
-/// The values of one mapping for a chosen list of keys.
+/// The values of one mapping for the selected keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
     /// The mapping's addresses.
     pub range: Range<VirtAddr>,
-    /// One for each chosen key; `None` where this kernel does not have it.
+    /// One per selected key; `None` if this kernel does not have the key.
     pub values: Vec<Option<Value>>,
-    /// The codes of VmFlags, separated by spaces, if they were chosen.
+    /// The VmFlags codes, separated by spaces, if selected.
     pub flags: Option<Box<str>>,
 }
 
-/// The values of the mapping with exactly these addresses, among mappings in the order of smaps.
+/// Finds the mapping with exactly these addresses, in mappings sorted as in smaps.
 pub fn find<'m>(mappings: &'m [Values], range: &Range<VirtAddr>) -> Option<&'m Values> {
     let at = mappings.binary_search_by_key(&range.start, |m| m.range.start).ok()?;
     Some(&mappings[at]).filter(|m| m.range == *range)
 }
 
-/// The keys under which smaps counts something that has a page-table entry.
+/// The smaps keys that count pages with page-table entries.
 pub const COUNTED: [&str; 4] = ["Rss", "Swap", "Shared_Hugetlb", "Private_Hugetlb"];
 
-/// Whether a mapping may be passed over when page maps have to be read word by word, which takes a second a TiB: it is
-/// larger than 1 GiB and smaps counts nothing in it. What it may hold all the same, zero pages and markers, is not seen
-/// then. `values` are those of [`COUNTED`], in this order, perhaps with others behind them.
+/// Whether a mapping can be skipped when pagemap has to be read word by word, which takes one second per TiB: it is larger than
+/// 1 GiB and smaps counts nothing in it. Zero pages and markers in it are then missed. `values` are those of [`COUNTED`], in
+/// this order, possibly followed by others.
 pub fn may_pass_over(values: &Values) -> bool {
     let counted = values.values.iter().take(COUNTED.len());
     let nothing = counted.flatten().all(|value| matches!(value, Value::Bytes(0)));
     nothing && values.range.end.0 - values.range.start.0 > 1 << 30
 }
 
-/// Collects the chosen keys of every mapping from the lines of smaps.
+/// Collects the selected keys of every mapping from the lines of smaps.
 #[derive(Debug)]
 pub struct Collector<'k> {
     keys: &'k [String],
-    /// What was collected, in the order of the file.
+    /// The mappings so far, in the order of the file.
     pub mappings: Vec<Values>,
 }
 
-/// The key by which VmFlags are chosen.
+/// The key that selects VmFlags.
 pub const VM_FLAGS: &str = "VmFlags";
 
 impl<'k> Collector<'k> {
@@ -105,7 +105,7 @@ impl<'k> Collector<'k> {
         Self { keys, mappings: Vec::new() }
     }
 
-    /// Takes the next line. `path` and `number` are for the error.
+    /// Processes the next line. `path` and `number` are for the error.
     pub fn line(&mut self, line: &[u8], path: &Path, number: usize) -> Result<()> {
         match Line::parse(line, path, number)? {
             Line::Header(vma) => {
@@ -127,11 +127,11 @@ impl<'k> Collector<'k> {
     }
 
     fn last(&mut self, path: &Path, number: usize) -> Result<&mut Values> {
-        self.mappings.last_mut().ok_or_else(|| Error::malformed(path, number, "a value before the first mapping"))
+        self.mappings.last_mut().ok_or_else(|| Error::malformed(path, number, "value before the first mapping"))
     }
 }
 
-/// Every key of smaps from Linux 4.19 to 7.1. Not every kernel has all of them.
+/// Every key of smaps from Linux 4.19 to 7.1. No kernel has all of them.
 pub const KNOWN_KEYS: &[&str] = &[
     "Size",
     "KernelPageSize",
@@ -160,11 +160,11 @@ pub const KNOWN_KEYS: &[&str] = &[
     VM_FLAGS,
 ];
 
-/// The keys whose values have no unit; all others are sizes.
+/// The keys with values without a unit; all others are sizes.
 pub const NUMBERS: [&str; 2] = ["THPeligible", "ProtectionKey"];
 
-/// What a code of VmFlags stands for: the names of the kernel's `VM_` flags in words. `None` for codes this version does
-/// not know; the kernel prints `??` for flags it has no code for. (fs/proc/task_mmu.c, show_smap_vma_flags)
+/// The meaning of a VmFlags code, from the name of the kernel's `VM_` flag. `None` for unknown codes; the kernel prints `??`
+/// for flags without a code. (fs/proc/task_mmu.c, show_smap_vma_flags)
 pub fn vm_flag_meaning(code: &str) -> Option<&'static str> {
     let (_, meaning) = VM_FLAG_MEANINGS.iter().find(|(known, _)| *known == code)?;
     Some(meaning)

@@ -1,9 +1,9 @@
-//! `/proc/PID/stat`: who a process is.
+//! `/proc/PID/stat`: the identity of a process.
 //!
-//! The name in it is not used: the kernel escapes it here, while `/proc/PID/comm` has it as it is.
+//! The name in it is not used: the kernel escapes it here, but not in `/proc/PID/comm`.
 //!
-//! Not by the `procfs` crate: its parser panics where the first `)` stands before the first `(`, which the kernel never
-//! writes but a recorded tree can hold.
+//! The parser of the `procfs` crate is not used: it panics if the first `)` comes before the first `(`, which the kernel never
+//! writes but a recorded tree can contain.
 
 use std::path::Path;
 
@@ -16,47 +16,47 @@ pub struct Stat {
     pub pid: u32,
     /// Field 3: `R`, `S`, `D`, `T`, `Z`, …
     pub state: u8,
-    /// Field 4: the process that started it.
+    /// Field 4: its parent.
     pub parent: u32,
     /// Field 9: the kernel's `PF_` flags.
     pub flags: u64,
-    /// Fields 10 and 12: the faults it has taken, minor and major.
+    /// Fields 10 and 12: minor and major faults.
     pub faults: (u64, u64),
-    /// Field 22: when it started, in clock ticks (`sysconf(_SC_CLK_TCK)` a second) since boot. With the PID it is the
-    /// process's identity.
+    /// Field 22: the start time in clock ticks since boot (`sysconf(_SC_CLK_TCK)` per second). Together with the PID it
+    /// identifies the process.
     pub start_time_ticks: u64,
 }
 
 impl Stat {
     /// Parses the file. `path` is for the error.
     pub fn parse(text: &[u8], path: &Path) -> Result<Self> {
-        parse(text).ok_or_else(|| Error::malformed(path, 1, "not a stat line"))
+        parse(text).ok_or_else(|| Error::malformed(path, 1, "not a line of stat"))
     }
 
-    /// Whether it is a thread of the kernel (PF_KTHREAD), which has no address space.
+    /// Whether it is a kernel thread (PF_KTHREAD), which has no address space.
     pub fn is_kernel_thread(&self) -> bool {
         self.flags & 0x0020_0000 != 0
     }
 
-    /// Whether it has exited and only waits to be reaped: its address space is gone.
+    /// Whether it is a zombie: exited but not yet reaped, without an address space.
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
     }
 
-    /// Whether it is on its way out (PF_EXITING): its address space goes before it becomes a zombie.
+    /// Whether it is exiting (PF_EXITING): it loses its address space before it becomes a zombie.
     pub fn is_exiting(&self) -> bool {
         self.flags & 0x4 != 0
     }
 }
 
-/// The name stands in parentheses and may contain any, so the last closing one ends it.
+/// The name is in parentheses and may contain parentheses, so the last closing one ends it.
 fn parse(text: &[u8]) -> Option<Stat> {
     let pid = std::str::from_utf8(&text[..memchr::memchr(b' ', text)?]).ok()?.parse().ok()?;
     let close = memchr::memrchr(b')', text)?;
     let rest = std::str::from_utf8(&text[close + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
-    // Fields are numbered from 1; the state was the third.
+    // Fields are numbered from 1; the state is the third.
     let parent = fields.next()?.parse().ok()?;
     let flags = fields.nth(9 - 5)?.parse().ok()?;
     let minor = fields.next()?.parse().ok()?;

@@ -1,13 +1,13 @@
 //! Files of `Key:  value kB` lines: `/proc/PID/status` and `/proc/meminfo`.
 
-/// The value of `key`, in bytes, in a file of `Key:  NUMBER kB` lines; `None` where the line is absent (kernel threads
-/// and zombies have no `Vm` lines) or has another form.
+/// The value of `key`, in bytes, in a file of `Key:  NUMBER kB` lines; `None` if the line is absent (kernel threads and zombies
+/// have no `Vm` lines) or has another form.
 pub fn bytes_of(text: &[u8], key: &str) -> Option<u64> {
     let value = field(text, key)?;
     std::str::from_utf8(value).ok()?.strip_suffix("kB")?.trim_ascii().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What stands behind `key:`, without the blanks around it.
+/// The text after `key:`, trimmed.
 pub fn field<'a>(text: &'a [u8], key: &str) -> Option<&'a [u8]> {
     text.split(|&b| b == b'\n')
         .find_map(|line| line.strip_prefix(key.as_bytes())?.strip_prefix(b":"))

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::name::Name;
 use crate::unit::VirtAddr;
 
-/// The permission letters of a mapping, as `maps` prints them: `r` or `-`, `w` or `-`, `x` or `-`, `s` or `p`.
+/// The permissions of a mapping, as in `maps`: `r` or `-`, `w` or `-`, `x` or `-`, `s` or `p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Perm(pub [u8; 4]);
 
@@ -20,12 +20,12 @@ impl Perm {
         std::str::from_utf8(&self.0).unwrap_or("????")
     }
 
-    /// Whether its memory may be read.
+    /// Whether it may be read.
     pub fn is_readable(self) -> bool {
         self.0[0] == b'r'
     }
 
-    /// Whether its memory may be written.
+    /// Whether it may be written.
     pub fn is_writable(self) -> bool {
         self.0[1] == b'w'
     }
@@ -42,7 +42,7 @@ impl Serialize for Perm {
     }
 }
 
-/// A device number; major 0 is not a device but a file system without one (tmpfs, overlay, …).
+/// A device number; major 0 means a file system without a device (tmpfs, overlay, …).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dev {
     /// The major number.
@@ -70,13 +70,13 @@ pub struct Vma {
     pub range: Range<VirtAddr>,
     /// Its permissions.
     pub perm: Perm,
-    /// Where in the file it begins, in bytes.
+    /// Its offset in the file, in bytes.
     pub offset: u64,
     /// The device of the file.
     pub dev: Dev,
-    /// The inode of the file; for SysV shared memory the segment's id.
+    /// The inode of the file; for SysV shared memory, the segment ID.
     pub inode: u64,
-    /// The name, with the kernel's escaping of newlines as `\012` and its suffix ` (deleted)`.
+    /// The name, with newlines escaped as `\012` and the suffix ` (deleted)`, as printed by the kernel.
     pub name: Name,
 }
 
@@ -86,15 +86,15 @@ impl Vma {
         parse(line).ok_or_else(|| Error::malformed(path, number, "not a line of maps"))
     }
 
-    /// Whether the name holds what may be an escaped newline, or those four characters as they are.
+    /// Whether the name contains `\012`, which may be an escaped newline or those four literal characters.
     pub fn has_doubtful_name(&self) -> bool {
         !self.name.is_empty() && memchr::memmem::find(self.name.bytes(), b"\\012").is_some()
     }
 
-    /// The part of the VMA from `clear_from` on, the end of the one read before it; `None` where nothing is left.
+    /// The part of the VMA from `clear_from` on, which is the end of the previous VMA; `None` if nothing is left.
     ///
-    /// The kernel gives `maps` out in pieces and lets the process map in between, so that a VMA can come twice, or grown
-    /// over the one before it (30 of 3.1 million lines under churn).
+    /// The kernel returns `maps` in pieces and lets the process change its mappings in between, so a VMA can appear twice, or
+    /// overlap the one before it (30 of 3.1 million lines under churn).
     pub fn clipped(mut self, clear_from: VirtAddr) -> Option<Self> {
         self.range.start = self.range.start.max(clear_from);
         (!self.range.is_empty()).then_some(self)
@@ -110,7 +110,7 @@ fn parse(line: &[u8]) -> Option<Vma> {
         return None;
     }
     let range = VirtAddr(start)..VirtAddr(end);
-    // A third of the work of a line, and most lines of a process with very many mappings end like this.
+    // This is a third of the work per line, and most lines of a process with very many mappings end like this.
     if rest == b" 00000000 00:00 0 " {
         return Some(Vma { range, perm: Perm(*perm), offset: 0, dev: Dev::default(), inode: 0, name: Name::default() });
     }
@@ -132,7 +132,7 @@ fn parse(line: &[u8]) -> Option<Vma> {
     })
 }
 
-/// The hexadecimal number up to `until`, and what follows that.
+/// The hexadecimal number up to `until`, and the rest.
 fn hex(text: &[u8], until: u8) -> Option<(u64, &[u8])> {
     let mut value = 0;
     let mut rest = text;
@@ -152,7 +152,7 @@ fn hex(text: &[u8], until: u8) -> Option<(u64, &[u8])> {
 
 const NO_DIGIT: u8 = 0xff;
 
-/// What a byte is worth as a hexadecimal digit, as the kernel prints them.
+/// The value of a hexadecimal digit, in lower case as the kernel prints them.
 const DIGIT: [u8; 256] = {
     let mut table = [NO_DIGIT; 256];
     let digits = b"0123456789abcdef";

@@ -5,70 +5,71 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::unit::{decimal, hexadecimal};
 
-/// The most nodes a kernel can have. (NODES_SHIFT)
+/// The maximum number of nodes. (NODES_SHIFT)
 const NODES: u32 = 1024;
 
 /// The shortest line: two addresses of 32 bits and a size. (`0x%pK-0x%pK %7ld`)
 const SHORTEST: usize = 29;
 
-/// One area, of a text that it borrows from.
+/// One area, borrowing from the text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Area<'t> {
-    /// Its first address, or a hash of it: see [`is_at_its_address`](Self::is_at_its_address). `None` where the kernel had no
-    /// key to hash with yet.
+    /// Its start address, or a hash of it: see [`is_at_its_address`](Self::is_at_its_address). `None` if the kernel had no hash
+    /// key yet.
     pub start: Option<u64>,
-    /// The address behind it, or a hash of that.
+    /// Its end address (exclusive), or a hash of it.
     pub end: Option<u64>,
-    /// The addresses it takes, in bytes; most areas have a guard page at the end, which is counted.
+    /// Its size in bytes, including the guard page that most areas have at the end.
     pub size: u64,
-    /// The function that asked for it: a name, or an address where the kernel has no names. `None` for an area that is freed
-    /// or of vm_map_ram, and where nobody is noted.
+    /// The function that allocated it: a name, or an address if the kernel has no symbols. `None` for freed areas and
+    /// vm_map_ram, and if no caller was recorded.
     pub function: Option<&'t [u8]>,
-    /// The module the function is in; `None` where that is the kernel itself.
+    /// The module of the function; `None` for the kernel itself.
     pub module: Option<&'t [u8]>,
-    /// Pages it owns, or of some drivers' mappings the pages it shows; 0 where the kernel says none.
+    /// The pages it owns, or, for some drivers' mappings, the pages it maps; 0 if the kernel prints none.
     pub pages: u64,
-    /// The physical address that is mapped, of ioremap and the like; one of 0 is not told.
+    /// The mapped physical address, for ioremap and similar; the kernel does not print an address of 0.
     pub physical: Option<u64>,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// It may be mapped by a process, too.
+    /// It may also be mapped to user space.
     pub user: bool,
-    /// The list of its pages is so long that it is in an area of its own.
+    /// Its page array is so large that it has its own vmalloc area.
     pub vpages: bool,
-    /// Its pages by node, in their order, each once; empty in a kernel without NUMA. Of huge pages the kernel looks at the first page, and counts all.
+    /// Its pages by node, ascending, without duplicates; empty on kernels without NUMA. For huge pages the kernel checks the
+    /// node of the first page and counts all pages.
     pub nodes: Vec<(u32, u64)>,
 }
 
-/// What an area is.
+/// The kind of an area.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocKind"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Memory of its own, in pages that need not be next to each other.
+    /// Its own memory, in pages that need not be contiguous.
     Vmalloc,
-    /// Pages of somebody else, mapped next to each other.
+    /// Existing pages, mapped contiguously.
     Vmap,
-    /// The same, for a moment; made by vm_map_ram.
+    /// Likewise, but short-lived: vm_map_ram.
     #[serde(rename = "vm_map_ram")]
     VmMapRam,
-    /// Registers or memory of a device, or of the firmware.
+    /// Device registers or memory, or firmware memory.
     Ioremap,
-    /// Addresses that are filled when they are needed (arenas of BPF); since Linux 6.9.
+    /// Addresses populated on demand (BPF arenas); since Linux 6.9.
     Sparse,
-    /// Memory that a device and the processor see alike.
+    /// Memory coherent between a device and the CPU.
     DmaCoherent,
-    /// What Xen maps; Linux 6.2 to 6.9 name it.
+    /// Xen mappings; marked in Linux 6.2 to 6.9.
     Xen,
-    /// Freed, but not yet out of all processors' TLBs; the memory is free, the addresses are not.
+    /// Freed, but not yet flushed from all TLBs: the memory is free, the addresses are not.
     Unpurged,
-    /// The kernel says nothing.
+    /// The kernel does not say.
     #[default]
     Other,
 }
 
 impl Kind {
-    /// Its name, as the kernel has it where it has one.
+    /// Its name: the kernel's word, if there is one.
     pub fn name(self) -> &'static str {
         match self {
             Self::Vmalloc => "vmalloc",
@@ -85,7 +86,7 @@ impl Kind {
 }
 
 impl Area<'_> {
-    /// Whether it is a task's stack. Which function is named depends on what the compiler put into one. (kernel/fork.c)
+    /// Whether it is a task stack. Which function is recorded depends on inlining. (kernel/fork.c)
     pub fn is_stack(&self) -> bool {
         matches!(
             self.function.and_then(|function| function.split(|&byte| byte == b'.').next()),
@@ -103,7 +104,7 @@ impl Area<'_> {
         )
     }
 
-    /// Whether start and end are addresses. Elsewhere they are hashes (`%p`) or zeros (`kptr_restrict`), and tell nothing.
+    /// Whether start and end are real addresses. Otherwise they are hashes (`%p`) or zeros (`kptr_restrict`), and meaningless.
     pub fn is_at_its_address(&self) -> bool {
         match (self.start, self.end) {
             (Some(start), Some(end)) => start != 0 && end.wrapping_sub(start) == self.size,
@@ -112,21 +113,21 @@ impl Area<'_> {
     }
 }
 
-/// The areas of the file, each with its line, in its order. What cannot be understood is an error in its place, and what
-/// follows is still told; a last line without its end is one: nobody knows what is missing. So is a file without any
-/// line: no kernel is without areas.
+/// The areas of the file in order, each with its line number. A line that cannot be parsed is an error in its place, and
+/// parsing continues. An unterminated last line is an error, because the rest is unknown, and so is an empty file, because
+/// every kernel has areas.
 pub fn areas<'t>(text: &'t [u8], path: &'t Path) -> impl Iterator<Item = Result<Area<'t>>> {
     let empty =
-        text.is_empty().then(|| Err(Error::malformed(path, 1, "the file is empty, and every kernel has areas")));
+        text.is_empty().then(|| Err(Error::malformed(path, 1, "the file is empty, but every kernel has areas")));
     let lines = text.split_inclusive(|&byte| byte == b'\n').zip(1..).map(|(line, number)| {
         let malformed = |what| Error::malformed(path, number, what);
-        let line = line.strip_suffix(b"\n").ok_or_else(|| malformed("the line is torn off"))?;
+        let line = line.strip_suffix(b"\n").ok_or_else(|| malformed("the line is truncated"))?;
         area(line).ok_or_else(|| malformed("not a line of vmallocinfo"))
     });
     empty.into_iter().chain(lines)
 }
 
-/// `0xSTART-0xEND size caller [module] pages=N phys=0xADDRESS kind… N0=n N1=n`, where all behind the size may be missing.
+/// `0xSTART-0xEND size caller [module] pages=N phys=0xADDRESS kind… N0=n N1=n`, where everything after the size is optional.
 fn area(line: &[u8]) -> Option<Area<'_>> {
     if line.len() < SHORTEST {
         return None;
@@ -136,7 +137,7 @@ fn area(line: &[u8]) -> Option<Area<'_>> {
     let (start, end) = text()?.split_once('-')?;
     let (start, end) = (address(start)?, address(end)?);
     let mut area = Area { start, end, size: decimal(text()?)?, ..Area::default() };
-    // The names of functions and modules can be any bytes; all other words are the kernel's own.
+    // Function and module names can be any bytes; all other words are the kernel's.
     let is_name = |word: &&[u8]| !word.contains(&b'=') && std::str::from_utf8(word).ok().and_then(flag).is_none();
     if let Some(word) = words.next_if(is_name) {
         area.function = word.split(|&byte| byte == b'+').next();
@@ -151,7 +152,7 @@ fn area(line: &[u8]) -> Option<Area<'_>> {
             (Some((key, pages)), _) => {
                 let node = key.strip_prefix('N').and_then(|node| node.parse().ok());
                 if let Some(node) = node.filter(|&node| node < NODES) {
-                    // The kernel tells them in their order, each once.
+                    // The kernel prints them in ascending order, each once.
                     if area.nodes.last().is_some_and(|&(last, _)| last >= node) {
                         return None;
                     }
@@ -161,14 +162,14 @@ fn area(line: &[u8]) -> Option<Area<'_>> {
             (None, Some(Flag::User)) => area.user = true,
             (None, Some(Flag::Vpages)) => area.vpages = true,
             (None, Some(Flag::Kind(kind))) => area.kind = kind,
-            // The second word of "unpurged vm_area", or one of a kernel to come.
+            // The second word of "unpurged vm_area", or a word of a future kernel.
             (None, None) => (),
         }
     }
     Some(area)
 }
 
-/// What a word behind the caller says.
+/// The meaning of a word after the caller.
 enum Flag {
     Kind(Kind),
     User,
@@ -191,7 +192,7 @@ fn flag(word: &str) -> Option<Flag> {
     })
 }
 
-/// A pointer; inside `None` for what stands where there is no key to hash with yet. (default_pointer, lib/vsprintf.c)
+/// A pointer; the inner `None` is the placeholder printed before the hash key is ready. (default_pointer, lib/vsprintf.c)
 fn address(word: &str) -> Option<Option<u64>> {
     match word.trim_start_matches("0x") {
         "(____ptrval____)" | "(ptrval)" => Some(None),
@@ -286,7 +287,7 @@ mod tests {
             ("    8192 __get_vm_area_caller+0x1/0x2", of(8192, area(Some("__get_vm_area_caller"), 0, Kind::Other))),
             (" 1048576 vm_map_ram", of(1 << 20, area(None, 0, Kind::VmMapRam))),
             ("   20480 unpurged vm_area", of(20480, area(None, 0, Kind::Unpurged))),
-            // Words of a kernel to come are passed over.
+            // Words of future kernels are skipped.
             ("    8192 a+0x1/0x2 pages=1 order=9 vmalloc shiny", of(8192, area(Some("a"), 1, Kind::Vmalloc))),
         ] {
             assert_eq!(one(&format!("{hashed}{rest}")), Some(expected), "{rest}");

@@ -1,11 +1,11 @@
-//! `/proc/vmstat`: the kernel's counters, a name and a number a line. (mm/vmstat.c)
+//! `/proc/vmstat`: the kernel's counters, one name and number per line. (mm/vmstat.c)
 
 /// The file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vmstat(Vec<(String, u64)>);
 
 impl Vmstat {
-    /// Parses the file. Lines of another form are passed over: what a kernel does not say is not known anyway.
+    /// Parses the file. Lines in any other form are skipped: a missing value is unknown anyway.
     pub fn parse(text: &[u8]) -> Self {
         let line = |line| {
             let (name, value) = std::str::from_utf8(line).ok()?.split_once(' ')?;
@@ -14,12 +14,12 @@ impl Vmstat {
         Self(text.split(|&b| b == b'\n').filter_map(line).collect())
     }
 
-    /// Whether it has no counter at all: every kernel's has some.
+    /// Whether it has no counters, which is never true for a real kernel.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// A counter; those that begin with `nr_` and tell a state are in base pages.
+    /// A counter; `nr_*` counters of a current state are in base pages.
     pub fn get(&self, name: &str) -> Option<u64> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }

@@ -1,4 +1,4 @@
-//! `/proc/zoneinfo`: the zones of every node, how much of each is free, and where it is. (mm/vmstat.c)
+//! `/proc/zoneinfo`: the zones of every node: free pages, watermarks and location. (mm/vmstat.c)
 
 use std::ops::Range;
 use std::path::Path;
@@ -6,89 +6,89 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::unit::Pfn;
 
-/// One zone of one node. Numbers are in base pages; what this kernel does not print is `None`.
+/// One zone of one node. Numbers are in base pages; `None` if this kernel does not print them.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Zone {
     /// Its node.
     pub node: u32,
     /// Its name: letters, digits and underscores.
     pub name: String,
-    /// Free pages in the buddy allocator: not those on the lists of processors.
+    /// Free pages in the buddy allocator, not including per-CPU lists.
     pub free: u64,
-    /// What the watermarks are raised by for the moment, after an allocation that broke up a page block; they include it.
-    /// (since Linux 5.10)
+    /// The temporary boost of the watermarks after an allocation had to split a page block; the watermarks include it. (since
+    /// Linux 5.10)
     pub boost: Option<u64>,
-    /// The watermark below which only the kernel's emergencies allocate.
+    /// The watermark below which only emergency allocations succeed.
     pub min: u64,
     /// The watermark below which kswapd is woken.
     pub low: u64,
-    /// The watermark at which kswapd sleeps again.
+    /// The watermark at which kswapd goes back to sleep.
     pub high: u64,
     /// The watermark for promotion from slower memory (since Linux 6.12).
     pub promo: Option<u64>,
-    /// From the first page to the last, holes included; 0 for a zone without memory.
+    /// Pages spanned by the zone, holes included; 0 for a zone without memory.
     pub spanned: u64,
-    /// Of these, pages that exist.
+    /// Of these, pages that are present.
     pub present: u64,
-    /// Of these, pages that the buddy allocator was given.
+    /// Of these, pages managed by the buddy allocator.
     pub managed: u64,
     /// Of these, pages of the contiguous memory allocator.
     pub cma: Option<u64>,
-    /// The pages kept from allocations that could have been served by each higher zone.
+    /// The pages reserved against allocations that could use each higher zone (lowmem_reserve).
     pub protection: Vec<u64>,
-    /// The counters of the zone (`nr_*`, `numa_*`) as the kernel names and orders them; none for a zone without memory.
+    /// The zone's counters (`nr_*`, `numa_*`) with the kernel's names and order; empty for a zone without memory.
     pub counters: Vec<(String, u64)>,
-    /// The counters of its node, as the kernel names and orders them; the kernel prints them with the node's first zone that has
-    /// memory only, and of other zones there are none.
+    /// The node's counters with the kernel's names and order. The kernel prints them only with the first zone of the node that
+    /// has memory; empty for all other zones.
     pub node_counters: Vec<(String, u64)>,
-    /// The lists of free pages that processors keep; none for a zone without memory.
+    /// The per-CPU lists of free pages; empty for a zone without memory.
     pub pagesets: Vec<Pageset>,
     /// The first frame; `None` for a zone without memory.
     pub start_pfn: Option<Pfn>,
 }
 
-/// The lists of free pages of a zone that one processor keeps for itself, in base pages.
+/// One CPU's lists of free pages in a zone, in base pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pageset {
-    /// The processor.
+    /// The CPU.
     pub cpu: u32,
-    /// Pages on its lists: free, but not in buddyinfo, and no frame flag tells them.
+    /// Pages on its lists: free, but not in buddyinfo and not marked by any frame flag.
     pub count: u64,
-    /// How many it may keep.
+    /// The maximum it may keep.
     pub high: u64,
-    /// How many it gives back or fetches at once.
+    /// The number of pages moved to or from the buddy allocator at once.
     pub batch: u64,
-    /// The least `high` can be tuned to (since Linux 6.13).
+    /// The lower bound for auto-tuning of `high` (since Linux 6.13).
     pub high_min: Option<u64>,
-    /// The most `high` can be tuned to (since Linux 6.13).
+    /// The upper bound for auto-tuning of `high` (since Linux 6.13).
     pub high_max: Option<u64>,
 }
 
 impl Zone {
-    /// The counter of this name.
+    /// The zone counter with this name.
     pub fn counter(&self, name: &str) -> Option<u64> {
         self.counters.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
-    /// The counter of its node of this name.
+    /// The node counter with this name.
     pub fn node_counter(&self, name: &str) -> Option<u64> {
         self.node_counters.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
-    /// The frames from the first to the last, holes included; zones of different nodes can overlap.
+    /// The frames spanned by the zone, holes included; zones of different nodes can overlap.
     pub fn frames(&self) -> Range<Pfn> {
         let start = self.start_pfn.unwrap_or_default();
         let spanned = self.start_pfn.map_or(0, |_| self.spanned);
         start..Pfn(start.0.saturating_add(spanned))
     }
 
-    /// Free pages on the lists of processors.
+    /// Free pages on per-CPU lists.
     pub fn per_cpu_pages(&self) -> u64 {
         self.pagesets.iter().fold(0, |sum, set| sum.saturating_add(set.count))
     }
 }
 
-/// Parses the file. Zones without memory are among the zones; lines that are not known are passed over.
+/// Parses the file. Zones without memory are included; unknown lines are skipped.
 ///
 /// # Errors
 /// [`Error::Malformed`].
@@ -102,7 +102,7 @@ pub fn parse(text: &[u8], path: &Path) -> Result<Vec<Zone>> {
             let (node, name, _) = head(line).ok_or_else(|| wrong("expected 'Node NUMBER, zone NAME'"))?;
             zones.extend(reader.replace(Reader::new(node, name)).map(Reader::zone).transpose().map_err(wrong)?);
         } else if !line.is_empty() {
-            let reader = reader.as_mut().ok_or_else(|| wrong("a line before the first zone"))?;
+            let reader = reader.as_mut().ok_or_else(|| wrong("line before the first zone"))?;
             reader.line(line).ok_or_else(|| wrong("not a number"))?;
         }
     }
@@ -111,7 +111,7 @@ pub fn parse(text: &[u8], path: &Path) -> Result<Vec<Zone>> {
     Ok(zones)
 }
 
-/// `Node 0, zone   Normal` with what is behind it: how lines begin here, in buddyinfo and in pagetypeinfo.
+/// `Node 0, zone   Normal` and the rest: the beginning of lines here, in buddyinfo and in pagetypeinfo.
 pub(super) fn head(line: &str) -> Option<(u32, &str, &str)> {
     let (node, rest) = line.strip_prefix("Node ")?.trim_start().split_once(',')?;
     let rest = rest.trim_start().strip_prefix("zone ")?.trim_start();
@@ -120,7 +120,7 @@ pub(super) fn head(line: &str) -> Option<(u32, &str, &str)> {
     is_word(name).then_some((node.parse().ok()?, name, rest))
 }
 
-/// Whether this can be a name that the kernel gives: a tree can have any, and they are shown as they are.
+/// Whether the kernel could have chosen this name: zone names are shown unescaped, and a recorded tree can contain anything.
 pub(super) fn is_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -129,7 +129,7 @@ pub(super) fn is_word(name: &str) -> bool {
 struct Reader<'t> {
     node: u32,
     name: &'t str,
-    /// Whether the counters that follow are of the node: they stand under its first zone.
+    /// Whether the counters that follow belong to the node; they are printed under its first zone.
     of_node: bool,
     numbers: Vec<(&'t str, u64)>,
     node_counters: Vec<(&'t str, u64)>,
@@ -144,7 +144,7 @@ impl<'t> Reader<'t> {
         Self { node, name, of_node: false, numbers, node_counters, protection, pagesets, start_pfn: None }
     }
 
-    /// Takes a line; `None` where one that is known has no number.
+    /// Processes a line; `None` if a known line has no number.
     fn line(&mut self, line: &'t str) -> Option<()> {
         let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let value = value.trim_start();
@@ -177,7 +177,7 @@ impl<'t> Reader<'t> {
             }
         } else if self.pagesets.is_empty() && is_word(key) && !value.is_empty() {
             match self.of_node {
-                // Among them is what is no number of pages: what is none at all is not known.
+                // Some values are not page counts; a value that is not a number is unknown.
                 true => self.node_counters.extend(value.parse().ok().map(|value| (key, value))),
                 false => self.numbers.push((key, value.parse().ok()?)),
             }
@@ -185,10 +185,10 @@ impl<'t> Reader<'t> {
         Some(())
     }
 
-    /// The zone, now that all of its lines were read.
+    /// The finished zone.
     fn zone(self) -> std::result::Result<Zone, &'static str> {
         let find = |name| self.numbers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-        let need = |name| find(name).ok_or("a zone without one of free, min, low, high, spanned, present, managed");
+        let need = |name| find(name).ok_or("zone without one of free, min, low, high, spanned, present, managed");
         let counter = |key: &str| key.starts_with("nr_") || key.starts_with("numa_");
         let owned = |(key, value): &(&str, u64)| ((*key).to_owned(), *value);
         Ok(Zone {
@@ -302,7 +302,7 @@ Node 1, zone    DMA32
         assert_eq!((zone.promo, zone.cma), (Some(17419), Some(0)));
         assert_eq!((zone.spanned, zone.present, zone.managed), (5_505_024, 5_505_024, 1_114_112));
         assert_eq!(zone.protection, [0, 3019, 7371]);
-        // Not the one of the node, which stands before it.
+        // Not the node's counter, which comes before it.
         assert_eq!(zone.counter("nr_free_pages"), Some(1_029_383));
         assert_eq!(zone.counter("nr_inactive_anon"), None);
         assert_eq!((zone.node_counter("nr_inactive_anon"), zone.node_counter("nr_free_pages")), (Some(1739), Some(9)));

@@ -283,7 +283,7 @@ fn without_addresses_a_hole_is_not_known() {
 #[test]
 fn a_tree_that_lies_is_refused_soon() {
     for (name, from, to, words) in [
-        ("zoneinfo", "spanned  4096", "spanned  18446744073709551615", "more memory than can be looked at"),
+        ("zoneinfo", "spanned  4096", "spanned  18446744073709551615", "more memory than can be handled"),
         ("zoneinfo", "zone   Normal", "zone   \x1b[2J", "zoneinfo:1"),
         ("buddyinfo", "Node 1", "Node 2", "no line for one of the zones"),
         ("buddyinfo", "6      1", "6      x", "buddyinfo:1"),

@@ -26,19 +26,18 @@ fn a_word_is_explained_bit_by_bit() {
         "\
 0x400005828  anonymous
    3  UPTODATE        Its contents are valid.
-   5  LRU             On a list of pages that can be reclaimed.
+   5  LRU             On an LRU list, so it can be reclaimed.
   11  MMAP            Mapped by page tables.
   12  ANON            Anonymous memory of processes.
-  14  SWAPBACKED      Would be swapped out, not written to a file: anonymous or
-                      shared memory.
-  34  ANON_EXCLUSIVE  Anonymous, and of this process alone: a write needs no
+  14  SWAPBACKED      Backed by swap, not by a file: anonymous or shared memory.
+  34  ANON_EXCLUSIVE  Anonymous and exclusive to one process: a write needs no
                       copy.
 
 0x11080  slab
-   7  SLAB           Of the slab allocator, every frame of the slab.
+   7  SLAB           Used by the slab allocator; set on every frame of the slab.
   12  ANON           Left over: the field it is read from holds something else
                      here.
-  16  COMPOUND_TAIL  Another page of a compound page.
+  16  COMPOUND_TAIL  A further page of a compound page.
 ",
     );
 }
@@ -50,12 +49,12 @@ fn names_make_a_word_and_one_name_is_explained() {
         "\
 uptodate,PG_lru = 0x28  file
    3  UPTODATE  Its contents are valid.
-   5  LRU       On a list of pages that can be reclaimed.
+   5  LRU       On an LRU list, so it can be reclaimed.
 
   4  DIRTY           PG_dirty           D dirty           all
-     Its contents have to be written back.
-     ! Of the frame, not of page tables: anonymous pages are seldom DIRTY
-       although they were written.
+     Its contents must be written back.
+     ! Of the frame, not of page-table entries: written anonymous pages are
+       rarely DIRTY.
 ",
     );
 }

@@ -234,3 +234,28 @@ fn lists_are_those_of_every_frame() {
         assert_eq!(data["unevictable_frames"], unevictable, "{}", machine.tree);
     }
 }
+
+#[test]
+fn rounds_have_a_time_of_their_own() {
+    for machine in Machine::whole() {
+        for (command, rows) in [("phys", "classes"), ("lru", "states")] {
+            let rounds = [command, "-n", "2", "-d", "0.01", "--format"];
+            let csv = machine.pmem(&[&rounds[..], &["csv"]].concat()).with_status(0);
+            let (head, records) = csv.text().split_once('\n').unwrap();
+            assert!(head.starts_with("time,") && !records.contains("time,"), "{}", csv.text());
+            let times = counted(records.lines().map(|line| line.split(',').next().unwrap()));
+            let data = machine.pmem(&[command, "--json"]).with_status(0).json()["data"].take();
+            let each = data[rows].as_array().unwrap().len() as u64;
+            assert_eq!(times.values().collect::<Vec<_>>(), [&each, &each], "{command} of {}", machine.tree);
+            // The same fields under the same names as in JSON lines, and without rounds no time.
+            let jsonl = machine.pmem(&[&rounds[..], &["jsonl"]].concat()).with_status(0);
+            let line: Value = serde_json::from_str(jsonl.text().lines().next().unwrap()).unwrap();
+            let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
+            let mut names: Vec<&str> = head.split(',').collect();
+            names.sort_unstable();
+            assert_eq!(keys, names);
+            let single = machine.pmem(&[command, "--format", "csv"]).with_status(0);
+            assert_eq!(format!("time,{}", single.text().lines().next().unwrap()), head);
+        }
+    }
+}

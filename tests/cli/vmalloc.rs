@@ -163,6 +163,19 @@ fn areas_are_rows_and_can_be_chosen() {
 }
 
 #[test]
+fn a_document_of_areas_has_callers_as_one_of_callers_has() {
+    let tree = tree(VMALLOCINFO, MEMINFO);
+    let data =
+        |arguments: &[&str]| vmalloc(&tree, &[&["--json"], arguments].concat()).with_status(0).json()["data"].take();
+    let (areas, callers) = (data(&["--areas"]), data(&[]));
+    assert_eq!(areas["callers"], callers["callers"]);
+    assert_eq!(areas["areas"].as_array().unwrap().len(), 10);
+    let rounds = vmalloc(&tree, &["-n", "2", "-d", "0.01", "--format", "csv", "-o", "caller"]).with_status(0);
+    let named = rounds.text().lines().filter(|line| line.ends_with(",htab_map_alloc")).count();
+    assert!(rounds.text().starts_with("time,caller\n") && named == 2, "{}", rounds.text());
+}
+
+#[test]
 fn hashes_are_no_addresses() {
     let hashed = "0x0000000062c5485a-0x0000000076d7473c 2101248 a+0x1/0x2 pages=512 vmalloc N0=512\n";
     let data = vmalloc(&tree(hashed, MEMINFO), &["--json", "--areas"]).with_status(0).json()["data"].take();
@@ -195,7 +208,7 @@ fn a_counter_that_is_always_none_is_not_known() {
 fn a_torn_file_loses_only_its_end() {
     let torn = &VMALLOCINFO[..VMALLOCINFO.rfind("0xffffc9000100a000").unwrap() + 60];
     let run = vmalloc(&tree(torn, MEMINFO), &[]).with_status(1);
-    assert!(run.stderr.contains("vmallocinfo:10: the line is torn off"), "{}", run.stderr);
+    assert!(run.stderr.contains("vmallocinfo:10: the line is truncated"), "{}", run.stderr);
     assert!(run.text().contains("2,059 pages") && !run.text().contains("unpurged"), "{}", run.text());
     let notes = vmalloc(&tree(torn, MEMINFO), &["--json"]).with_status(1).json()["notes"].take();
     assert!(notes.as_array().unwrap().iter().any(|note| note["code"] == "areas-incomplete"), "{notes}");

@@ -194,7 +194,7 @@ fn without_a_total_there_is_no_ledger() {
     assert!(run.stdout.is_empty() && run.stderr.contains("MemTotal"), "{}", run.stderr);
     tree.write("proc/meminfo", "MemTotal: 18446744073709551615 kB\n");
     let run = tree.pmem(&["where"]).with_status(1);
-    assert!(run.stderr.contains("no size that a machine has"), "{}", run.stderr);
+    assert!(run.stderr.contains("is not a plausible size"), "{}", run.stderr);
     tree.write("proc/meminfo", "MemTotal: 18014398509481983 kB\n");
     tree.pmem(&["where"]).with_status(3);
     tree.remove("proc/meminfo");

@@ -40,6 +40,18 @@ fn the_answer_stays_on_the_screen() {
     }
 }
 
+/// The sum of the rows that happen to fit would be taken for that of all.
+#[test]
+fn a_part_of_the_rows_has_no_total() {
+    for areas in [&[][..], &["--areas"]] {
+        let arguments = [&["vmalloc", "--filter", "."], areas].concat();
+        let text = shown("6.18/memory", &arguments, 18);
+        assert!(text.contains(" more (--all)") && !text.contains("\ntotal"), "{text}");
+        let all = shown("6.18/memory", &[&arguments[..], &["--all"]].concat(), 18);
+        assert!(!all.contains("(--all)") && all.contains("\ntotal"), "{all}");
+    }
+}
+
 #[test]
 fn all_is_all() {
     let text = shown("6.12/memory", &["slab", "--all"], 24);

@@ -53,6 +53,11 @@ impl<'g> Context<'g> {
         self.format() == Format::Json
     }
 
+    /// Whether the output is CSV.
+    pub(super) fn is_records(&self) -> bool {
+        self.format() == Format::Csv
+    }
+
     /// The format of the output.
     pub(super) fn format(&self) -> Format {
         self.global.format()

@@ -8,7 +8,6 @@ use super::columns::Choice;
 use super::context::Context;
 use super::sink::Sink;
 use crate::analysis::note::Note;
-use crate::cli::options::Format;
 use crate::cli::output::Output;
 use crate::cli::status::UsageError;
 use crate::view::field::Table;
@@ -60,17 +59,16 @@ pub(in crate::cli) fn rows<R>(
     sink.end_round()
 }
 
-/// Refuses what only rows have: `--columns`, `--sort` and CSV. `columns` and `csv` say that there
-/// are none, and what there is instead.
+/// Refuses what only rows have: `--columns` and `--sort` with the text `columns`, CSV with the text `csv`.
 ///
 /// # Errors
 /// [`UsageError::Invalid`].
 pub(in crate::cli) fn refuse_rows(cx: &Context<'_>, columns: &str, csv: &str) -> Result<()> {
     let words = cx.words();
-    let refused = match cx.format() {
-        _ if words.columns.is_some() || words.sort.is_some() => columns,
-        Format::Csv => csv,
-        Format::Table | Format::Json | Format::Jsonl => return Ok(()),
+    let refused = match () {
+        () if words.columns.is_some() || words.sort.is_some() => columns,
+        () if cx.is_records() => csv,
+        () => return Ok(()),
     };
     Err(UsageError::Invalid(refused.to_owned()).into())
 }

@@ -1,23 +1,23 @@
-//! The memory of a demo as a bar: a character a page, or for several.
+//! The memory of a demo as a bar: each character is a page, or several.
 
 use crate::demo::report::Cell;
 use crate::view::style::{Emphasis, Palette};
 
-/// The most characters of a bar.
+/// The maximum length of a bar.
 const LONGEST: usize = 64;
 
-/// What stands for a page that is nothing yet.
+/// The character for an empty page.
 const EMPTY: char = '·';
 
-/// A bar, and the characters in it that want explaining.
+/// A bar and its legend.
 pub(super) struct Bar {
     text: String,
-    /// How many pages a character stands for.
+    /// The number of pages per character.
     pub(super) scale: usize,
 }
 
 impl Bar {
-    /// The bar of these pages, in so many columns at most.
+    /// The bar of these pages, at most `width` columns wide.
     pub(super) fn new(pages: &[Cell], width: usize) -> Self {
         let scale = pages.len().div_ceil(width.clamp(1, LONGEST)).max(1);
         let text: String = pages.chunks(scale).map(letter).collect();
@@ -29,12 +29,12 @@ impl Bar {
         self.text.is_empty()
     }
 
-    /// How many columns it takes.
+    /// Its width in columns.
     pub(super) fn width(&self) -> usize {
         self.text.chars().count()
     }
 
-    /// It, with what is there standing out.
+    /// The bar in colour, with the pages that are not empty emphasised.
     pub(super) fn painted(&self, palette: Palette) -> String {
         let mut painted = String::new();
         let characters: Vec<char> = self.text.chars().collect();
@@ -45,17 +45,17 @@ impl Bar {
         painted
     }
 
-    /// What its characters stand for, where it has others than frames and nothing.
+    /// The meaning of its characters, if it has any other than "frame" and "empty".
     pub(super) fn legend(&self) -> Option<String> {
         const LETTERS: [(char, &str); 5] =
-            [('█', "frame"), ('▒', "some frames"), ('░', "zero page"), ('s', "swapped out"), (EMPTY, "nothing")];
+            [('█', "frame"), ('▒', "some frames"), ('░', "zero page"), ('s', "swapped out"), (EMPTY, "empty")];
         let plain = self.scale == 1 && self.text.chars().all(|c| matches!(c, '█' | EMPTY | ' '));
         if plain || self.is_empty() {
             return None;
         }
         let mut parts: Vec<String> = Vec::new();
         if self.scale > 1 {
-            parts.push(format!("{} pages a character:", self.scale));
+            parts.push(format!("{} pages per character:", self.scale));
         }
         let present = LETTERS.iter().filter(|(letter, _)| self.text.contains(*letter));
         parts.extend(present.map(|(letter, meaning)| format!("{letter} {meaning}")));
@@ -63,7 +63,7 @@ impl Bar {
     }
 }
 
-/// What stands for some pages: for what all of them are, else for some of them being frames, zero pages or swapped out.
+/// The character for some pages: their common state, or else that some of them are frames, zero pages or swapped out.
 fn letter(pages: &[Cell]) -> char {
     let has = |cell| pages.contains(&cell);
     let all = |cell| pages.iter().all(|page| *page == cell);
@@ -86,7 +86,7 @@ mod tests {
     fn a_character_stands_for_a_page_or_for_several() {
         let bar = Bar::new(&[Frame, Empty, Zero, Swapped, Unmapped], 64);
         assert_eq!((bar.text.as_str(), bar.scale), ("█·░s", 1));
-        assert_eq!(bar.legend().as_deref(), Some("█ frame  ░ zero page  s swapped out  · nothing"));
+        assert_eq!(bar.legend().as_deref(), Some("█ frame  ░ zero page  s swapped out  · empty"));
         let many = [[Frame; 100], [Empty; 100]].concat();
         let bar = Bar::new(&many, 64);
         assert_eq!((bar.text.chars().count(), bar.scale), (50, 4));

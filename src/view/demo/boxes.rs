@@ -1,4 +1,4 @@
-//! Memory as boxes side by side, as a blackboard has them: each after one of its steps, divided where it grew.
+//! Memory as boxes side by side, as on a blackboard: each after one of the steps, divided where it grew.
 
 use std::io::{self, Write};
 
@@ -10,12 +10,12 @@ use crate::view::size::human_string;
 use crate::view::style::Emphasis;
 use crate::view::table::Layout;
 
-/// How wide a page is.
+/// The width of a page.
 const PAGE: usize = 3;
-/// What stands between two boxes.
+/// The gap between two boxes.
 const GAP: usize = 3;
 
-/// Draws these boxes, where all of their steps were done and there is room.
+/// Draws the boxes if all of their steps were done and there is room.
 pub(super) fn draw(
     out: &mut dyn Write,
     boxes: &[(usize, &str)],
@@ -47,7 +47,7 @@ pub(super) fn draw(
     Ok(())
 }
 
-/// One box: what it shows, its pages, and below it size and RSS. Divided behind so many pages.
+/// One box: caption, pages, and below it size and RSS. Divided after `divided` pages.
 fn one(caption: &str, step: &StepReport, divided: usize, page: u64) -> [String; 6] {
     let border = |left: char, middle: char, right: char| {
         let mut line = String::from(left);

@@ -1,11 +1,11 @@
-//! What shapes the numbers of a demo, in words.
+//! The settings that affect a demo's numbers, in words.
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::demo::environment::Environment;
 use crate::view::size::human_string;
 
-/// The environment in lines of at most so many columns.
+/// The environment in lines of at most `width` columns.
 pub(super) fn lines(environment: &Environment, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for part in parts(environment) {
@@ -18,7 +18,7 @@ pub(super) fn lines(environment: &Environment, width: usize) -> Vec<String> {
 }
 
 fn parts(environment: &Environment) -> Vec<String> {
-    // A size that is a whole number of its unit, as these are.
+    // All of these sizes are whole numbers of their unit.
     let size = |bytes| human_string(bytes).replace(".0 ", " ");
     let mut parts = vec![
         format!("Linux {}", environment.kernel),
@@ -32,7 +32,7 @@ fn parts(environment: &Environment) -> Vec<String> {
     parts.push(match environment.swap_total_bytes {
         Some(0) => "no swap".to_owned(),
         Some(bytes) => format!("swap {}", size(bytes)),
-        None => "swap not known".to_owned(),
+        None => "swap unknown".to_owned(),
     });
     parts.extend(environment.overcommit.map(|mode| match mode {
         0 => "overcommit heuristic".to_owned(),
@@ -45,10 +45,10 @@ fn parts(environment: &Environment) -> Vec<String> {
         parts.push("NUMA balancing on".to_owned());
     }
     if environment.ksm_runs {
-        parts.push("KSM runs".to_owned());
+        parts.push("KSM running".to_owned());
     }
     parts.push(match environment.frame_numbers {
-        true => "frame numbers seen".to_owned(),
+        true => "frame numbers visible".to_owned(),
         false => "frame numbers hidden from this user".to_owned(),
     });
     parts

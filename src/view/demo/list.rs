@@ -1,4 +1,4 @@
-//! Demos that do not run: the list of them, what one is about, and what became of several.
+//! Demos without their steps: the list, the description of one, and the summary of several runs.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) fn fields(explain: bool) -> Vec<Field<&'static Demo>> {
     ]
 }
 
-/// What a demo is about, and what in the kernel does it. (Its steps are known when it is tried what this machine has.)
+/// What a demo is about, and what the kernel does. (Its steps are known only after this machine has been probed.)
 pub(crate) fn explain(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Result<()> {
     title(out, demo, layout)?;
     paragraph(out, demo.about, 0, layout)?;
@@ -48,12 +48,12 @@ pub(super) fn background(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> i
     Ok(())
 }
 
-/// What became of one demo among several.
+/// The result of one demo among several.
 #[derive(Debug)]
 pub(crate) struct Summary<'a> {
-    /// What was found.
+    /// The report.
     pub report: &'a DemoReport,
-    /// How many steps it has here.
+    /// How many steps it has on this machine.
     pub planned: usize,
     /// How long it took.
     pub time: Duration,
@@ -63,14 +63,14 @@ fn name_width() -> usize {
     DEMOS.iter().map(|demo| demo.name.len()).max().unwrap_or(0)
 }
 
-/// What stands above the summary.
+/// The headings of the summary.
 pub(crate) fn summary_headings(out: &mut dyn Write, layout: &Layout) -> io::Result<()> {
     let name = name_width();
     let line = format!("{:<name$}  {:<7}  {:>6}  {:>5}", "DEMO", "VERDICT", "TIME s", "STEPS");
     writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &line))
 }
 
-/// A line of the summary: the verdict, and the steps as expected, or why there are none.
+/// A line of the summary: the verdict, and the number of steps as expected or the reason for skipping.
 pub(crate) fn summary(out: &mut dyn Write, summary: &Summary<'_>, layout: &Layout) -> io::Result<()> {
     let Summary { report, planned, time } = summary;
     let (verdict, emphasis) = match report.verdict {
@@ -88,7 +88,7 @@ pub(crate) fn summary(out: &mut dyn Write, summary: &Summary<'_>, layout: &Layou
     let before = name + 2 + 7 + 2 + 6 + 2;
     let lines = wrapped(&escaped(text.as_bytes()), width(layout).max(before + 20), before);
     write!(out, "{}", lines.trim_start())?;
-    // What follows from a step that is off is seldom of interest.
+    // Consequences of the first step that is off are rarely interesting.
     const MOST: usize = 4;
     let off = report.steps.iter().zip(1..).filter(|(step, _)| step.verdict == Verdict::Off);
     let line = |number: usize, action: &str, line: &str| format!("step {number}, {action}: {line}");
@@ -98,7 +98,7 @@ pub(crate) fn summary(out: &mut dyn Write, summary: &Summary<'_>, layout: &Layou
     let lines: Vec<String> = lines.collect();
     lines.iter().take(MOST).try_for_each(|line| paragraph(out, line, 2, layout))?;
     if lines.len() > MOST {
-        writeln!(out, "  and {} more: 'pmem demo {}' has them", lines.len() - MOST, report.demo)?;
+        writeln!(out, "  and {} more: run 'pmem demo {}'", lines.len() - MOST, report.demo)?;
     }
     Ok(())
 }

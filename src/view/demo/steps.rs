@@ -1,4 +1,4 @@
-//! The steps of a demo: what was seen of each, above what was expected.
+//! The steps of a demo: observed values above the expected ones.
 
 use std::io::{self, Write};
 
@@ -15,31 +15,31 @@ use crate::view::size::{grouped_string, text};
 use crate::view::style::Emphasis;
 use crate::view::table::{Layout, wrapped};
 
-/// What stands between two columns.
+/// The gap between two columns.
 const GAP: usize = 2;
-/// What stands before an action: its number.
+/// The width of the step number before an action.
 const NUMBER: usize = 4;
-/// The widest mark behind the numbers, with what is before it.
+/// The width of the widest mark after the numbers, including the gap before it.
 const MARK: usize = GAP + 3;
 const EXPECTED: &str = "expected";
-/// As wide as what stands beside that in most demos: `pagemap = smaps = kpageflags`.
+/// As wide as the sources on that line in most demos: `pagemap = smaps = kpageflags`.
 const SOURCES: usize = 28;
 
-/// How the steps of a demo are laid out.
+/// The layout of a demo's steps.
 #[derive(Debug)]
 pub(crate) struct Steps<'a> {
     demo: &'a Demo,
     layout: &'a Layout,
-    /// The width of each of its columns.
+    /// The width of each column.
     widths: Vec<usize>,
-    /// What is left of the columns.
+    /// The width of the part left of the columns.
     left: usize,
-    /// Whether the bar was explained.
+    /// Whether the legend of the bar has been printed.
     explained: bool,
 }
 
 impl<'a> Steps<'a> {
-    /// The layout of these steps, which is made before any of them is done.
+    /// Lays out these steps, before any of them is done.
     pub(crate) fn new(demo: &'a Demo, steps: &[Step], layout: &'a Layout) -> Self {
         let expected = |column: &Quantity| {
             let all = steps.iter().flat_map(|step| &step.expect).filter(|expected| expected.quantity == *column);
@@ -62,13 +62,13 @@ impl<'a> Steps<'a> {
         Self { demo, layout, widths, left, explained: false }
     }
 
-    /// Whether its lines are no longer than those of the terminal, so that it is known how many there are.
+    /// Whether its lines fit the terminal without wrapping, so that their number is known.
     pub(crate) fn fits(&self) -> bool {
         let longest = self.left + self.widths.iter().sum::<usize>() + MARK;
         self.layout.width.is_some_and(|width| longest <= width)
     }
 
-    /// What stands above the columns: what they count, and where a demo looks at several things, of which.
+    /// The column headings: the quantity, and its subject if the demo has several.
     pub(crate) fn headings(&self, out: &mut dyn Write) -> io::Result<()> {
         if !self.layout.headings || self.demo.columns.is_empty() {
             return Ok(());
@@ -92,7 +92,7 @@ impl<'a> Steps<'a> {
         writeln!(out, "{}", bold(&self.row("", headings, None)))
     }
 
-    /// A line of the table. `mark` is the number of the column that stands out, and how.
+    /// A line of the table. `mark` is the number of the column to emphasise, and the style.
     fn row(&self, left: &str, cells: impl Iterator<Item = String>, wrong: Option<&[bool]>) -> String {
         let mut line = left.to_owned() + &" ".repeat(self.left.saturating_sub(left.width()));
         for (number, (cell, wide)) in cells.zip(&self.widths).enumerate() {
@@ -106,7 +106,7 @@ impl<'a> Steps<'a> {
         line
     }
 
-    /// A step that is done: what was seen, what was expected, and the bar; of one that is off, what is wrong.
+    /// A completed step: observed values, expected values, and the bar; if it is off, also what is wrong.
     pub(crate) fn step(&mut self, out: &mut dyn Write, number: usize, step: &StepReport, why: &str) -> io::Result<()> {
         let palette = self.layout.palette;
         let mark = match step.verdict {
@@ -139,7 +139,7 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    /// A step that is being done: what is seen of it so far. Gives the lines it took.
+    /// A step in progress: the values so far. Returns the number of lines printed.
     pub(crate) fn so_far(&mut self, out: &mut dyn Write, number: usize, step: &StepReport) -> io::Result<usize> {
         let mut lines = self.seen(number, step);
         let bar = Bar::new(&step.pages, width(self.layout) - NUMBER);
@@ -165,7 +165,7 @@ impl<'a> Steps<'a> {
         })
     }
 
-    /// The action with the numbers that were seen; in lines of its own where it is long.
+    /// The action with the observed values; on lines of its own if it is long.
     fn seen(&self, number: usize, step: &StepReport) -> Vec<String> {
         let wrong: Vec<bool> = self
             .demo
@@ -187,7 +187,7 @@ impl<'a> Steps<'a> {
         lines
     }
 
-    /// The bar; before it the sources, where they have no other place, or behind it, where there is room.
+    /// The bar, and the sources if they were not printed yet: after the bar if there is room, else before it.
     fn bar(&mut self, out: &mut dyn Write, step: &StepReport, sources: &str) -> io::Result<()> {
         let palette = self.layout.palette;
         let faint = |text: &str| palette.paint(Emphasis::Faint, text);
@@ -208,14 +208,14 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    /// What the kernel did, for `--explain`.
+    /// What the kernel does, for `--explain`.
     pub(crate) fn background(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out)?;
         background(out, self.demo, self.layout)
     }
 }
 
-/// What is off, in words: what was expected, and what each source says.
+/// What is off, in words: the expected value, and what each source says.
 pub(super) fn wrong(step: &StepReport, layout: &Layout) -> Vec<String> {
     let line = |expected: &Expected| {
         let wanted = bounds(layout, expected.unit, expected.rule, expected.min, expected.max);
@@ -227,7 +227,7 @@ pub(super) fn wrong(step: &StepReport, layout: &Layout) -> Vec<String> {
     step.expected.iter().filter(|expected| expected.held == Some(false)).map(line).collect()
 }
 
-/// What stands above a column, with its unit where numbers do not say it themselves.
+/// The heading of a column, with its unit if the numbers do not include it.
 fn heading(layout: &Layout, column: &Quantity) -> String {
     match column.unit {
         Unit::Pages => format!("{}{}", column.heading, layout.scale.unit.heading()),
@@ -236,7 +236,7 @@ fn heading(layout: &Layout, column: &Quantity) -> String {
     }
 }
 
-/// What an expectation is of, in words.
+/// The quantity of an expectation, in words.
 pub(super) fn named(expected: &Expected) -> String {
     match expected.of {
         "" => expected.heading.to_owned(),
@@ -244,14 +244,14 @@ pub(super) fn named(expected: &Expected) -> String {
     }
 }
 
-/// What a step expects of a column.
+/// The expectation of a step for a column.
 fn expected_of<'s>(step: &'s StepReport, column: &Quantity) -> Option<&'s Expected> {
     step.expected.iter().find(|expected| expected.quantity == column.name && expected.of == column.of)
 }
 
-/// A number, as a person reads it.
+/// A number in human-readable form.
 pub(super) fn shown(layout: &Layout, unit: Unit, value: i64) -> String {
-    // A true minus sign: a hyphen alone stands for what is not known.
+    // A real minus sign, because a lone hyphen means "not known".
     let sign = if value < 0 { "−" } else { "" };
     let number = value.unsigned_abs();
     let number = match unit {
@@ -264,7 +264,7 @@ pub(super) fn shown(layout: &Layout, unit: Unit, value: i64) -> String {
     format!("{sign}{number}")
 }
 
-/// A size; one that is a whole number of its unit without a decimal.
+/// A size, without a decimal if it is a whole number of its unit.
 fn size(layout: &Layout, bytes: u64) -> String {
     let text = text(|out| layout.scale.size(bytes, out));
     let unit = 1 << (bytes.ilog2() / 10 * 10);
@@ -282,7 +282,7 @@ fn nanoseconds(number: u64) -> String {
     }
 }
 
-/// What is expected, as a person reads it; nothing where nothing is demanded.
+/// The expected value in human-readable form; empty if nothing is expected.
 pub(super) fn bounds(layout: &Layout, unit: Unit, rule: Rule, min: Option<i64>, max: Option<i64>) -> String {
     let shown = |value| shown(layout, unit, value);
     match (min, max) {
@@ -297,7 +297,7 @@ pub(super) fn bounds(layout: &Layout, unit: Unit, rule: Rule, min: Option<i64>, 
     }
 }
 
-/// Which sources said that the columns are as expected, those that were held against each other with `=` between them.
+/// The sources that confirmed the expected values; those that were compared with each other are joined with `=`.
 fn sources(step: &StepReport, columns: &[Quantity]) -> String {
     let held = columns.iter().filter_map(|column| expected_of(step, column)).filter(|e| e.held == Some(true));
     let mut groups: Vec<Vec<&str>> = Vec::new();
@@ -343,7 +343,7 @@ mod tests {
         Layout { scale, width: None, height: None, headings: true, palette: Palette::default() }
     }
 
-    /// What is shown of a demo whose only step is this, of which that was seen.
+    /// The output for a demo with this single step and these observations.
     fn shown(demo: &Demo, step: Step, seen: &[(Quantity, &'static str, i64)]) -> String {
         let layout = layout();
         let observed = seen.iter().map(|(quantity, source, value)| Observed::of(*quantity, source, *value)).collect();
@@ -410,7 +410,7 @@ mod tests {
         assert!(lines[2].starts_with(" 1  have the child"), "{text}");
         assert!(lines[3].starts_with("    ") && lines[4].trim_start().starts_with("seen "), "{text}");
         assert_eq!(lines[4].split_whitespace().collect::<Vec<_>>(), ["seen", "64", "64", "✓"]);
-        // A number stands below its heading.
+        // A number is aligned with its heading.
         let end = |line: &str, word: &str| line[..line.rfind(word).unwrap() + word.len()].width();
         assert_eq!(end(lines[4], "64"), end(lines[1], "frames"));
     }
