@@ -130,6 +130,29 @@ pub fn as_fields<S: Serializer>(
     map.end()
 }
 
+/// What these serializers write, for the schema.
+#[cfg(test)]
+pub(crate) mod schema {
+    macro_rules! named {
+        ($($type:ident: $text:ident, $hex:ident;)*) => {$(
+            #[derive(schemars::JsonSchema)]
+            pub(crate) struct $type {
+                #[doc = "The name; where it is not UTF-8, escaped"]
+                #[allow(dead_code, reason = "only its schema is used")]
+                $text: String,
+                #[doc = "The bytes of the name in hexadecimal, where it is not UTF-8"]
+                #[allow(dead_code, reason = "only its schema is used")]
+                #[schemars(skip_serializing_if = "Option::is_none")]
+                $hex: Option<String>,
+            }
+        )*};
+    }
+    named! {
+        AsName: name, name_hex;
+        AsComm: comm, comm_hex;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

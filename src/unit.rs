@@ -76,6 +76,7 @@ impl Serialize for VirtAddr {
 
 /// A page frame number: a physical address divided by the page size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub struct Pfn(pub u64);
 
 /// The machine's base page size in bytes: a power of two from 4 KiB to 1 MiB.

@@ -10,6 +10,7 @@ use crate::kernel::manifest::Host;
 
 /// Where the numbers of one side are from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Origin {
     /// When it was read, UTC, in the form of RFC 3339; `None` for a saved file, which does not say.
     pub time: Option<String>,

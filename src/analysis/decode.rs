@@ -67,6 +67,7 @@ pub struct Word {
 
 /// One meaning of one bit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Bit {
     /// Its place in the word.
     pub bit: u32,

@@ -13,6 +13,7 @@ use crate::model::capabilities::{Capabilities, RELEVANT};
 
 /// Everything `pmem doctor` says.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DoctorReport"))]
 pub struct Report {
     /// The capabilities that matter here, and whether pmem has them.
     pub capabilities: Vec<CapabilityRow>,
@@ -28,6 +29,7 @@ pub struct Report {
 
 /// A capability.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CapabilityRow {
     /// Its name.
     pub name: &'static str,
@@ -39,6 +41,7 @@ pub struct CapabilityRow {
 
 /// A file of the kernel.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InterfaceRow {
     /// Its path.
     pub path: String,
@@ -53,6 +56,7 @@ pub struct InterfaceRow {
 
 /// Something a kernel has or lacks.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FeatureRow {
     /// Its name.
     pub name: &'static str,
@@ -66,6 +70,7 @@ pub struct FeatureRow {
 
 /// A setting.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SettingRow {
     /// What it is.
     pub name: &'static str,
@@ -77,6 +82,7 @@ pub struct SettingRow {
 
 /// How far a command works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Works {
     /// All of it.
@@ -89,6 +95,7 @@ pub enum Works {
 
 /// A command.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CommandRow {
     /// The command, with the option this is about.
     pub command: &'static str,

@@ -20,6 +20,7 @@ use crate::unit::PageSize;
 
 /// What is known of one file, or of several together. `None` is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileCounts"))]
 pub struct Counts {
     /// Its size.
     pub size_bytes: Option<u64>,
@@ -89,6 +90,7 @@ impl Counts {
 
 /// A run of cached pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileRun"))]
 pub struct Run {
     /// Where in the file it begins.
     pub offset_bytes: u64,
@@ -126,6 +128,7 @@ impl FileRow {
 
 /// What all files come to: each once, and only those that could be looked at.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileTotals"))]
 pub struct Totals {
     /// How many files these are.
     pub files: u64,

@@ -175,10 +175,28 @@ impl Serialize for Gap {
     }
 }
 
+/// What is written of it, for the schema.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[schemars(rename = "Gap")]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct AsGap {
+    /// The process it is about, where it is about one
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    /// The file it is about, where it is about one
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// Why it could not be read
+    why: String,
+}
+
 /// The gaps of one answer, in the order they were met.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
 pub struct Gaps {
+    #[cfg_attr(test, schemars(with = "Vec<AsGap>"))]
     all: Vec<Gap>,
 }
 

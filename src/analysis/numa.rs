@@ -16,6 +16,7 @@ use crate::unit::{PageSize, difference};
 
 /// The report.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NumaReport"))]
 pub struct Report {
     /// The nodes, ascending.
     pub nodes: Vec<Node>,
@@ -41,6 +42,7 @@ pub struct NodeLine {
 
 /// One node.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NumaNode"))]
 pub struct Node {
     /// Its number.
     pub node: u32,
@@ -76,6 +78,7 @@ pub struct Node {
 
 /// How near a zone is to its watermarks, which include the boost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ZoneLevel {
     /// Its name.
     pub zone: String,
@@ -95,6 +98,7 @@ pub struct ZoneLevel {
 
 /// How far a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NodeDistance"))]
 pub struct Distance {
     /// The other node.
     pub node: u32,
@@ -104,6 +108,7 @@ pub struct Distance {
 
 /// A sum over the nodes and the counter of the machine that it is to equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NumaCheck"))]
 pub struct Check {
     /// The counters.
     pub name: &'static str,

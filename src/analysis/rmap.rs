@@ -27,6 +27,7 @@ use crate::unit::{Pfn, VirtAddr};
 
 /// Who maps one frame.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FrameMappers {
     /// The frame.
     pub pfn: Pfn,
@@ -66,6 +67,7 @@ pub struct Mapper {
 
 /// How far all processes could be asked.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Asked {
     /// Processes whose page tables were read.
     pub processes: u64,

@@ -93,6 +93,7 @@ pub struct Details {
 
 /// The sums that slabtop shows above its table, computed as it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Totals {
     /// Objects in use, at most.
     pub active_objects: u64,
@@ -120,6 +121,7 @@ pub struct Totals {
 
 /// slabinfo beside meminfo.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reconcile {
     /// The slabs of all caches by slabtop's arithmetic, in bytes; `None` without slabinfo.
     pub slabinfo_bytes: Option<u64>,
@@ -166,6 +168,7 @@ pub struct Reading {
 
 /// What is shown of a reading.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabReport"))]
 pub struct Report {
     /// The caches that are wanted.
     #[serde(skip)]

@@ -18,6 +18,7 @@ use crate::unit::{PageSize, PhysAddr, VirtAddr, difference};
 
 /// The report.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocReport"))]
 pub struct Report {
     /// The areas by kind; `None` where vmallocinfo cannot be read.
     pub kinds: Option<Vec<Group>>,
@@ -39,12 +40,15 @@ pub struct Report {
 
 /// Areas that have something in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocGroup"))]
 pub struct Group {
     /// The function that asked for them; `None` for all of a kind, and where nobody is noted.
     #[serde(serialize_with = "as_text")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub function: Option<Name>,
     /// The module it is in; `None` for the kernel itself.
     #[serde(serialize_with = "as_text")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub module: Option<Name>,
     /// The two as they are shown; empty for all of a kind.
     #[serde(skip)]
@@ -72,6 +76,7 @@ fn as_text<S: Serializer>(name: &Option<Name>, serializer: S) -> std::result::Re
 
 /// Pages on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodePages {
     /// The node.
     pub node: u32,
@@ -98,6 +103,7 @@ pub struct AreaRow {
 
 /// A sum beside the kernel's counter of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocCheck"))]
 pub struct Check {
     /// The key of meminfo.
     pub name: &'static str,
@@ -113,6 +119,7 @@ pub struct Check {
 
 /// What the kernel maps for itself.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "KernelMappings"))]
 pub struct Mappings {
     /// All memory at one place, by the size of the pages that map it (`DirectMap*` of meminfo); empty where the architecture
     /// does not tell.
@@ -135,6 +142,7 @@ pub struct Mappings {
 
 /// Part of the direct map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DirectMap"))]
 pub struct Direct {
     /// The size of the pages that map it.
     pub page_bytes: u64,

@@ -21,6 +21,7 @@ use crate::unit::PageSize;
 
 /// The report.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// MemTotal: what the lines add up to.
     pub total_bytes: i64,
@@ -75,6 +76,7 @@ pub struct Trend {
 
 /// Memory that is there and not in MemTotal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Outside {
     /// What it is.
     pub name: &'static str,
@@ -92,6 +94,7 @@ pub struct Outside {
 
 /// A key of meminfo and its number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OtherKey {
     /// The key.
     pub key: String,

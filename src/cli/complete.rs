@@ -162,6 +162,7 @@ fn completer(command: &str, arg: &Arg) -> Option<Completer> {
         ("show", "names", _) => names::caches,
         ("pages", "flags", _) => names::conditions,
         ("decode", "words", _) => names::flags,
+        ("schema", "command", _) => names::commands,
         // Of the forms of a frame, a path is the one that can be completed.
         (_, _, "FRAME") => files,
         _ if arg.get_value_hint() == ValueHint::AnyPath => files,
@@ -195,6 +196,7 @@ mod tests {
     fn values_and_options_are_offered_where_they_belong() {
         assert_eq!(candidates(&["pmem", "tr"]), ["translate"]);
         assert_eq!(candidates(&["pmem", "slab", "d"]), ["diff"]);
+        assert_eq!(candidates(&["pmem", "schema", "wh"]), ["where"]);
         assert_eq!(candidates(&["pmem", "pages", "--state=sw"]), ["--state=swapped"]);
         assert_eq!(candidates(&["pmem", "pages", "--state", "present,sw"]), ["present,swapped"]);
         assert_eq!(candidates(&["pmem", "frames", "--summ"]), ["--summary"]);
@@ -207,8 +209,8 @@ mod tests {
 
     #[test]
     fn every_argument_that_is_named_is_there() {
-        fn count(command: &Command, counts: &mut [usize; 8]) {
-            let all: [Completer; 8] = [
+        fn count(command: &Command, counts: &mut [usize; 9]) {
+            let all: [Completer; 9] = [
                 names::processes,
                 columns::shown,
                 columns::sorted,
@@ -216,6 +218,7 @@ mod tests {
                 names::caches,
                 names::conditions,
                 names::flags,
+                names::commands,
                 files,
             ];
             for found in command.get_arguments().filter_map(|arg| completer(command.get_name(), arg)) {
@@ -224,10 +227,10 @@ mod tests {
             }
             command.get_subcommands().for_each(|subcommand| count(subcommand, counts));
         }
-        let mut counts = [0; 8];
+        let mut counts = [0; 9];
         count(&Cli::command(), &mut counts);
-        let [processes, shown, sorted, demos, caches, conditions, flags, files] = counts;
-        assert_eq!([shown, sorted, demos, caches, conditions, flags], [1; 6]);
+        let [processes, shown, sorted, demos, caches, conditions, flags, commands, files] = counts;
+        assert_eq!([shown, sorted, demos, caches, conditions, flags, commands], [1; 7]);
         assert!(processes >= 5 && files >= 10, "{counts:?}");
     }
 }

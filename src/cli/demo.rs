@@ -249,10 +249,15 @@ fn list(args: &Args, demos: Vec<&'static Demo>, cx: &Context<'_>, output: &mut O
 
 /// What is said of several demos together.
 #[derive(Debug, serde::Serialize)]
-struct All<'r> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct All<'r> {
+    /// The runs.
     demos: Vec<&'r DemoReport>,
+    /// How many of them were as expected.
     ok: usize,
+    /// How many were not.
     off: usize,
+    /// How many could not be shown here.
     skipped: usize,
 }
 

@@ -1,5 +1,7 @@
 //! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
 
+use std::collections::BTreeSet;
+
 use crate::view::field::{Described, Field};
 use crate::view::{
     buddy, decode, demo, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, vmalloc, r#where,
@@ -11,29 +13,58 @@ const ORDERS: usize = 11;
 /// The fields of a command, subcommands with a blank before their name; `None` where it has no rows. `has` says which options
 /// are given: some commands have other rows then.
 pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Described>> {
+    with(command, has, Always::No, &[])
+}
+
+/// The names of the fields that each row of a document has, whatever else was asked for.
+pub(super) fn always(command: &str, has: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
+    let fields = with(command, has, Always::Yes, &[]).unwrap_or_default();
+    let fields = fields.into_iter().filter(|field| !field.on_request && !field.people_only);
+    fields.map(|field| field.name.into_owned()).collect()
+}
+
+/// Which fields count as there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Always {
+    /// Those that are there in a single round without options.
+    Yes,
+    /// Those that some rounds or options add, too.
+    No,
+}
+
+/// The fields of a command; `smaps_keys` are columns of mappings too.
+pub(super) fn with(
+    command: &str,
+    has: &dyn Fn(&str) -> bool,
+    always: Always,
+    smaps_keys: &[String],
+) -> Option<Vec<Described>> {
+    let more = always == Always::No;
     Some(match command {
-        "buddy" => described(buddy::fields(ORDERS, true)),
+        "buddy" => described(buddy::fields(ORDERS, more)),
         "decode" if has("--legend") => described(decode::legend_fields()),
         "decode" => described(decode::word_fields()),
-        "demo" if has("--list") => described(demo::list_fields(true)),
+        "demo" if has("--list") => described(demo::list_fields(more)),
         "demo" => described(demo::fields()),
-        "file" => described(file::fields(true, true)),
-        "frames" if has("--summary") => described(frames::process_fields(true, true)),
-        "frames" => described(frames::mapping_fields(&[], true, true)),
+        "file" => described(file::fields(more, more)),
+        "file runs" => described(file::run_fields()),
+        "frames" if has("--summary") => described(frames::process_fields(more, more)),
+        "frames" => described(frames::mapping_fields(smaps_keys, more, more)),
         "lru" => described(lru::fields()),
+        "numa" if has("--all") => described(numa::mapping_fields(&[0])),
         "numa" => described(numa::fields()),
         "page" => described(page::fields()),
         "pages" => described(pages::fields()),
         "phys" => described(phys::fields()),
         "rmap" if has("--shared-with") => described(rmap::sharer_fields()),
         "rmap" => described(rmap::fields()),
-        "slab" => described(slab::fields(true)),
+        "slab" => described(slab::fields(more)),
         "slab diff" => described(slab::diff::fields()),
         "slab show" => described(slab::show::fields()),
-        "translate" => described(translate::fields(true)),
-        "vmalloc" if has("--areas") => described(vmalloc::area_fields(&[])),
-        "vmalloc" => described(vmalloc::fields(&[])),
-        "where" => described(r#where::fields(true, true)),
+        "translate" => described(translate::fields(more)),
+        "vmalloc" if has("--areas") => described(vmalloc::area_fields(&[0])),
+        "vmalloc" => described(vmalloc::fields(&[0])),
+        "where" => described(r#where::fields(more, more)),
         "where diff" => described(r#where::diff::fields()),
         _ => return None,
     })
@@ -45,17 +76,16 @@ fn described<R>(fields: Vec<Field<R>>) -> Vec<Described> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::view::field::{Kind, Unit};
 
     /// Commands that have fields.
-    const COMMANDS: [&str; 18] = [
+    const COMMANDS: [&str; 19] = [
         "buddy",
         "decode",
         "demo",
         "file",
+        "file runs",
         "frames",
         "lru",
         "numa",
@@ -72,17 +102,16 @@ mod tests {
         "where diff",
     ];
 
+    /// Options with which commands have other rows.
+    const OTHER_ROWS: [&str; 6] = ["--summary", "--all", "--legend", "--shared-with", "--areas", "--list"];
+
     fn each(mut check: impl FnMut(&str, &Described)) {
         for command in COMMANDS {
             for summary in [false, true] {
-                let has = |option: &str| {
-                    summary && matches!(option, "--summary" | "--legend" | "--shared-with" | "--areas" | "--list")
-                };
+                let has = |option: &str| summary && OTHER_ROWS.contains(&option);
                 of(command, &has).unwrap().iter().for_each(|field| check(command, field));
             }
         }
-        // Rows of their own where there is no room for them in a file's.
-        described(file::run_fields()).iter().for_each(|field| check("file --runs", field));
     }
 
     #[test]
@@ -105,8 +134,7 @@ mod tests {
     fn a_word_names_one_field() {
         for command in COMMANDS {
             for summary in [false, true] {
-                let fields =
-                    of(command, &|option| summary && matches!(option, "--summary" | "--areas" | "--list")).unwrap();
+                let fields = of(command, &|option| summary && OTHER_ROWS.contains(&option)).unwrap();
                 let words = fields.iter().flat_map(|field| std::iter::once(&field.name).chain(&field.aliases));
                 let mut seen = BTreeSet::new();
                 words.for_each(|word| assert!(seen.insert(word.clone()), "{command}: {word} names two"));

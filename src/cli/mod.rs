@@ -22,6 +22,7 @@ pub mod phys;
 pub mod progress;
 pub mod rmap;
 pub(crate) mod run;
+pub mod schema;
 pub mod slab;
 pub mod status;
 pub mod target;
@@ -82,6 +83,7 @@ enum Command {
     File(file::Args),
     Demo(demo::Args),
     Doctor(doctor::Args),
+    Schema(schema::Args),
     Capture(capture::Args),
 }
 
@@ -132,6 +134,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
         Command::File(args) => file::run(args, &cli.global, &mut output),
         Command::Demo(args) => demo::run(args, &cli.global, &mut output),
         Command::Doctor(args) => doctor::run(args, &cli.global, &mut output),
+        Command::Schema(args) => schema::run(args, &cli.global, &mut output),
         Command::Capture(args) => capture::run(args, &cli.global, &mut output),
     };
     let done = done.and_then(|status| Ok(output.flush().map(|()| status)?));

@@ -9,6 +9,7 @@ use crate::model::meminfo::Meminfo;
 
 /// The settings that affect the numbers.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Environment {
     /// The kernel release.
     pub kernel: String,
@@ -36,6 +37,7 @@ pub struct Environment {
 
 /// A transparent huge page size below the PMD size.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mthp {
     /// The size, in bytes.
     pub bytes: u64,

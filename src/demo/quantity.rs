@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// The unit of a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
     /// Base pages.

@@ -9,6 +9,7 @@ use crate::analysis::note::Note;
 
 /// Whether the observations met the expectations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DemoVerdict"))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// They did.
@@ -32,6 +33,7 @@ impl Verdict {
 
 /// One run of a demo.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DemoReport {
     /// The demo's name.
     pub demo: &'static str,
@@ -51,6 +53,7 @@ pub struct DemoReport {
 
 /// One step that was done.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StepReport {
     /// The action.
     pub action: String,
@@ -67,6 +70,7 @@ pub struct StepReport {
 
 /// The expectation for one quantity.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Expected {
     /// Its name.
     pub quantity: &'static str,
@@ -90,6 +94,7 @@ pub struct Expected {
 
 /// One value of a quantity from one source.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Observed {
     /// Its name.
     pub quantity: &'static str,

@@ -38,6 +38,7 @@ pub const ARENA: Subject = Subject { name: "", who: Who::Worker, place: 0 };
 
 /// How strict an expectation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Rule {
     /// The value must equal this number.

@@ -69,6 +69,7 @@ pub struct CacheStat {
 
 /// The state of a run of cached pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileState"))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Clean.

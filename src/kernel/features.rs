@@ -23,6 +23,7 @@ use crate::unit::VirtAddr;
 
 /// What this machine lets this user see. Probed once and passed down; a recorded tree has its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Features {
     /// pagemap shows frame numbers and swap slots (CAP_SYS_ADMIN in the initial user namespace).
     pub pfns_visible: bool,

@@ -13,6 +13,7 @@ pub const SCHEMA: &str = "pmem.capture/1";
 
 /// The machine the numbers come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Host {
     /// The kernel release, as in `uname -r`.
     pub kernel: String,
@@ -33,6 +34,7 @@ impl Host {
 
 /// Something requested that is not in the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CaptureGap"))]
 pub struct Gap {
     /// Its path, relative to the tree.
     pub path: String,
@@ -42,6 +44,7 @@ pub struct Gap {
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: String,

@@ -231,6 +231,25 @@ impl serde::Serialize for FrameFlags {
 }
 
 #[cfg(test)]
+impl schemars::JsonSchema for FrameFlags {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FrameFlags".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "object",
+            "description": "Flags of a frame, as a word and by name",
+            "properties": {
+                "raw": { "type": "string", "pattern": "^0x[0-9a-f]+$", "description": "The word" },
+                "names": { "type": "array", "items": { "type": "string" }, "description": "The names of its bits" },
+            },
+            "required": ["raw", "names"],
+        })
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

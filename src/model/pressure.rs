@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 /// The file.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pressure {
     /// The share of time in which at least one task waited.
     pub some: Share,
@@ -17,6 +18,7 @@ pub struct Pressure {
 
 /// Shares of time in percent, and the total since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PressureShare"))]
 pub struct Share {
     /// Over the last 10 seconds, in percent.
     #[serde(rename = "avg10_percent")]

@@ -30,6 +30,7 @@ pub fn cpu_partial_slabs(text: &str) -> Option<u64> {
 
 /// The counters of `/proc/sys/fs/dentry-state`. (fs/dcache.c)
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DentryState {
     /// All dentries. The counters are summed over CPUs without a lock; `None` if the sum was negative at that moment.
     pub total: Option<u64>,

@@ -43,6 +43,7 @@ pub struct Area<'t> {
 
 /// The kind of an area.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocKind"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Its own memory, in pages that need not be contiguous.

@@ -107,6 +107,7 @@ fn every_command_has_help_with_examples() {
         "file",
         "decode",
         "doctor",
+        "schema",
         "capture",
         "slab",
         "demo",

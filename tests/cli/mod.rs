@@ -19,6 +19,7 @@ mod phys;
 mod recorded;
 mod rmap;
 mod rounds;
+mod schema;
 mod screen;
 mod slab;
 mod slab_diff;

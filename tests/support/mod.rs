@@ -7,6 +7,7 @@ pub(crate) mod kernel;
 pub(crate) mod ordinary;
 pub(crate) mod run;
 pub(crate) mod scene;
+pub(crate) mod schema;
 pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod tree;

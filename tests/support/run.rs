@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::schema;
 use super::text::assert_no_control;
 
 /// No run takes nearly as long, also on a slow and busy machine: one that does hangs.
@@ -24,19 +25,25 @@ pub(crate) struct Finished {
 }
 
 /// Runs pmem.
+#[track_caller]
 pub(crate) fn pmem<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pmem"));
     command.args(arguments);
     finish(&mut command)
 }
 
-/// Runs a command to its end, which must not be a panic or a signal, and must come.
+/// Runs a command to its end, which must not be a panic or a signal, and must come. What it writes as JSON must be as
+/// `pmem schema` says.
+#[track_caller]
 pub(crate) fn finish(command: &mut Command) -> Finished {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    outcome(child)
+    let run = outcome(child);
+    schema::check_lines(command.get_args(), &run);
+    run
 }
 
-/// What a running pmem gives until its end.
+/// What a running pmem gives until its end. Documents that it writes must be as `pmem schema` says.
+#[track_caller]
 pub(crate) fn outcome(mut child: Child) -> Finished {
     let stdout = child.stdout.take().map(in_background);
     let stderr = child.stderr.take().map(in_background);
@@ -55,7 +62,9 @@ pub(crate) fn outcome(mut child: Child) -> Finished {
     assert_eq!(status.signal(), None, "pmem was ended by a signal: {stderr}");
     assert!(!stderr.contains("panicked"), "pmem panicked: {stderr}");
     assert_no_control(stderr.as_bytes(), "standard error");
-    Finished { status: status.code().unwrap(), stdout, stderr }
+    let run = Finished { status: status.code().unwrap(), stdout, stderr };
+    schema::check_documents(&run);
+    run
 }
 
 fn in_background(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {

@@ -70,6 +70,7 @@ impl Seen {
             row("demo", self.demos()),
             row("capture", self.capturing(hidden)),
             own("doctor"),
+            own("schema"),
         ]
     }
 

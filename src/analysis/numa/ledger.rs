@@ -13,6 +13,7 @@ use crate::unit::PageSize;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NumaLine"))]
 pub struct Line {
     /// What programs call it: `where` has the same names for the same memory.
     pub name: &'static str,

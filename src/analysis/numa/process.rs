@@ -14,11 +14,13 @@ use crate::unit::{PageSize, VirtAddr};
 /// One process. Pages of hugetlb count with the base pages they are made of; zero pages, the kernel's own (`[vdso]`)
 /// and what is swapped out do not count.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessNodes {
     /// The process.
     pub pid: u32,
     /// Its name.
     #[serde(flatten, serialize_with = "as_comm")]
+    #[cfg_attr(test, schemars(with = "crate::name::schema::AsComm"))]
     pub comm: Name,
     /// What it has mapped, on all nodes.
     pub bytes: u64,
@@ -33,6 +35,7 @@ pub struct ProcessNodes {
 
 /// What a process has mapped on one node: the parts add up to `bytes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NodeShare"))]
 pub struct Share {
     /// The node.
     pub node: u32,

@@ -22,6 +22,7 @@ const LARGEST: u64 = 64 << 20;
 
 /// The report.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Buddy {
     /// The order of a huge page: it has 2^this base pages.
     pub huge_page_order: u32,
@@ -93,6 +94,7 @@ pub struct Watermarks {
 
 /// Where the free pages of a zone stand. A watermark is kept while more pages than that are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// More than `high`: kswapd leaves the zone alone.
@@ -119,6 +121,7 @@ impl Standing {
 
 /// The free blocks and the page blocks of one migrate type in one zone.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MigrateType {
     /// The node.
     pub node: u32,

@@ -14,6 +14,7 @@ use crate::model::frame_flags::{COMPOUND_HEAD, COMPOUND_TAIL, LRU, MLOCKED, UNEV
 
 /// The aligned blocks of a zone that are as large as a huge page, each counted as one thing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HugeBlocks {
     /// All that are wholly memory; the next seven add up to it.
     pub blocks: u64,
@@ -48,6 +49,7 @@ pub struct HugeBlocks {
 
 /// A class of frames that cannot be moved; never unclassified ones, of which that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Blocker {
     /// The class. `file` is what has no place on an LRU list: mapped by a driver or by io_uring.
     pub class: Class,

@@ -15,6 +15,7 @@ use crate::unit::{PageSize, difference, hexadecimal};
 
 /// What is on the LRU lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "LruReport"))]
 pub struct Report {
     /// Frames on the active and inactive lists, by state and class. All that can be are there, also those of 0.
     #[serde(skip)]
@@ -47,6 +48,7 @@ pub struct State {
 
 /// The frames of a class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ClassFrames {
     /// The class.
     pub class: Class,
@@ -56,6 +58,7 @@ pub struct ClassFrames {
 
 /// A list beside the kernel's counter of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ListCheck {
     /// The key of meminfo.
     pub name: &'static str,

@@ -104,6 +104,28 @@ pub fn as_cgroup<S: Serializer>(
     }
 }
 
+/// What [`as_cgroup`] writes, for the schema.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct AsCgroup {
+    /// Path of the group, or the inode number of one that has none; null where it is not known
+    cgroup: Option<PathOrInode>,
+    /// The bytes of the path in hexadecimal, where it is not UTF-8
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    cgroup_hex: Option<String>,
+}
+
+/// The path of a cgroup, or the inode number of one without.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[schemars(untagged, inline)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum PathOrInode {
+    Path(String),
+    Inode(u64),
+}
+
 /// The order of the largest folio there is: a hugetlb page of 1 GiB with pages of 4 KiB, or of 16 GiB with 64 KiB.
 const LARGEST_ORDER: u32 = 18;
 

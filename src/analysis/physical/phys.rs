@@ -30,6 +30,7 @@ pub struct Wanted {
 
 /// What all of memory is used for.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PhysReport"))]
 pub struct Report {
     /// The frame numbers that were looked at, from 0 on.
     pub frames: u64,
@@ -59,6 +60,7 @@ pub struct Report {
 
 /// Memory in blocks, for a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FrameMap"))]
 pub struct Map {
     /// The frames of a block.
     pub block_frames: u64,
@@ -68,6 +70,7 @@ pub struct Map {
 
 /// A block of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FrameBlock"))]
 pub struct Block {
     /// What most of it is.
     pub class: Class,
@@ -86,6 +89,7 @@ impl Block {
 
 /// The frames of a class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ClassRow {
     /// The class.
     pub class: Class,
@@ -97,6 +101,7 @@ pub struct ClassRow {
 
 /// The frames with the same flags.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FlagsRow {
     /// The flags.
     pub flags: FrameFlags,
@@ -108,6 +113,7 @@ pub struct FlagsRow {
 
 /// The frames with the same mapcount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MapcountRow {
     /// The mapcount.
     pub mapcount: u64,
@@ -117,6 +123,7 @@ pub struct MapcountRow {
 
 /// The folios of a class and size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FolioRow {
     /// Their size, as a power of two of frames; 0 is a frame by itself.
     pub order: u32,
@@ -130,6 +137,7 @@ pub struct FolioRow {
 
 /// A zone of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ZoneClasses"))]
 pub struct ZoneRow {
     /// The node.
     pub node: u32,
@@ -143,9 +151,11 @@ pub struct ZoneRow {
 
 /// The frames that are charged to a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CgroupRow {
     /// The group.
     #[serde(flatten, serialize_with = "as_cgroup")]
+    #[cfg_attr(test, schemars(with = "crate::analysis::physical::page::AsCgroup"))]
     pub cgroup: Option<Cgroup>,
     /// Its frames.
     pub frames: u64,

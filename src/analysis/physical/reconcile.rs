@@ -10,6 +10,7 @@ use crate::unit::{PageSize, difference};
 
 /// One comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FrameCheck"))]
 pub struct Check {
     /// What was compared.
     pub name: &'static str,

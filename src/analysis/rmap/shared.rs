@@ -35,11 +35,13 @@ pub struct Sharer {
 
 /// Which processes share frames with one.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SharedWith {
     /// The process.
     pub pid: u32,
     /// Its name.
     #[serde(flatten, serialize_with = "as_comm")]
+    #[cfg_attr(test, schemars(with = "crate::name::schema::AsComm"))]
     pub comm: Name,
     /// Its frames.
     pub frames: u64,
@@ -54,6 +56,7 @@ pub struct SharedWith {
 
 /// How many frames each of several processes shares with each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Matrix {
     /// The processes, with the number of their frames.
     #[serde(skip)]

@@ -28,6 +28,7 @@ pub struct Side {
 
 /// The whole answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Diff {
     /// Where the first numbers are from.
     pub before: Origin,
@@ -56,6 +57,7 @@ pub struct Diff {
 
 /// The same of both sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub struct Sides<T> {
     /// In the first.
     pub before: T,
@@ -65,6 +67,7 @@ pub struct Sides<T> {
 
 /// What meminfo says of slabs, in bytes. Where it does not say, `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabMeminfo"))]
 pub struct Meminfo {
     /// `Slab`.
     pub slab_bytes: Option<u64>,
@@ -77,6 +80,7 @@ pub struct Meminfo {
 /// Allocations of more than two pages, which SLUB takes straight from the page allocator: they are in no cache, and `Slab` of
 /// meminfo counts them. So this is `Slab` less what all caches hold, and as exact as the counters behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LargeKmalloc {
     /// What there was, in bytes.
     pub before_bytes: u64,
@@ -113,6 +117,7 @@ impl LargeKmalloc {
 
 /// What there is of a cache, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabAmount"))]
 pub struct Amount {
     /// Objects in use, at most: under SLUB the free ones that processors keep count as used.
     pub active_objects: u64,
@@ -126,6 +131,7 @@ pub struct Amount {
 
 /// One amount less another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabDifference"))]
 pub struct Difference {
     /// Objects in use.
     pub active_objects: i64,
@@ -139,6 +145,7 @@ pub struct Difference {
 
 /// How much a change would be in an hour; `None` where the time is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rate {
     /// What the slabs hold.
     pub bytes_per_hour: Option<i64>,
@@ -171,6 +178,7 @@ pub struct Change {
 
 /// All caches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabDiffTotals"))]
 pub struct Totals {
     /// What there was, and is.
     #[serde(flatten)]

@@ -37,6 +37,7 @@ pub struct Story {
 
 /// What an object of a cache is.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Meaning {
     /// The cache's name.
     pub name: String,
@@ -48,6 +49,7 @@ pub struct Meaning {
 
 /// What a slab of the preferred order has room for.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SlabSizes {
     /// An object with all that belongs to it, in bytes.
     pub object_bytes: u64,
@@ -72,6 +74,7 @@ impl SlabSizes {
 
 /// How the cache was made. `None` is not known: the files are root's.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Traits {
     /// What its users asked for an object, in bytes; the rest of the object's size is the allocator's and padding.
     pub requested_bytes: Option<u64>,
@@ -96,6 +99,7 @@ pub struct Traits {
 
 /// What of the slabs is full. The numbers are of different moments.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fullness {
     /// Slabs that are neither in a list of a node nor known as a processor's, so at most those whose objects were all handed
     /// out: to a sheaf, too.
@@ -119,6 +123,7 @@ pub struct Fullness {
 
 /// The slabs of a node.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeSlabs {
     /// The node.
     pub node: u32,
@@ -132,6 +137,7 @@ pub struct NodeSlabs {
 
 /// How many objects SLAB keeps where.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tunables {
     /// The most that a processor keeps.
     pub limit: u64,
@@ -145,6 +151,7 @@ pub struct Tunables {
 
 /// A number that SLAB counts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Statistic {
     /// As the header of slabinfo calls it.
     pub name: &'static str,
@@ -154,6 +161,7 @@ pub struct Statistic {
 
 /// What the kernel counts of dentries.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Dentries {
     /// `/proc/sys/fs/dentry-state`.
     #[serde(flatten)]

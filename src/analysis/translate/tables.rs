@@ -20,6 +20,7 @@ use crate::unit::{PageSize, VirtAddr, difference};
 
 /// The tables of one level.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LevelTables {
     /// The level's name: `PTE` tables are those that hold PTEs.
     pub name: &'static str,

@@ -93,8 +93,35 @@ impl Serialize for Place {
     }
 }
 
+/// What is written of it, for the schema.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[schemars(rename = "Mapping")]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct AsPlace {
+    /// First address
+    #[schemars(regex(pattern = r"^0x[0-9a-f]+$"))]
+    start: String,
+    /// Address of the first byte after it
+    #[schemars(regex(pattern = r"^0x[0-9a-f]+$"))]
+    end: String,
+    /// Permissions as in maps
+    perm: String,
+    /// Offset in the file, in bytes
+    offset: u64,
+    /// Device of the file, major:minor
+    dev: String,
+    /// Inode of the file
+    inode: u64,
+    #[serde(flatten)]
+    name: crate::name::schema::AsName,
+    /// Kind of memory
+    kind: String,
+}
+
 /// One step of the walk: which entry of a table of this level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
     /// The level's name.
     pub name: &'static str,

@@ -9,6 +9,7 @@ use crate::unit::{PageSize, difference};
 
 /// What can be had without swapping. (si_mem_available, mm/show_mem.c)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Available {
     /// What the kernel says: MemAvailable.
     pub bytes: Option<u64>,
@@ -108,6 +109,7 @@ impl Available {
 
 /// The answer in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// There is enough, as far as is known.

@@ -15,6 +15,7 @@ use crate::unit::PageSize;
 
 /// The report.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "WhereDiff"))]
 pub struct Report {
     /// Where the first numbers are from.
     pub before: Origin,

@@ -25,6 +25,7 @@ pub struct Counted {
 
 /// Both columns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Frames {
     /// All RAM that was looked at, in bytes: the sum of all groups.
     pub ram_bytes: i64,
@@ -38,6 +39,7 @@ pub struct Frames {
 
 /// Lines that frames see as one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Group {
     /// What it is called.
     pub name: &'static str,

@@ -36,6 +36,7 @@ pub struct Line {
 
 /// Part of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Part {
     /// What it is.
     pub name: &'static str,
@@ -49,6 +50,7 @@ pub struct Part {
 
 /// How sure the size of a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
     /// It is that large.

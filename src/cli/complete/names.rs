@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap_complete::engine::CompletionCandidate;
 
 use super::Context;
+use crate::cli::schema;
 use crate::cli::target::Target;
 use crate::demo::DEMOS;
 use crate::kernel::process::pids;
@@ -69,6 +70,19 @@ fn as_target(comm: &Name, marked: bool) -> Option<String> {
         Ok(Target::Comm(found)) if found == name && !name.starts_with('-') && !marked => Some(name.to_owned()),
         _ => Some(format!("{MARK}{name}")),
     }
+}
+
+/// Commands with a schema, or the subcommands of the one that was named.
+pub(super) fn commands(context: &Context, typed: &str) -> Vec<CompletionCandidate> {
+    let commands = schema::commands();
+    let named = context.before.last().and_then(|word| word.to_str()).unwrap_or_default();
+    let below = commands.iter().filter_map(|command| command.strip_prefix(named)?.strip_prefix(' '));
+    let first = commands.iter().filter(|command| !command.contains(' ')).copied();
+    let found: Vec<&str> = match commands.contains(&named) {
+        true => below.collect(),
+        false => first.collect(),
+    };
+    matching(found.into_iter().map(|command| candidate(command.to_owned(), "")), typed)
 }
 
 /// Slab caches, under every name that they have.

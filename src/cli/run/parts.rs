@@ -199,6 +199,8 @@ impl<R> Serialize for Data<'_, R> {
             done.as_ref().is_none_or(Result::is_ok)
         });
         match (done, serializer) {
+            // Who has had enough is no failure of reading.
+            (Some(Err(error)), _) => Err(error),
             _ if self.reading_failed.get() => Err(serde::ser::Error::custom("the part could not be read")),
             (Some(done), _) => done,
             (None, Some(serializer)) => serializer.serialize_map(Some(0))?.end(),

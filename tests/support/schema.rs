@@ -1,0 +1,99 @@
+//! Every JSON that pmem writes in a test is held to what `pmem schema` says of it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use super::run::Finished;
+
+/// What `pmem schema` prints.
+pub(crate) fn schema<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Value {
+    // Not by `finish`, which comes back here.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pmem"));
+    let run = command.arg("schema").args(arguments).output().unwrap();
+    assert!(run.status.success(), "pmem schema: {}", String::from_utf8_lossy(&run.stderr));
+    serde_json::from_slice(&run.stdout).expect("pmem schema prints JSON")
+}
+
+/// Demands that the lines that a run wrote are as the schema says, where it was asked for lines of JSON.
+#[track_caller]
+pub(crate) fn check_lines<'a>(arguments: impl Iterator<Item = &'a OsStr>, run: &Finished) {
+    let arguments: Vec<&str> = arguments.filter_map(OsStr::to_str).collect();
+    let has = |wanted: &[&str]| arguments.iter().any(|argument| wanted.contains(argument));
+    let asks = has(&["--format=jsonl"]) || arguments.windows(2).any(|two| two == ["--format", "jsonl"]);
+    if !asks || has(&["--help", "-h", "help", "schema"]) || run.stdout.is_empty() {
+        return;
+    }
+    let name = command(&arguments).unwrap_or_else(|| panic!("{arguments:?}: which command is it?"));
+    let lines = serde_json::Deserializer::from_slice(&run.stdout).into_iter::<Value>();
+    lines.for_each(|line| demand(&format!("{name}.line"), &line.expect("lines of JSON")));
+}
+
+/// Demands that the documents that a run wrote are as the schema says, where it wrote some.
+#[track_caller]
+pub(crate) fn check_documents(run: &Finished) {
+    if !run.stdout.starts_with(b"{\n  \"schema\": \"pmem.") {
+        return;
+    }
+    for document in serde_json::Deserializer::from_slice(&run.stdout).into_iter::<Value>() {
+        match document {
+            Ok(document) => check_document(&document),
+            // What fails on the way has written half of it.
+            Err(error) => assert!(error.is_eof() && run.status != 0, "{error}"),
+        }
+    }
+}
+
+/// Demands that a document is what its schema says.
+#[track_caller]
+fn check_document(document: &Value) {
+    let id = document["schema"].as_str().unwrap_or_else(|| panic!("a document without a schema: {document}"));
+    demand(id.split('/').next().unwrap(), document);
+}
+
+/// What the documents of the command are called that is run with these arguments.
+fn command(arguments: &[&str]) -> Option<String> {
+    let validators = validators();
+    arguments.windows(2).chain(arguments.last_chunk::<1>().map(|last| &last[..])).find_map(|words| {
+        let names = [words.join("-"), words[0].to_owned()].map(|name| format!("pmem.{name}"));
+        let is_known = |name: &String| validators.contains_key(name);
+        names.into_iter().find(is_known)
+    })
+}
+
+/// Why a value is not as the schema of this name says; `None` where it is.
+pub(crate) fn wrong(name: &str, value: &Value) -> Option<String> {
+    let validator = &validators().get(name).unwrap_or_else(|| panic!("{name}: 'pmem schema' does not have it"));
+    let errors = validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path()));
+    let errors: Vec<String> = errors.take(5).collect();
+    (!errors.is_empty()).then(|| errors.join("\n"))
+}
+
+#[track_caller]
+fn demand(name: &str, value: &Value) {
+    if let Some(why) = wrong(name, value) {
+        panic!("not as 'pmem schema' says of {name}:\n{why:.2000}");
+    }
+}
+
+/// What validates each document and each line, by its name.
+fn validators() -> &'static BTreeMap<String, Validator> {
+    static VALIDATORS: OnceLock<BTreeMap<String, Validator>> = OnceLock::new();
+    VALIDATORS.get_or_init(|| {
+        let mut validators = BTreeMap::new();
+        for whole in [schema::<&str>([]), schema(["--lines"])] {
+            for name in whole["anyOf"].as_array().expect("all of them").iter().map(|to| to["$ref"].as_str().unwrap()) {
+                let one = json!({ "$schema": whole["$schema"], "$ref": name, "$defs": whole["$defs"] });
+                let validator = jsonschema::options().should_validate_formats(true).build(&one);
+                let name = name.trim_start_matches("#/$defs/").to_owned();
+                let before = validators.insert(name.clone(), validator.expect("it is a schema"));
+                assert!(before.is_none(), "{name} is there twice");
+            }
+        }
+        validators
+    })
+}
