@@ -49,8 +49,8 @@ pub struct Counter<'r> {
     pub cost: WalkCost,
 }
 
-/// From this many mappings on, the page tables are scanned while `maps` is still being read: both take a microsecond for
-/// every four or so, and the machine has more than one processor.
+/// From this many mappings on, the page tables are scanned while `maps` is still being read: both take a microsecond
+/// for every four or so, and the machine has more than one processor.
 const SCAN_BESIDE: usize = 1024;
 
 /// From this many rows on there is made room for as many as a process has by default (vm.max_map_count), in huge pages.
@@ -75,7 +75,7 @@ impl<'r> Counter<'r> {
             if !features.pfns_visible {
                 return Err(Error::Hidden {
                     what: "--owners: frame numbers are hidden from this user",
-                    help: "Page maps show them with CAP_SYS_ADMIN in the first user namespace. Without it, `pmem frames` \
+                    help: "pagemap shows them with CAP_SYS_ADMIN in the initial user namespace. Without it, `pmem frames` \
                            still counts present frames of your own processes.",
                 });
             }
@@ -140,10 +140,10 @@ impl<'r> Counter<'r> {
         self.count_through(space, &mut report)?;
         let mut note = |code, text: &str| report.notes.push(Note::of(process.pid(), code, text));
         if seen.was_replaced() {
-            note("exec", "the process called exec while it was looked at; this is what it runs now");
+            note("exec", "the process called exec while it was read; this is the new program");
         }
         if seen.is_through_thread() {
-            note("first-thread-ended", "its first thread has ended, and others still run: this is what they see");
+            note("first-thread-ended", "its first thread has exited and others still run: this is what they see");
         }
         Ok(report)
     }
@@ -286,15 +286,15 @@ impl<'r> Counter<'r> {
     /// Notes on what is `null` in JSON and `-` in tables without being asked about in words.
     fn note_unknown(&self, report: &mut ProcessFrames) {
         if report.vmas.iter().any(|row| row.counts.is_none()) {
-            let text = "of [vvar] and [vsyscall] the kernel shows no page-table entries";
+            let text = "the kernel shows no page-table entries for [vvar] and [vsyscall]";
             report.notes.push(Note { in_json_only: true, ..Note::of(report.pid, "not-shown", text) });
         }
         if self.wanted.owners && report.vmas.iter().any(|row| row.kind == Kind::Hugetlb) {
-            let text = "hugetlb pages have no owners here: smaps leaves them out of its shares too";
+            let text = "hugetlb pages are not divided by owner: smaps leaves them out of PSS too";
             report.notes.push(Note { in_json_only: true, ..Note::of(report.pid, "hugetlb-owners", text) });
         }
         if self.wanted.rows.range.is_some() && !self.wanted.smaps_keys.is_empty() {
-            let text = "smaps tells of whole mappings only: of one that the range cuts it tells nothing";
+            let text = "smaps covers whole mappings only: it has no values for a mapping cut by the range";
             report.notes.push(Note::of(report.pid, "range-smaps", text));
         }
     }
@@ -358,5 +358,5 @@ fn rollup_rss(process: &Process, page_size: PageSize) -> Result<u64> {
         }
         Ok(())
     })?;
-    rss.ok_or_else(|| Error::malformed(&process.path("smaps_rollup"), 1, "there is no Rss"))
+    rss.ok_or_else(|| Error::malformed(&process.path("smaps_rollup"), 1, "Rss is missing"))
 }

@@ -171,12 +171,13 @@ pub fn end(root: &Root, physical: &Physical, flags: &Words) -> Result<u64> {
     let end = if known == u64::MAX { end } else { end.max(known) };
     if end > MOST_RECORDED {
         let path = root.dir().path().display();
-        return Err(Error::Unsupported { what: format!("{path}: it claims more frames than pmem looks at") });
+        return Err(Error::Unsupported { what: format!("{path}: it claims more frames than pmem supports") });
     }
     Ok(end)
 }
 
-/// How many frames there are to look at, before they are: up to `end`, or where that is not known, as many as are recorded.
+/// How many frames there are to look at, before they are: up to `end`, or where that is not known, as many as are
+/// recorded.
 pub fn frames(frame_reader: &FrameReader, end: u64) -> u64 {
     let recorded = || frame_reader.files.flags.recorded().and_then(Runs::whole_end);
     if end == u64::MAX { recorded().unwrap_or(MOST_RECORDED) } else { end }
@@ -275,7 +276,8 @@ impl Gathered {
     }
 }
 
-/// Counts the words of these frames, which are done with then. Neighbours mostly have the same, which is then looked up once.
+/// Counts the words of these frames, which are done with then. Neighbours mostly have the same, which is then looked up
+/// once.
 fn count(file: &Words, frames: &mut Vec<u64>, numbers: &mut HashMap<u64, u64>) -> Result<()> {
     let mut same = (0, 0);
     let mut add = |(word, times)| {

@@ -1,4 +1,5 @@
-//! Is this machine short of memory? What can be had without swapping, how the kernel computes that, and how long tasks wait.
+//! Is this machine short of memory? What can be had without swapping, how the kernel computes that, and how long tasks
+//! wait.
 
 use serde::Serialize;
 
@@ -137,8 +138,8 @@ impl Verdict {
             return (None, None);
         }
         let percent = available.map(|bytes| bytes as f64 * 100.0 / total.max(1) as f64);
-        let left =
-            percent.map_or_else(String::new, |percent| format!("{percent:.0} % of memory can be had without swapping"));
+        let left = percent
+            .map_or_else(String::new, |percent| format!("{percent:.0} % of memory is available without swapping"));
         let (some, full) = pressure.map_or((0.0, 0.0), |pressure| (pressure.some.avg10, pressure.full.avg10));
         let is_below = |limit: f64| percent.is_some_and(|percent| percent < limit);
         let waits =
@@ -158,7 +159,7 @@ impl Verdict {
                 let left = if is_below(LITTLE) { format!("; {left}") } else { String::new() };
                 (Self::Waiting, Some(format!("Some pressure: {waits}{left}.")))
             }
-            () if is_below(LITTLE) => (Self::Little, Some(format!("Little is left: {left}."))),
+            () if is_below(LITTLE) => (Self::Little, Some(format!("Memory is low: {left}."))),
             () => (Self::Enough, None),
         };
         (Some(verdict), text)
