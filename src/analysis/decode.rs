@@ -52,7 +52,7 @@ pub struct Word {
     pub names: Vec<&'static str>,
     /// Its bits, lowest first; for the name of a flag all meanings of its bit, that one first.
     pub bits: Vec<Bit>,
-    /// What a page-table entry is; `None` where its word does not tell.
+    /// What a page-table entry is; `None` if its word does not say.
     pub state: Option<&'static str>,
     /// The frame it maps; `None` where there is none and where it is hidden.
     pub pfn: Option<u64>,
@@ -323,20 +323,20 @@ mod tests {
     #[test]
     fn what_has_no_form_is_refused_with_the_forms() {
         for (input, part) in [
-            ("foo", "'foo' is neither a word in hexadecimal"),
+            ("foo", "'foo' is neither a hexadecimal word"),
             ("lru,swapbakced", "'swapbakced' is neither"),
             ("PG_dirtty", "did you mean 'dirty'?"),
-            ("0x1ffffffffffffffff", "in hexadecimal"),
-            ("-1", "in hexadecimal"),
-            ("+1", "in hexadecimal"),
-            ("", "in hexadecimal"),
-            (",", "in hexadecimal"),
-            ("0x", "in hexadecimal"),
+            ("0x1ffffffffffffffff", "a hexadecimal word"),
+            ("-1", "a hexadecimal word"),
+            ("+1", "a hexadecimal word"),
+            ("", "a hexadecimal word"),
+            (",", "a hexadecimal word"),
+            ("0x", "a hexadecimal word"),
         ] {
             let error = decode(input).unwrap_err();
             assert!(error.contains(part), "{input}: {error}");
         }
-        assert!(pagemap("lru", page_size()).unwrap_err().contains("word of pagemap"));
+        assert!(pagemap("lru", page_size()).unwrap_err().contains("pagemap word"));
         assert!(swap("lru", page_size()).unwrap_err().contains("swap entry"));
         assert!(swap("80000000000000", page_size()).unwrap_err().contains("--pagemap"));
     }

@@ -22,7 +22,7 @@ pub struct Report {
     /// The lines of all nodes, each with its node.
     #[serde(skip)]
     pub rows: Vec<NodeLine>,
-    /// Sums over the nodes beside the machine's own counters.
+    /// Sums over the nodes compared with the machine's own counters.
     pub checks: Vec<Check>,
     /// What the kernel says is available on the whole machine (MemAvailable), wherever it is.
     pub machine_available_bytes: Option<u64>,
@@ -90,7 +90,7 @@ pub struct ZoneLevel {
     pub low_pages: u64,
     /// Above it, kswapd sleeps.
     pub high_pages: u64,
-    /// Where the free pages stand.
+    /// The free pages compared with the watermarks.
     pub standing: Standing,
 }
 
@@ -477,7 +477,10 @@ mod tests {
                 .is_some_and(|text| text.contains("-4096 bytes: the machine has memory with page descriptors"))
         );
         sources.machine = Meminfo::parse(b"MemTotal: 131682556 kB\n");
-        assert!(about(&sources).is_some_and(|text| text.contains("is 4096 bytes: the files are not of one moment")));
+        assert!(
+            about(&sources)
+                .is_some_and(|text| text.contains("is 4096 bytes: the files were not read at the same moment"))
+        );
         // Of a node that is not listed nothing is known.
         sources.machine = Meminfo::parse(b"MemTotal: 131682560 kB\n");
         sources.nodes.pop();

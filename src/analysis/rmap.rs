@@ -30,7 +30,7 @@ use crate::unit::{Pfn, VirtAddr};
 pub struct FrameMappers {
     /// The frame.
     pub pfn: Pfn,
-    /// What it is used for; `None` behind the end of memory.
+    /// What it is used for; `None` beyond the end of memory.
     pub class: Option<Class>,
     /// By how many page-table entries the kernel says it is mapped, when all processes had been asked.
     pub mapcount: Option<u64>,
@@ -56,7 +56,7 @@ pub struct Mapper {
     pub comm: Name,
     /// The address of the page.
     pub address: VirtAddr,
-    /// The permissions of the mapping around it; `None` where that went away meanwhile.
+    /// The permissions of the mapping around it; `None` if it was removed during the search.
     pub perm: Option<Perm>,
     /// The name of the mapping.
     pub name: Name,
@@ -67,7 +67,7 @@ pub struct Mapper {
 /// How far all processes could be asked.
 #[derive(Debug, Serialize)]
 pub struct Asked {
-    /// Processes whose page tables were read.
+    /// Processes with page tables that were read.
     pub processes: u64,
     /// Processes that could not be read, and why.
     pub unreadable: Gaps,
@@ -83,7 +83,7 @@ pub struct Asked {
     pub of_a_tree: bool,
 }
 
-/// A page of a process whose frame was asked about.
+/// A page of a process in one of the frames searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Hit {
     pfn: u64,
@@ -223,7 +223,7 @@ impl Search<'_> {
         exact.unwrap_or_else(|| vma.name.clone())
     }
 
-    /// The mapcounts of frames, which must ascend; `None` behind the end of memory.
+    /// The mapcounts of frames, which must ascend; `None` beyond the end of memory.
     fn mapcounts(&self, pfns: &[Pfn]) -> Result<Vec<Option<u64>>> {
         let mut counts = vec![None; pfns.len()];
         let exist: Vec<(usize, u64)> = pfns

@@ -24,7 +24,7 @@ pub struct Wanted {
     pub reclaimable: bool,
     /// Slabs with free objects in the lists of nodes (`partial`).
     pub partial_slabs: bool,
-    /// Slabs that processors have taken for themselves (`cpu_slabs`).
+    /// Per-CPU slabs (`cpu_slabs`).
     pub cpu_slabs: bool,
     /// Slabs with free objects in the lists of processors (`slabs_cpu_partial`).
     pub cpu_partial_slabs: bool,
@@ -428,7 +428,7 @@ mod tests {
             ("kmalloc-4M", false, true, "counters lag"),
             ("dma-kmalloc-16384", false, true, "counters lag"),
             ("bio-16384", false, true, "large kmalloc"),
-            ("kmalloc-4M", true, true, "slabinfo lacks"),
+            ("kmalloc-4M", true, true, "missing from slabinfo"),
         ] {
             let caches = vec![row(name, 1, 1)];
             let reading = Reading { caches, is_torn, counts_large_kmalloc, ..Reading::default() };

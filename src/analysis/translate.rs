@@ -32,7 +32,7 @@ pub struct Translator<'r> {
     frames: Result<FrameReader>,
 }
 
-/// How often an entry is looked at that changes meanwhile.
+/// How many times an entry that keeps changing is read.
 const ATTEMPTS: u32 = 3;
 
 /// The most blocks of a mapping that are read where there is no scan to tell huge pages: 1 GiB of 2 MiB ones.
@@ -43,7 +43,7 @@ struct Found {
     entry: Entry,
     state: State,
     frame: Option<Frame>,
-    /// The size of the page that maps it; `None` where that cannot be told.
+    /// The size of the page that maps it; `None` if unknown.
     mapped_bytes: Option<u64>,
     /// Why a page that is called present may be the shared zero page, where it may.
     may_be_zero: Option<&'static str>,
@@ -118,7 +118,7 @@ impl<'r> Translator<'r> {
         if of_user { VirtAddr(address.0 & !(0xff << 56)) } else { address }
     }
 
-    /// The first address behind those of processes.
+    /// The first address beyond user space.
     fn user_end(&self) -> u64 {
         // Where both halves are below one table, as on x86-64, the lower half is a bit less.
         let half = match (self.root.host().arch.as_str(), &self.levels) {
@@ -214,7 +214,7 @@ impl<'r> Translator<'r> {
         report.page_offset = Some(address.0 & ((1 << last) - 1));
     }
 
-    /// Reads an entry, and everything that tells what it is.
+    /// Reads an entry, and everything needed to say what it is.
     fn entry(&self, space: &Space<'_>, place: &Place, address: VirtAddr) -> Result<Found> {
         let entry = space.entry(address)?;
         let frame = entry.pfn().and_then(|pfn| self.frame(pfn)).transpose()?;
@@ -252,7 +252,7 @@ impl<'r> Translator<'r> {
         }
     }
 
-    /// Whether scans do not tell the huge zero page.
+    /// Whether scans do not report the huge zero page.
     fn lacks_huge_zero(&self) -> bool {
         let recorded = self.root.is_recorded();
         let told = if recorded { self.features.scan_huge_zero } else { huge_zero_in_scans(self.root) };

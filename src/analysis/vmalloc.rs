@@ -63,7 +63,7 @@ pub struct Group {
     pub bytes: u64,
     /// Of these, pages of areas that have the size of huge pages.
     pub may_be_huge_pages: u64,
-    /// The pages by node, in their order; empty where the kernel does not tell.
+    /// The pages by node, in their order; empty if the kernel does not report them.
     pub nodes: Vec<NodePages>,
 }
 
@@ -98,7 +98,7 @@ pub struct AreaRow {
     pub group: Group,
 }
 
-/// A sum beside the kernel's counter of it.
+/// A sum compared with the kernel's counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// The key of meminfo.
@@ -110,7 +110,7 @@ pub struct Check {
     pub kernel_bytes: Option<u64>,
     /// Ours less the kernel's.
     pub difference_bytes: Option<i64>,
-    /// By how much the counter moved meanwhile.
+    /// By how much the counter changed during the reading.
     pub moved_bytes: Option<u64>,
 }
 
@@ -130,9 +130,9 @@ pub struct Mappings {
     pub vmalloc_size_bytes: Option<u64>,
     /// Memory that areas own.
     pub vmalloc_bytes: Option<u64>,
-    /// Single pages that are mapped for a moment: no kernel tells.
+    /// Temporary mappings of single pages: not reported by any kernel.
     pub kmap_bytes: Option<u64>,
-    /// Addresses fixed when the kernel was built: no kernel tells.
+    /// Addresses fixed at build time: not reported by any kernel.
     pub fixmap_bytes: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the machine's memory is: the ledger, whether it is short, and what stands beside both.
+//! Where the machine's memory is: the ledger, whether it is short, and what both are compared with.
 
 pub mod available;
 pub mod diff;
@@ -27,7 +27,7 @@ pub struct Report {
     /// The lines; the last is `unaccounted`, unless they were sorted in another way.
     #[serde(skip)]
     pub lines: Vec<Row>,
-    /// Whether the machine is short of memory; `None` where nothing tells.
+    /// Whether the machine is short of memory; `None` if unknown.
     pub verdict: Option<Verdict>,
     /// The same in words, where it is.
     pub verdict_text: Option<String>,
@@ -45,7 +45,7 @@ pub struct Report {
     pub missing_keys: Vec<&'static str>,
 }
 
-/// A line, and what is beside it.
+/// A line, and what it is compared with.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// The line.
@@ -85,7 +85,7 @@ pub struct Outside {
     pub bytes: i64,
     /// The counters it is made of.
     pub source: &'static str,
-    /// Of it, the descriptors of page frames, where the kernel tells (Linux 6.11).
+    /// Page descriptors in it, if the kernel reports them (Linux 6.11).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memmap_bytes: Option<i64>,
 }
@@ -185,7 +185,7 @@ pub fn outside_of_total(sources: &Sources, total: i64, page_size: PageSize) -> (
 }
 
 impl Report {
-    /// Makes the report of what was read; `frames` stand beside its ledger.
+    /// Makes the report of what was read; its ledger is compared with `frames`.
     ///
     /// # Errors
     /// See [`ledger()`](ledger::ledger).

@@ -41,8 +41,7 @@ pub struct Args {
     top: Top,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     let orders = Machine::read(&cx.root)?.orders();
     screen::run(&mut Free { args, orders, before: None }, args.top.top, args.top.rounds(), &cx, output)

@@ -43,8 +43,7 @@ pub struct Args {
     frames: bool,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     let root = &cx.root;
     if root.is_recorded() {

@@ -55,8 +55,7 @@ pub struct Args {
 
 const SCHEMA: &str = "pmem.decode/1";
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open_unread(global, output)?;
     match args.legend {
         true => command::run(&mut Legend, Rounds::ONE, &cx, output),

@@ -25,8 +25,7 @@ use crate::view::doctor as view;
   pmem doctor --json | jq '.data.commands[] | select(.works != \"fully\")'")]
 pub struct Args {}
 
-/// Runs the command.
-pub fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     document::refuse_rows(
         &cx,

@@ -73,8 +73,7 @@ pub struct Args {
     repeat: Repeat,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if global.root != Path::new("/") {
         let text = "--root: a recorded tree has no page cache; 'file' works on the live machine only";
         return Err(UsageError::Invalid(text.to_owned()).into());

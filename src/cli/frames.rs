@@ -80,8 +80,7 @@ pub struct Args {
     top: Top,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if args.is_summary() && args.narrows() {
         let option = if args.top.top { "--top" } else { "--summary" };
         let text =
@@ -155,7 +154,7 @@ impl Args {
         self.range.is_some() || self.name_contains.is_some() || !self.kinds.is_empty() || self.min_pages > 0
     }
 
-    /// What is wanted of every process.
+    /// What to read of every process.
     fn wanted(&self, root: &Root, rollup: bool, owners: bool, smaps_keys: Vec<String>) -> Wanted {
         let rows = Selection {
             // Pages are not divided.

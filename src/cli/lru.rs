@@ -34,8 +34,7 @@ pub struct Args {
     repeat: Repeat,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     command::run(&mut Lru, args.repeat.rounds(), &cx, output)
 }

@@ -52,8 +52,7 @@ pub struct Args {
     top: Top,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     if args.targets.is_empty() && !args.all {
         return screen::run(&mut Nodes, args.top.top, args.top.rounds(), &cx, output);

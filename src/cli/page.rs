@@ -37,8 +37,7 @@ pub struct Args {
     frames: Vec<FrameSpec>,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     command::run(&mut Page(args), Rounds::ONE, &cx, output)
 }

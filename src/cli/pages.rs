@@ -83,8 +83,7 @@ pub struct Args {
     each: bool,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if global.sort.is_some() {
         let text = "pages are listed in address order only (to sort otherwise, sort the CSV)";
         return Err(UsageError::Invalid(text.to_owned()).into());

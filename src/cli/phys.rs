@@ -54,8 +54,7 @@ impl Args {
     }
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     command::run(&mut Phys { args, took: Duration::ZERO }, args.repeat.rounds(), &cx, output)
 }

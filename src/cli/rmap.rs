@@ -47,8 +47,7 @@ pub struct Args {
 
 const SCHEMA: &str = "pmem.rmap/1";
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     match args.shared_with.is_empty() {
         true => command::run(&mut Frames(&args.frames), Rounds::ONE, &cx, output),

@@ -95,8 +95,7 @@ enum Command {
     Diff(diff::Args),
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     match &args.command {
         Some(Command::Show(args)) => show::run(args, global, output),
         Some(Command::Diff(args)) => diff::run(args, global, output),

@@ -96,7 +96,7 @@ pub fn explain(text: &str) {
     to_stderr(&crate::view::table::wrapped(&escaped(text.as_bytes()), 80, 2));
 }
 
-/// Where standard error is closed there is nobody to tell.
+/// Failure is ignored: standard error is closed.
 fn to_stderr(text: &str) {
     use std::io::Write;
     let _ = std::io::stderr().write_all(text.as_bytes());

@@ -19,7 +19,7 @@ pub enum Target {
     Pid(u64),
     /// pmem's own process; in a recorded tree, the one that recorded it.
     Myself,
-    /// All whose name is this.
+    /// All processes with this name.
     Comm(String),
 }
 

@@ -49,8 +49,7 @@ pub struct Args {
     repeat: Repeat,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     // Which nodes have columns of their own is known after the first reading.
     let first = look(args, &cx.root);

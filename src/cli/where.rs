@@ -73,8 +73,7 @@ impl Args {
     }
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if let Some(What::Diff(args)) = &args.what {
         return diff::run(args, global, output);
     }

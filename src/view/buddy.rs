@@ -66,7 +66,7 @@ pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
             .alias("boost"),
         Field::label(
             "watermarks.standing",
-            "STANDS",
+            "LEVEL",
             "Free pages compared with the watermarks",
             Kind::Text,
             |zone: &Zone| Cell::Word {
@@ -147,7 +147,7 @@ pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
     fields
 }
 
-/// The fields of zones that only frame flags tell.
+/// The fields of zones that need frame flags.
 pub(crate) const OF_BLOCKS: [&str; 7] = [
     "huge_blocks.huge",
     "huge_blocks.movable",
@@ -171,7 +171,7 @@ pub(crate) fn default_columns(width: Option<usize>, rounds: bool) -> Vec<&'stati
     names
 }
 
-/// Where free pages stand, in words.
+/// The free pages compared with the watermarks, in words.
 pub(crate) fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::AboveHigh => "above high",

@@ -158,7 +158,7 @@ fn columns([bit, name, kernel, page_types, releases]: [&str; 5]) -> String {
     format!("{bit:>3}  {name:14}  {kernel:17}  {page_types:16}  {releases}").trim_end().to_owned()
 }
 
-/// Text in lines of at most `width` columns, behind `first` on the first and below its end on others.
+/// Text in lines of at most `width` columns, after `first` on the first line and indented by its width on others.
 fn hanging(first: &str, text: &str, width: usize) -> String {
     first.to_owned() + &wrapped(text, width, first.len())[first.len()..]
 }

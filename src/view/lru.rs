@@ -62,7 +62,7 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
     if report.checks.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", layout.palette.paint(Emphasis::Heading, "Beside the kernel's own counters"))?;
+    writeln!(out, "\n{}", layout.palette.paint(Emphasis::Heading, "Compared with the kernel's own counters"))?;
     let columns = [
         Column::text("LIST", |check: &ListCheck| Cell::Text(check.name)),
         Column::number("BY FRAMES", |check: &ListCheck| Cell::Bytes(check.ours_bytes)),

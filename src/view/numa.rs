@@ -133,13 +133,13 @@ fn about(node: &Node) -> String {
     }
 }
 
-/// A row of the table of nodes: a label, and what stands there for each node.
+/// A row of the table of nodes: a label, and a cell for each node.
 struct Row {
     label: String,
     cells: Vec<Value>,
 }
 
-/// What stands there for a node.
+/// The cell of a node.
 enum Value {
     Bytes(Option<i64>),
     Text(String),

@@ -95,10 +95,10 @@ fn eighths(part: u64, whole: u64, width: usize) -> usize {
     (u128::from(part) * 8 * width as u128 / u128::from(whole.max(1))) as usize
 }
 
-/// From here on a difference is worth a word, in bytes: processors' lists of free pages make less.
+/// The smallest difference worth reporting, in bytes: per-CPU lists of free pages account for less.
 const NOTEWORTHY: u64 = 1 << 30;
 
-/// What there is to say of a class beside its bar.
+/// The remark next to the bar of a class.
 fn beside(class: Class, report: &Report) -> String {
     let folios = &report.folios;
     match class {

@@ -28,7 +28,7 @@ pub(crate) struct Row {
     pub(crate) mapper: Mapper,
 }
 
-/// What a mapper says; the frame first, which in JSON it stands in.
+/// The fields of a mapper; the frame first, which contains it in JSON.
 pub(crate) fn fields() -> Vec<Field<Row>> {
     vec![
         Field::label("pfn", "PFN", "Page frame number", Kind::Unsigned, |row: &Row| Cell::Pfn(row.pfn))

@@ -38,7 +38,7 @@ pub(crate) const LEAST: (u16, u16) = (32, 5);
 /// From this height on there is a line for the sums.
 const TALL: u16 = 16;
 
-/// From this width on the parts of all slabs stand in the headline.
+/// The smallest width with the parts of all slabs in the headline.
 const WIDE: u16 = 112;
 
 /// Of the screen, how many lines the detail pane takes at most.

@@ -1,4 +1,4 @@
-//! How `pmem slab` looks: the sums, a line a cache, and what the slabs hold beside meminfo.
+//! How `pmem slab` looks: the sums, a line per cache, and the size of the slabs compared with meminfo.
 
 pub(crate) mod diff;
 pub(crate) mod live;
@@ -219,12 +219,12 @@ pub(crate) fn write_head(out: &mut dyn Write, report: &Report, layout: &Layout) 
     writeln!(out)
 }
 
-/// Writes what the slabs hold beside meminfo, below the table.
+/// Writes the size of the slabs compared with meminfo, below the table.
 pub(crate) fn write_foot(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     report.reconcile.as_ref().map_or(Ok(()), |reconcile| write_reconcile(out, report, reconcile, layout))
 }
 
-/// Writes text behind what it is about, in lines of the terminal's width that begin below each other.
+/// Writes text after its label, wrapped to the terminal's width with a hanging indent.
 pub(super) fn told(out: &mut dyn Write, about: &str, text: &str, width: Option<usize>) -> io::Result<()> {
     let indent = about.width();
     let lines = wrapped(text, width.unwrap_or(usize::MAX), indent);
@@ -270,7 +270,7 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
-/// What the slabs of all caches hold, beside meminfo, and what the difference is: as far as both are known.
+/// The size of the slabs of all caches compared with meminfo, and the difference, if both are known.
 fn write_reconcile(out: &mut dyn Write, report: &Report, reconcile: &Reconcile, layout: &Layout) -> io::Result<()> {
     let size = |bytes| layout.scale.sized(bytes);
     if reconcile.held_bytes.or(reconcile.meminfo_slab_bytes).is_none() {

@@ -108,7 +108,7 @@ pub(crate) fn area_fields(nodes: &[u32]) -> Vec<Field<AreaRow>> {
     all
 }
 
-/// Callers as a member of a document whose rows are areas; `None` where they are not known.
+/// Callers as a member of a document with areas as rows; `None` if they are not known.
 #[derive(Debug)]
 pub(crate) struct Callers(pub(crate) Option<Vec<Group>>);
 
@@ -199,7 +199,7 @@ fn answer(kinds: &[Group], layout: &Layout) -> String {
 }
 
 fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
-    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, "Beside the kernel's own counters"))?;
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, "Compared with the kernel's own counters"))?;
     let known = |bytes: Option<u64>| bytes.map_or(Cell::Unknown, Cell::Bytes);
     let columns = [
         Column::text("COUNTER", |check: &Check| Cell::Text(check.name)),
@@ -246,7 +246,7 @@ struct Mapping {
 }
 
 fn write_mappings(out: &mut dyn Write, mappings: &Mappings, layout: &Layout) -> io::Result<()> {
-    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, "What the kernel maps for itself"))?;
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, "The kernel's own mappings"))?;
     let rows = [
         Mapping { name: "direct map", bytes: mappings.direct_map_bytes, means: direct_map(mappings) },
         Mapping {
@@ -276,7 +276,7 @@ fn write_mappings(out: &mut dyn Write, mappings: &Mappings, layout: &Layout) -> 
     table::write(out, &columns.iter().collect::<Vec<_>>(), &rows, None, layout)
 }
 
-/// The direct map in words: by what pages, and beside how much memory.
+/// The direct map in words: page sizes, and the amount of memory.
 fn direct_map(mappings: &Mappings) -> String {
     let Some(all) = mappings.direct_map_bytes.filter(|&all| all > 0) else {
         return match mappings.memory_bytes {

@@ -79,7 +79,7 @@ fn entries_of_page_tables_are_explained() {
     );
     assert_shows(
         &["--swap", "9f"],
-        "0x9f  guard  type 31, offset 0x4\n  A marker: a guard region. Type 31 is one on every kernel since 6.2.\n",
+        "0x9f  guard  type 31, offset 0x4\n  A marker: a guard region. Type 31 is a marker on every kernel since 6.2.\n",
     );
 }
 

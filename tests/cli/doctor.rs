@@ -71,7 +71,7 @@ fn an_ordinary_user_is_told_what_is_missing() {
 #[test]
 fn the_table_is_for_people_and_there_is_no_csv() {
     let table = pmem(["doctor"]).with_status(0);
-    for heading in ["Commands", "Kernel features, each tried", "Capabilities", "Interfaces", "Settings"] {
+    for heading in ["Commands", "Kernel features, each tested", "Capabilities", "Interfaces", "Settings"] {
         assert!(table.text().lines().any(|line| line == heading), "no section {heading}");
     }
     assert!(table.text().lines().all(|line| line.chars().count() <= 100), "a line is wider than a page");

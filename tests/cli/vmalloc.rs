@@ -106,8 +106,8 @@ fn the_table_answers_first_and_fits() {
     let answer = "\
 8.0 MiB of memory (2,059 pages) in areas of the kernel's vmalloc address space,
 which take 10.1 MiB of addresses: 6 vmalloc with 8.0 MiB, 1 vmap with 8.0 KiB, 1
-unpurged, 1 ioremap, 1 vm_map_ram. What is unpurged is freed: only its addresses
-wait to be given back
+unpurged, 1 ioremap, 1 vm_map_ram. Unpurged areas are freed: only their
+addresses are not yet reusable
 ";
     assert!(text.starts_with(answer), "{text}");
     for line in [
@@ -120,11 +120,11 @@ wait to be given back
         "KernelStack 32.0 KiB 16.0 KiB +16.0 KiB ·",
         "direct map 1.0 GiB 2 MiB 97 %, 4 KiB 3 %; MemTotal 1.0 GiB",
         "vmalloc 10.1 MiB of 32.0 TiB of addresses",
-        "kmap - single pages for a moment; no kernel tells",
+        "kmap - temporary mappings of single pages; not reported by any kernel",
     ] {
         assert!(text.lines().any(|found| words(found) == line), "no line {line:?} in\n{text}");
     }
-    assert!(text.contains("free stacks that are kept"), "the difference has a reason: {text}");
+    assert!(text.contains("free stacks cached"), "the difference has a reason: {text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let order: Vec<_> = text.lines().filter(|line| line.starts_with("vmalloc ") && line.contains('_')).collect();
     assert!(
@@ -183,7 +183,7 @@ fn hashes_are_no_addresses() {
 fn a_counter_that_is_always_none_is_not_known() {
     let old = MEMINFO.replace("VmallocUsed:        8228 kB", "VmallocUsed:           0 kB");
     let run = vmalloc(&tree(VMALLOCINFO, &old), &[]).with_status(0);
-    assert!(run.text().contains("VmallocUsed: Linux 4.4 to 5.2 always say 0"), "{}", run.text());
+    assert!(run.text().contains("VmallocUsed: always 0 in Linux 4.4 to 5.2"), "{}", run.text());
     assert!(run.text().lines().any(|line| words(line) == "VmallocUsed 8.0 MiB - - -"), "{}", run.text());
     // An architecture that does not tell of its direct map.
     let arm = "MemTotal: 1048576 kB\nVmallocUsed: 8228 kB\n";

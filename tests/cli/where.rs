@@ -1,4 +1,5 @@
-//! `pmem where` over recorded trees: it adds up on each, says what it did not have, and two accounts stand side by side.
+//! `pmem where` over recorded trees: it adds up on each, says what it did not have, and two accounts stand side by
+//! side.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -370,7 +371,7 @@ fn a_difference_is_by_size_with_its_rate() {
     let names: Vec<&Value> = lines(&large["data"]).iter().map(|row| &row["name"]).collect();
     assert_eq!(names, ["anonymous", "free"]);
     let none = diff(&[&before, &after], &["--min", "31M"]).with_status(0);
-    assert!(none.text().contains("no line has changed by so much"), "{}", none.text());
+    assert!(none.text().contains("no line has changed by that much"), "{}", none.text());
     let csv = diff(&[&after, &before], &["--format", "csv", "-o", "name,change", "-s", "change"]).with_status(1);
     assert!(csv.text().contains("anonymous,-31457280\n"), "{}", csv.text());
     // The machine now, by --root.
@@ -500,7 +501,7 @@ fn what_no_flag_names_is_a_row_of_its_own() {
     let groups = data["frames"]["groups"].as_array().unwrap();
     let group = groups.iter().find(|group| group["name"] == "without a flag").unwrap();
     let is = |field: &str| group[field].as_i64().unwrap();
-    assert_eq!(numbers(row("together, without a flag")), [is("counters_bytes"), is("frames_bytes")]);
+    assert_eq!(numbers(row("all without a flag")), [is("counters_bytes"), is("frames_bytes")]);
     // The other way round, what has the number stands below.
     let sorted = where_of(&machine, &["-s", "name"]).with_status(0);
     assert!(run.text().contains("↑ file") && !run.text().contains("↓ file"), "{}", run.text());

@@ -187,7 +187,7 @@ mod tests {
             (SWAP_LIKE | 1 << 57 | 0x3f, Some("marker"), swapped(31, 1), "userfaultfd"),
             (SWAP_LIKE | 0x5f, Some("marker"), swapped(31, 2), "poisoned"),
             (SWAP_LIKE | 0x7f, Some("marker"), swapped(31, 3), "userfaultfd without a page; poisoned"),
-            (SWAP_LIKE | 0x11f, Some("marker"), swapped(31, 8), "does not know"),
+            (SWAP_LIKE | 0x11f, Some("marker"), swapped(31, 8), "unknown to pmem"),
             (SWAP_LIKE | 1 << 57 | 1 << 5 | 30, Some("marker"), swapped(30, 1), "its type can be 30"),
             (SWAP_LIKE, None, None, "hidden"),
             (SWAP_LIKE | 1 << 57, None, None, "hidden"),

@@ -37,7 +37,7 @@ use crate::unit::PageSize;
 pub struct Counter<'r> {
     root: &'r Root,
     features: Features,
-    /// Whether scans do not tell the huge zero page: tried when the first huge page is met.
+    /// Whether scans do not report the huge zero page: tested at the first huge page.
     lacks_huge_zero: OnceCell<bool>,
     page_size: PageSize,
     kernel: &'r str,
@@ -64,7 +64,7 @@ const WAITING: usize = 512;
 const COMMAND_LINE: usize = 4096;
 
 impl<'r> Counter<'r> {
-    /// A counter for what is wanted of the processes of `root`.
+    /// A counter for the processes of `root`.
     ///
     /// # Errors
     /// [`Error::Hidden`] and [`Error::Denied`] where owners are wanted, and frame numbers or kpagecount are not to be
@@ -90,7 +90,7 @@ impl<'r> Counter<'r> {
             page_size: root.page_size(),
             kernel: &root.host().kernel,
             swap_areas: root.swap_areas(),
-            // Flags tell zero pages where frames are seen and a scan does not.
+            // Flags identify zero pages where frames are visible and a scan does not report them.
             kpageflags: if features.pfns_visible { root.words("proc/kpageflags").ok() } else { None },
             root,
             lacks_huge_zero: OnceCell::new(),
@@ -101,7 +101,7 @@ impl<'r> Counter<'r> {
         })
     }
 
-    /// What is wanted of every process.
+    /// What to read of every process.
     pub fn wanted(&self) -> &Wanted {
         &self.wanted
     }
@@ -270,7 +270,7 @@ impl<'r> Counter<'r> {
     }
 
     fn by_words(&mut self, process: &Process, maps: &File, pagemap: &Words, status: &[u8]) -> Result<Look> {
-        // smaps tells of whole mappings only, and what it tells is needed here: none is cut.
+        // smaps covers whole mappings only, and its numbers are needed here: none is cut.
         let mut look = self.rows(process, maps, &Selection::default(), |_| ())?;
         look.whole = self.wanted.rows.range.is_some();
         let mappings = process.smaps(&by_words::KEYS.map(str::to_owned))?;
@@ -331,7 +331,7 @@ impl<'r> Counter<'r> {
     }
 }
 
-/// What a scan beside the reading of maps sends.
+/// What a scan running in parallel with the reading of maps sends.
 enum Scanned {
     Regions(Vec<Region>),
     Done(Result<WalkCost>),

@@ -1,4 +1,4 @@
-//! One look at a process: what was read, whether it moved meanwhile, and what a reader must know of that.
+//! One reading of a process: what was read, whether the process changed, and what a reader must know about that.
 
 use crate::analysis::frames::by_words::Blind;
 use crate::analysis::frames::{Ledger, VmaRow, ledger};
@@ -20,7 +20,7 @@ pub(super) struct Look {
     pub(super) blind: Blind,
     /// VmSwap, in pages.
     pub(super) vm_swap: Option<u64>,
-    /// Huge pages may be the zero page, and it cannot be told.
+    /// Huge pages may be the zero page, which cannot be determined.
     pub(super) unsure_of_huge_zero: bool,
     /// What could show that the process moved, read before and after everything else.
     pub(super) witnesses: (Witness, Witness),

@@ -17,7 +17,7 @@ use crate::model::pagetypeinfo::{self, PageTypes};
 use crate::model::zoneinfo::{self, Zone};
 use crate::unit::{PageSize, difference};
 
-/// The most that is read of one of these files, in bytes: zoneinfo has a few lines for each zone and processor.
+/// The most that is read of one of these files, in bytes: zoneinfo has a few lines for each zone and CPU.
 const LARGEST: u64 = 64 << 20;
 
 /// The report.
@@ -58,7 +58,7 @@ pub struct ZoneReport {
     pub unusable_index: Option<Vec<f64>>,
     /// Free blocks of huge pages, those in larger blocks among them.
     pub free_huge_pages: u64,
-    /// Free pages on the lists of processors: in no free block, and no frame flag tells them.
+    /// Free pages on per-CPU lists: in no free block, and without a frame flag.
     pub per_cpu_pages: u64,
     /// How near the zone is to being reclaimed.
     pub watermarks: Watermarks,
@@ -87,11 +87,11 @@ pub struct Watermarks {
     pub promo_pages: Option<u64>,
     /// By how much they are raised for the moment; `None` before Linux 5.10.
     pub boost_pages: Option<u64>,
-    /// Where the free pages stand.
+    /// The free pages compared with the watermarks.
     pub standing: Standing,
 }
 
-/// Where the free pages of a zone stand. A watermark is kept while more pages than that are free.
+/// The free pages of a zone compared with its watermarks. A watermark is met while more pages than that are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
@@ -183,7 +183,7 @@ impl Machine {
         self.free.iter().map(|free| free.blocks.len()).max().unwrap_or(0)
     }
 
-    /// Looks at the blocks that could be huge pages. `progress` is told how many frames were read.
+    /// Reads the blocks that could be huge pages. `progress` gets the number of frames read.
     ///
     /// # Errors
     /// When `/proc/kpageflags` cannot be read, or a recorded tree has only some of it.
@@ -321,7 +321,7 @@ fn unusable_index(blocks: &[u64]) -> Option<Vec<f64>> {
     (free > 0).then(|| (0..blocks.len()).map(share).collect())
 }
 
-/// Where the free pages of this zone stand.
+/// The free pages of this zone compared with its watermarks.
 pub(crate) fn standing(zone: &Zone) -> Standing {
     match zone.free {
         free if free > zone.high => Standing::AboveHigh,

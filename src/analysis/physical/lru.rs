@@ -55,7 +55,7 @@ pub struct ClassFrames {
     pub frames: u64,
 }
 
-/// A list beside the kernel's counter of it.
+/// A list compared with the kernel's counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListCheck {
     /// The key of meminfo.
@@ -66,7 +66,7 @@ pub struct ListCheck {
     pub kernel_bytes: u64,
     /// Ours less the kernel's.
     pub difference_bytes: i64,
-    /// By how much the counter moved meanwhile.
+    /// By how much the counter changed during the reading.
     pub moved_bytes: u64,
 }
 

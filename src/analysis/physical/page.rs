@@ -224,7 +224,7 @@ impl FrameReader {
         }
     }
 
-    /// The class of a frame as it is now; `None` behind the end of memory.
+    /// The class of a frame as it is now; `None` beyond the end of memory.
     pub fn class_of(&self, pfn: Pfn) -> Result<Option<Class>> {
         let Some(flags) = self.word(&self.files.flags, pfn)? else { return Ok(None) };
         Ok(Some(self.class(pfn, self.head(pfn, flags)?.1)))

@@ -17,14 +17,14 @@ use crate::kernel::words::Words;
 use crate::model::frame_flags::{FrameFlags, MMAP};
 use crate::unit::PageSize;
 
-/// What is wanted of a sweep besides classes, flags, folios and zones.
+/// What to read in a sweep in addition to classes, flags, folios and zones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The mapcounts of mapped frames.
     pub mapcounts: bool,
     /// The cgroups that frames are charged to.
     pub cgroups: bool,
-    /// Classes by blocks of so many frames, for a picture.
+    /// Classes by blocks of this many frames, for a picture.
     pub block_frames: Option<u64>,
 }
 
@@ -156,7 +156,7 @@ pub struct CgroupRow {
 /// Recorded trees that claim more frames are refused: 16 TiB of 4 KiB pages.
 const MOST_RECORDED: u64 = 1 << 32;
 
-/// Where the sweep is to end at most: behind the last frame that any zone or RAM has, or at the end of the file.
+/// The end of the sweep at most: after the last frame of any zone or RAM, or at the end of the file.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for a recorded tree that has only some frames, or more than any machine.
@@ -196,7 +196,7 @@ struct Gathered {
     charged: Vec<u64>,
 }
 
-/// Looks at every frame up to `end`. `progress` is told how many were looked at.
+/// Reads every frame up to `end`. `progress` gets the number read.
 ///
 /// # Errors
 /// What reading the frame files says.

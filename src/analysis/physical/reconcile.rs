@@ -1,4 +1,4 @@
-//! What pmem counted frame by frame, beside the kernel's own counters, and why they differ where they do.
+//! What pmem counted frame by frame, compared with the kernel's own counters, and why they differ where they do.
 
 use serde::Serialize;
 

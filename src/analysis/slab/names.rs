@@ -1,6 +1,6 @@
-//! What the names of slab caches stand for, as far as it is common knowledge.
+//! What well-known slab caches hold.
 
-/// A name, what an object of the cache is, and the kernel's source where that is. `*` at the end stands for anything.
+/// A name, what an object of the cache is, and the kernel source that creates it. `*` at the end matches anything.
 type Known = (&'static str, &'static str, &'static str);
 
 /// What an object of a cache of this name is, and the kernel's source where that is.
@@ -57,7 +57,7 @@ const KNOWN: &[Known] = &[
     ("kioctx", "a context of asynchronous reads and writes (io_setup)", "fs/aio.c"),
     ("kmalloc-*", "allocations of up to this many bytes without a cache of their own", "mm/slab_common.c"),
     ("kmalloc-cg-*", "allocations of up to this many bytes without a cache of their own, charged to a cgroup", "mm/slab_common.c"),
-    ("kmalloc-rcl-*", "reclaimable allocations of up to this many bytes without a cache of their own", "mm/slab_common.c"),
+    ("kmalloc-rcl-*", "allocations of up to this many bytes without a cache of their own, reclaimable", "mm/slab_common.c"),
     ("kmalloc-rnd-*", "allocations of up to this many bytes without a cache of their own, spread randomly over several caches", "mm/slab_common.c"),
     ("kmem_cache", "a slab cache itself (struct kmem_cache)", "mm/slab_common.c"),
     ("kmem_cache_node", "the slab lists of a cache on a node", "mm/slub.c"),
@@ -124,7 +124,7 @@ mod tests {
         let source = |name| meaning(name).map(|(what, _)| what.split(' ').next_back().unwrap_or_default());
         assert_eq!(source("kmalloc-64"), Some("own"));
         assert_eq!(source("kmalloc-cg-64"), Some("cgroup"));
-        assert_eq!(source("kmalloc-rcl-64"), Some("reclaimed"));
+        assert_eq!(source("kmalloc-rcl-64"), Some("reclaimable"));
         assert_eq!(source("Acpi-State"), Some("interpreter"));
         assert_eq!(source("no such cache"), None);
     }

@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(Verdict::of(0, None, None), (None, None));
         let all_wait = Pressure { some: share(9.0), full: share(5.0) };
         let text = |available| Verdict::of(100, available, Some(&all_wait));
-        assert!(text(Some(50)).1.is_some_and(|text| text.contains("though 50 % of memory can be had")));
+        assert!(text(Some(50)).1.is_some_and(|text| text.contains("though 50 % of memory is available")));
         assert_eq!(text(None).0, Some(Verdict::Short));
     }
 

@@ -43,8 +43,8 @@ use crate::view::{slab::diff as view, time};
 #[command(mut_arg("min", |min| min.help("Only caches that grew or shrank by at least this size (64K, 10M)")))]
 #[command(after_long_help = "Examples:
   sudo pmem slab diff -d 60        what changes within a minute
-  sudo pmem capture before self    records slabinfo; which process is recorded does
-                                   not matter here
+  sudo pmem capture before self    records slabinfo; the process does not
+                                   matter here
   sudo pmem slab diff before       what changed since then
   pmem slab diff before after --min 1M --json |
     jq '.data.caches[] | select(.reclaimable == false)'
@@ -52,8 +52,8 @@ use crate::view::{slab::diff as view, time};
                                    reclaimed
 
 Exit status:
-  0   no cache that matches --filter and --min changed, and large kmalloc changed
-      by no more than the lag of its counters
+  0   no cache changed (of those that match --filter and --min), and large
+      kmalloc changed by no more than the lag of its counters
   1   something changed; or failure, or an incomplete file: then standard error
       says so
   2   usage error, BEFORE or AFTER does not exist or is of the wrong kind, or the
@@ -75,7 +75,6 @@ pub(super) struct Args {
     all: bool,
 }
 
-/// Runs the command.
 pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let mut sides = match &args.before {
         None => None,

@@ -36,7 +36,6 @@ pub(super) struct Args {
     names: Vec<String>,
 }
 
-/// Runs the command.
 pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     const NO_COLUMNS: &str = "slab show has no columns: the formats are table, json and jsonl";
     let cx = Context::open(global, output)?;

@@ -49,7 +49,6 @@ pub(in crate::cli) struct Args {
     min: Option<u64>,
 }
 
-/// Runs the command.
 pub(in crate::cli) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let before = open(&args.before)?;
     let cx = Context::with(open(args.after.as_ref().unwrap_or(&global.root))?, global, output);

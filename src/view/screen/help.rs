@@ -27,7 +27,7 @@ const KEYS: [(&str, &str); 13] = [
     ("q", "quit"),
 ];
 
-/// The width of keys and of a blank behind them.
+/// The width of keys and a blank after them.
 const KEY: usize = 7;
 
 /// The lines of the help.

@@ -100,7 +100,7 @@ pub(crate) fn fields() -> Vec<Field<Change>> {
     ]
 }
 
-/// The columns for people, of these caches: those that there is room for beside the names, which are cut last.
+/// The columns for people, for these caches: those that fit next to the names, which are cut last.
 pub(crate) fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
     // The first to go come first.
     const LESS_NEEDED: [&str; 3] = ["after.bytes", "bytes_per_hour", "reclaimable"];
@@ -134,7 +134,7 @@ pub(crate) fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
     shown
 }
 
-/// What stands between two columns.
+/// The gap between two columns.
 const GAP: usize = 2;
 
 /// Writes what changed in words.

@@ -135,7 +135,9 @@ fn object(story: &Story) -> String {
     }
     match story.traits.user_copy_bytes {
         Some(copied @ 1..) if copied == size => text += "; all of it may be copied to and from user space",
-        Some(copied @ 1..) => text += &format!("; {} B of it may be copied to and from user space", grouped_string(copied)),
+        Some(copied @ 1..) => {
+            text += &format!("; {} B of it may be copied to and from user space", grouped_string(copied))
+        }
         _ => {}
     }
     text
@@ -155,7 +157,7 @@ fn fullness(of: &Fullness) -> Option<String> {
         Some(waiting @ 1..) => format!(" ({} on partial lists)", grouped_string(waiting)),
         _ => String::new(),
     };
-    // A processor's list may be hidden, or its sheaf hold objects of a slab that counts as full.
+    // A per-CPU list may be hidden, or a sheaf may hold objects of a slab that counts as full.
     let kept = of.kept_empty_slabs.filter(|_| partial > 0);
     let kept = kept.map(|kept| format!("; of the partial, up to {kept} a node may be empty and kept"));
     Some(format!(
@@ -195,7 +197,7 @@ fn made(story: &Story) -> Vec<String> {
         traits
             .sheaf_capacity
             .filter(|&objects| objects > 0)
-            .map(|objects| format!("processors keep free objects in sheaves of {objects}")),
+            .map(|objects| format!("CPUs keep free objects in sheaves of {objects}")),
     ];
     said.into_iter().flatten().collect()
 }
