@@ -143,7 +143,8 @@ fn write_frame(
     }
     let text = match (&frame.why, frame.found) {
         (None, 0) => return Ok(()),
-        (None, found) => format!("{} found, all that mapcount says", grouped_string(found)),
+        (None, 1) => "1 mapping, all that mapcount says".to_owned(),
+        (None, found) => format!("{} mappings, all that mapcount says", grouped_string(found)),
         (Some(why), found) => format!("{} found; {why}", grouped_string(found)),
     };
     let emphasis = if frame.complete { Emphasis::Faint } else { Emphasis::Wrong };
