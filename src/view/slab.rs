@@ -255,7 +255,7 @@ fn write_totals(out: &mut dyn Write, totals: &Totals, report: &Report, layout: &
     let empty = match (report.left_out, totals.caches.saturating_sub(totals.active_caches)) {
         (0, 0) => String::new(),
         (0, _) => format!("; {} with the empty ones", grouped_string(totals.caches)),
-        (left_out, _) => format!("; {left_out} more are empty and not shown (--all shows them)"),
+        (left_out, _) => format!("; {left_out} more without objects, not shown (--all shows them)"),
     };
     let with = some(totals.active_caches, "cache");
     tell("slabs    ", &format!("{slabs}, holding {}, of {with}{empty}", size(held)))?;

@@ -285,7 +285,7 @@ fn a_tree_that_lies_is_refused_soon() {
     for (name, from, to, words) in [
         ("zoneinfo", "spanned  4096", "spanned  18446744073709551615", "more memory than can be looked at"),
         ("zoneinfo", "zone   Normal", "zone   \x1b[2J", "zoneinfo:1"),
-        ("buddyinfo", "Node 1", "Node 2", "no line for one of the zones"),
+        ("buddyinfo", "Node 1", "Node 2", "a zone with memory has no line"),
         ("buddyinfo", "6      1", "6      x", "buddyinfo:1"),
         ("buddyinfo", "6      1", &"1 ".repeat(200_000), "buddyinfo:1"),
         ("kpageflags", "200", "", "kpageflags:2"),

@@ -168,7 +168,7 @@ fn what_is_no_frame_is_told_apart() {
         ("6.18/swapped", "200100003000", "marker", Value::Null, "userfaultfd"),
         ("6.18/swapped", "200280001000", "zero", Value::Null, "zero page"),
         // Shared memory that was swapped out leaves no trace.
-        ("6.18/swapped", "200200000000", "none", Value::Null, "swapped out, which leaves no trace"),
+        ("6.18/swapped", "200200000000", "none", Value::Null, "swapped-out shared memory, which leaves no trace"),
         ("6.18/kinds", "[vvar]", "not_shown", Value::Null, "shows no entries"),
         ("6.1/user", "200b80000000", "swapped", Value::Null, "or a marker"),
         ("6.14/scene", "7f2a51010000", "guard", Value::Null, "guard region"),
@@ -205,14 +205,14 @@ fn what_a_frame_is_stands_beside_the_walk() {
 #[test]
 fn what_is_no_address_of_a_process_is_said_to_be_none() {
     for (tree, address, part) in [
-        ("x86-64-la57/scene", "100000000000000", "neither half"),
-        ("x86-64-la57/scene", "fffffffffff000", "last page"),
-        ("x86-64-la57/scene", "ff00000000000000", "kernel's half"),
-        ("6.18/sleep", "7ffffffff000", "last page"),
-        ("6.18/sleep", "800000000000", "neither half"),
-        ("6.18/sleep", "ffff888000000000", "kernel's half"),
-        ("arm64-16k/scene", "1000000000000", "neither half"),
-        ("arm64-16k/scene", "ffff000000000000", "kernel's half"),
+        ("x86-64-la57/scene", "100000000000000", "not canonical"),
+        ("x86-64-la57/scene", "fffffffffff000", "end of user space"),
+        ("x86-64-la57/scene", "ff00000000000000", "kernel half"),
+        ("6.18/sleep", "7ffffffff000", "end of user space"),
+        ("6.18/sleep", "800000000000", "not canonical"),
+        ("6.18/sleep", "ffff888000000000", "kernel half"),
+        ("arm64-16k/scene", "1000000000000", "not canonical"),
+        ("arm64-16k/scene", "ffff000000000000", "kernel half"),
     ] {
         let found = data(tree, address);
         assert_eq!((&found["state"], &found["levels"]), (&json!("not_user"), &Value::Null), "{tree}, {address}");
@@ -266,7 +266,7 @@ fn without_a_scan_tables_may_be_too_many_and_that_is_said() {
     };
     for (tree, told) in [("6.1/kinds", false), ("6.18/kinds", true)] {
         let exact = translate(tree, &["--tables"]).with_status(0);
-        assert!(!exact.text().contains("huge pages are not told apart"), "{tree}: {}", exact.text());
+        assert!(!exact.text().contains("huge pages are not recognised"), "{tree}: {}", exact.text());
         let table = of_changed(tree, &[("proc/PID/status", &fewer)], &["--tables"]).with_status(0);
         let document = of_changed(tree, &[("proc/PID/status", &fewer)], &["--tables", "--json"]).with_status(0).json();
         let data = &document["data"];
@@ -275,7 +275,7 @@ fn without_a_scan_tables_may_be_too_many_and_that_is_said() {
         assert_eq!(why.contains("huge pages of files and shared memory"), !told, "{tree}: {why}");
         assert_eq!(document["notes"].to_string().contains("huge-not-told"), !told, "{tree}: {document}");
         assert_eq!(data["tables"][2]["deposited"].is_u64(), told, "{tree}: {data}");
-        assert_eq!(table.text().contains("huge pages are not told apart"), !told, "{tree}: {}", table.text());
+        assert_eq!(table.text().contains("huge pages are not recognised"), !told, "{tree}: {}", table.text());
     }
 }
 
@@ -318,7 +318,7 @@ fn the_answer_reads_as_it_should() {
 
   PGD 171 → P4D 254 → PUD 89 → PMD 325 → PTE 63 → byte 0x1
   not present, not empty                   pagemap 0x4000000000000a40
-  swapped out: area 0, page 0x52 of it
+  swapped out: area 0, page 0x52
 ",
         ),
         (

@@ -188,7 +188,7 @@ fn a_counter_that_is_always_none_is_not_known() {
     // An architecture that does not tell of its direct map.
     let arm = "MemTotal: 1048576 kB\nVmallocUsed: 8228 kB\n";
     let run = vmalloc(&tree(VMALLOCINFO, arm), &[]).with_status(0);
-    assert!(run.text().contains("direct map          -  all memory at one place"), "{}", run.text());
+    assert!(run.text().contains("direct map          -  all memory in one range"), "{}", run.text());
 }
 
 #[test]

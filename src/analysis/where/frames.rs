@@ -116,7 +116,7 @@ const KINDS: [Kind; 7] = [
 pub const RESERVED: &str = "reserved";
 
 /// What is offline or in a balloon.
-pub const OFFLINE: &str = "offline";
+pub const OFFLINE: &str = "off line";
 
 /// What no flag names.
 pub const WITHOUT_FLAG: &str = "without a flag";
