@@ -257,16 +257,8 @@ fn write_mappings(out: &mut dyn Write, mappings: &Mappings, layout: &Layout) -> 
                 None => String::new(),
             },
         },
-        Mapping {
-            name: "kmap",
-            bytes: None,
-            means: "temporary mappings of single pages; not reported by any kernel".to_owned(),
-        },
-        Mapping {
-            name: "fixmap",
-            bytes: None,
-            means: "addresses fixed at build time; not reported by any kernel".to_owned(),
-        },
+        Mapping { name: "kmap", bytes: None, means: "temporary mappings of single pages; not reported".to_owned() },
+        Mapping { name: "fixmap", bytes: None, means: "addresses fixed at build time; not reported".to_owned() },
     ];
     let columns = [
         Column::text("MAPPING", |row: &Mapping| Cell::Text(row.name)),
