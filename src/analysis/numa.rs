@@ -484,7 +484,7 @@ mod tests {
         // Of a node that is not listed nothing is known.
         sources.machine = Meminfo::parse(b"MemTotal: 131682560 kB\n");
         sources.nodes.pop();
-        assert!(about(&sources).is_some_and(|text| text.contains("not of one machine")));
+        assert!(about(&sources).is_some_and(|text| text.contains("not from the same machine")));
     }
 
     #[test]

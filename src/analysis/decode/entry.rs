@@ -181,7 +181,7 @@ mod tests {
             (SWAP_LIKE | 7 << 5 | 21, Some("swapped"), swapped(21, 7), "Page 7 of swap area 21"),
             (SWAP_LIKE | 21, Some("swapped"), swapped(21, 0), "header"),
             (SWAP_LIKE | 7 << 5 | 24, Some("special"), swapped(24, 7), "or a swap area"),
-            (SWAP_LIKE | 7 << 5 | 28, Some("special"), swapped(28, 7), "No swap area, unless"),
+            (SWAP_LIKE | 7 << 5 | 28, Some("special"), swapped(28, 7), "Not a swap area, unless"),
             (SWAP_LIKE | 1 << 58 | 0x9f, Some("guard"), swapped(31, 4), "a guard region"),
             (SWAP_LIKE | 0x9f, Some("guard"), swapped(31, 4), "a guard region"),
             (SWAP_LIKE | 1 << 57 | 0x3f, Some("marker"), swapped(31, 1), "userfaultfd"),
