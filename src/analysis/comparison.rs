@@ -1,4 +1,5 @@
-//! What two readings that are compared have in common, whatever they are of: where each is from, and the time between them.
+//! What two readings that are compared have in common, whatever they are of: where each is from, and the time between
+//! them.
 
 use std::time::Duration;
 
@@ -38,10 +39,10 @@ pub fn no_rates(same_boot: bool, between: Option<Duration>) -> Option<Note> {
     match between {
         _ if !same_boot => note(
             "different-boots",
-            "these are of two different boots, or of two machines: what changed is no growth, and there are no rates",
+            "the two are from different boots or machines: changes are not growth, and there are no rates",
         ),
-        None => note("time-backwards", "by their clocks the second is older than the first: there are no rates"),
-        Some(time) if time.is_zero() => note("time-none", "no time lies between the two: there are no rates"),
+        None => note("time-backwards", "the second is older than the first by their time stamps: there are no rates"),
+        Some(time) if time.is_zero() => note("time-none", "both have the same time: there are no rates"),
         Some(_) => None,
     }
 }

@@ -52,14 +52,14 @@ pub struct Word {
     pub names: Vec<&'static str>,
     /// Its bits, lowest first; for the name of a flag all meanings of its bit, that one first.
     pub bits: Vec<Bit>,
-    /// What a page-table entry is; `None` where its word does not tell.
+    /// What a page-table entry is; `None` if its word does not say.
     pub state: Option<&'static str>,
     /// The frame it maps; `None` where there is none and where it is hidden.
     pub pfn: Option<u64>,
     /// The physical address of that frame, `0x…`.
     pub physical_address: Option<String>,
-    /// Where in swap an entry is that is not present; or the number of its special kind, and as offset a frame number or
-    /// the bits of a marker.
+    /// Where in swap an entry is that is not present; or the number of its special kind, and as offset a frame number
+    /// or the bits of a marker.
     pub swap: Option<Slot>,
     /// What is particular about this word, in sentences.
     pub notes: Vec<String>,
@@ -150,7 +150,8 @@ pub fn legend() -> Vec<Bit> {
     FLAGS.iter().map(Bit::from).collect()
 }
 
-/// Decodes a word of kpageflags, as a number, as the names of its flags or as page-types' letters for them; or one name.
+/// Decodes a word of kpageflags, as a number, as the names of its flags or as page-types' letters for them; or one
+/// name.
 ///
 /// # Errors
 /// A sentence that says which forms there are.
@@ -176,8 +177,8 @@ pub fn decode(input: &str) -> Result<Word, String> {
         let like = nearest.as_ref().map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
         let what = if several { unknown.name.as_str() } else { input };
         format!(
-            "'{what}' is neither a word in hexadecimal (0x400005828, 400005828), nor a flag (ANON, PG_lru, thp), nor \
-             flags with commas (uptodate,lru){like}"
+            "'{what}' is neither a hexadecimal word (0x400005828, 400005828), nor a flag (ANON, PG_lru, thp), nor \
+             comma-separated flags (uptodate,lru){like}"
         )
     })
 }
@@ -187,7 +188,7 @@ pub fn decode(input: &str) -> Result<Word, String> {
 /// # Errors
 /// A sentence that says which form it has.
 pub fn pagemap(input: &str, page_size: PageSize) -> Result<Word, String> {
-    let form = || format!("'{input}' is no word of pagemap: expected up to 16 hexadecimal digits (0x8100000000149efe)");
+    let form = || format!("'{input}' is not a pagemap word: expected up to 16 hexadecimal digits (0x8100000000149efe)");
     Ok(entry::pagemap(input, hexadecimal(input).ok_or_else(form)?, page_size))
 }
 
@@ -197,9 +198,7 @@ pub fn pagemap(input: &str, page_size: PageSize) -> Result<Word, String> {
 /// A sentence that says which form it has.
 pub fn swap(input: &str, page_size: PageSize) -> Result<Word, String> {
     let form = || {
-        format!(
-            "'{input}' is no swap entry: expected up to 55 bits in hexadecimal, of which the low 5 are the type (0xe2)"
-        )
+        format!("'{input}' is not a swap entry: expected up to 55 bits in hexadecimal, the low 5 being the type (0xe2)")
     };
     let word = hexadecimal(input).ok_or_else(form)?;
     if word >> 55 != 0 {
@@ -232,7 +231,7 @@ fn bit_of(bit: u32, flags: FrameFlags) -> Bit {
     if meaningful >> bit & 1 == 1 {
         return known;
     }
-    Bit { meaning: "Left over: the field it is read from holds something else here.", left_over: true, ..known }
+    Bit { meaning: "Left over: the underlying field holds something else here.", left_over: true, ..known }
 }
 
 /// What is particular about a word of kpageflags.
@@ -241,33 +240,33 @@ fn notes(given: u64, flags: FrameFlags, class: Class) -> Vec<String> {
     let mut notes = Vec::new();
     if given >> 61 != 0 {
         notes.push(
-            "Bits 61 to 63 are never in kpageflags: page-types sets them. If it is a word of /proc/PID/pagemap, \
+            "Bits 61 to 63 are never in kpageflags: page-types sets them. If the word is from /proc/PID/pagemap, \
                     decode it with --pagemap."
                 .to_owned(),
         );
     }
     for (from, to) in moved_bits(given) {
-        notes.push(format!("page-types -r shows bit {to} as bit {from}; here it is as the kernel has it."));
+        notes.push(format!("page-types -r shows bit {to} as bit {from}; here it has the kernel's number."));
     }
     if word & SOFTDIRTY != 0 {
         notes.push("SOFTDIRTY is never in kpageflags: page-types sets it.".to_owned());
     }
     if flags.meaningful() & KSM != 0 {
         notes.push(
-            "Linux 6.10 to 7.0 set KSM on every anonymous page: there it is an ordinary one. 'pmem doctor' tells \
-                    whether this kernel does."
+            "Linux 6.10 to 7.0 set KSM on every anonymous page: there it says nothing. 'pmem doctor' shows whether this \
+                    kernel does."
                 .to_owned(),
         );
     }
     if word == 0 {
         notes.push(
-            "No flags: memory of the kernel itself, free memory on the list of a processor, memory that is not \
-                    initialised yet, or on Linux 6.15 to 7.1 no memory at all."
+            "No flags: memory of the kernel itself, free memory on a per-CPU list, memory that is not initialised yet, \
+                    or on Linux 6.15 to 7.1 no memory at all."
                 .to_owned(),
         );
     }
     if word & COMPOUND_TAIL != 0 && class == Class::OtherCompound {
-        notes.push("Up to Linux 6.9 a tail has few flags of its own: its head tells what it is.".to_owned());
+        notes.push("Up to Linux 6.9 a tail has few flags of its own: its head says what it is.".to_owned());
     }
     notes
 }
@@ -325,20 +324,20 @@ mod tests {
     #[test]
     fn what_has_no_form_is_refused_with_the_forms() {
         for (input, part) in [
-            ("foo", "'foo' is neither a word in hexadecimal"),
+            ("foo", "'foo' is neither a hexadecimal word"),
             ("lru,swapbakced", "'swapbakced' is neither"),
             ("PG_dirtty", "did you mean 'dirty'?"),
-            ("0x1ffffffffffffffff", "in hexadecimal"),
-            ("-1", "in hexadecimal"),
-            ("+1", "in hexadecimal"),
-            ("", "in hexadecimal"),
-            (",", "in hexadecimal"),
-            ("0x", "in hexadecimal"),
+            ("0x1ffffffffffffffff", "a hexadecimal word"),
+            ("-1", "a hexadecimal word"),
+            ("+1", "a hexadecimal word"),
+            ("", "a hexadecimal word"),
+            (",", "a hexadecimal word"),
+            ("0x", "a hexadecimal word"),
         ] {
             let error = decode(input).unwrap_err();
             assert!(error.contains(part), "{input}: {error}");
         }
-        assert!(pagemap("lru", page_size()).unwrap_err().contains("word of pagemap"));
+        assert!(pagemap("lru", page_size()).unwrap_err().contains("pagemap word"));
         assert!(swap("lru", page_size()).unwrap_err().contains("swap entry"));
         assert!(swap("80000000000000", page_size()).unwrap_err().contains("--pagemap"));
     }
@@ -359,7 +358,7 @@ mod tests {
             ("8100000000149efe", "--pagemap"),
             ("0x1000000000008", "bit 9 as bit 48"),
             ("softdirty,lru", "SOFTDIRTY is never in kpageflags"),
-            ("0x10000", "its head tells"),
+            ("0x10000", "its head says"),
         ] {
             let word = decode(input).unwrap();
             assert!(word.notes.iter().any(|note| note.contains(part)), "{input}: {:?}", word.notes);

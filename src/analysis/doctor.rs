@@ -163,7 +163,7 @@ impl Seen {
             match available {
                 Some(true) => yes,
                 Some(false) => no,
-                None => "could not be tried",
+                None => "could not be tested",
             }
             .to_owned()
         };
@@ -172,11 +172,11 @@ impl Seen {
             row(
                 "frame numbers",
                 Some(features.pfns_visible),
-                "own touched page in pagemap",
+                "a touched page of its own in pagemap",
                 says(
                     Some(features.pfns_visible),
-                    "pagemap shows frames and swap slots",
-                    "hidden: needs CAP_SYS_ADMIN in the first user namespace",
+                    "pagemap shows frame numbers and swap slots",
+                    "hidden: needs CAP_SYS_ADMIN in the initial user namespace",
                 ),
             ),
             row(
@@ -185,7 +185,7 @@ impl Seen {
                 "ioctl on own pagemap",
                 match features.scan_categories {
                     Some(known) => format!("knows {}", newest_category(known)),
-                    None => "before Linux 6.7: page maps are read word by word, a second a TiB".to_owned(),
+                    None => "before Linux 6.7: pagemap is read word by word, one second per TiB".to_owned(),
                 },
             ),
             row(
@@ -194,8 +194,8 @@ impl Seen {
                 "category mask of the ioctl",
                 says(
                     scan.then(|| features.scans(category::GUARD)),
-                    "told from swap by the scan",
-                    "told from swap by the words of pagemap",
+                    "distinguished from swap by the scan",
+                    "distinguished from swap by pagemap words",
                 ),
             ),
             row(
@@ -205,7 +205,7 @@ impl Seen {
                 says(
                     features.scan_huge_zero,
                     "reported as a zero page",
-                    "not reported as a zero page: huge pages are looked at more closely",
+                    "not reported as a zero page: huge pages get an extra check",
                 ),
             ),
             row(
@@ -214,7 +214,7 @@ impl Seen {
                 "ioctl on own maps",
                 says(
                     Some(features.procmap_query),
-                    "exact names, hugetlb told without smaps",
+                    "exact names, hugetlb known without smaps",
                     "before Linux 6.11: a newline in a name and a literal \\012 look the same",
                 ),
             ),
@@ -240,7 +240,7 @@ impl Seen {
                 says(
                     features.ksm_flag_wrong.map(|wrong| !wrong),
                     "set for merged pages only",
-                    "set for every anonymous page (a bug of Linux 6.10 to 7.0): not to be believed",
+                    "set for every anonymous page (a bug in Linux 6.10 to 7.0): ignored",
                 ),
             ),
             row(
@@ -259,27 +259,27 @@ impl Seen {
                 "/proc/cpuinfo (la57, mmu)",
                 match features.page_table_levels {
                     Some(levels) => format!("{levels}"),
-                    None => "told by the end of the address space, where the architecture is known".to_owned(),
+                    None => "inferred from the end of the address space, if the architecture is known".to_owned(),
                 },
             ),
             row(
                 "idle page tracking",
                 Some(self.idle_bitmap),
                 "/sys/kernel/mm/page_idle/bitmap",
-                says(Some(self.idle_bitmap), "there", "not built in; an IDLE flag is then DAMON's"),
+                says(Some(self.idle_bitmap), "there", "not built in; an IDLE flag is from DAMON"),
             ),
         ]
     }
 
     fn soft_dirty(&self) -> String {
         match (self.features.soft_dirty, self.clear_soft_dirty_succeeds) {
-            (Some(true), _) => "writes can be tracked from outside".to_owned(),
+            (Some(true), _) => "writes can be tracked from another process".to_owned(),
             (Some(false), Some(true)) => {
-                "not built in, yet writing 4 to clear_refs answers success: tools that trust it see every page clean"
+                "not built in, but writing 4 to clear_refs succeeds: tools that trust it see every page as clean"
                     .to_owned()
             }
             (Some(false), _) => "not built in".to_owned(),
-            (None, _) => "could not be tried".to_owned(),
+            (None, _) => "could not be tested".to_owned(),
         }
     }
 

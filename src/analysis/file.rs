@@ -296,34 +296,34 @@ impl<'r> Files<'r> {
             }
         };
         note("same-file", self.count_rows(|row| row.is_repeated), &|files| {
-            format!("{files} here under a further name (a link, or given twice): the totals have each file once")
+            format!("{files} listed more than once (a link, or given twice): the totals count each file once")
         });
         note("not-permitted", self.count_rows(|row| row.refused.is_some()), &|files| {
-            let why = "what is cached of a file is told to who may read it and either owns it or may write to it";
-            format!("permission denied for {files}: {why}, and with CAP_FOWNER")
+            let why = "the cache state of a file needs read permission and ownership or write permission";
+            format!("permission denied for {files}: {why}, or CAP_FOWNER")
         });
         note("mincore", self.count_rows(|row| row.how == Some(How::Mincore)), &|files| {
             let why = "an overlay, or a kernel without cachestat";
-            format!("dirty, written and evicted pages of {files} are not known: looked at by mincore ({why})")
+            format!("dirty, writeback and evicted pages of {files} are not known: read with mincore ({why})")
         });
         note("hugetlb", self.count_rows(|row| row.how == Some(How::Blocks)), &|files| {
-            format!("of {files} on hugetlbfs it is known how many pages there are, not which")
+            format!("for {files} on hugetlbfs only the number of pages is known, not which")
         });
         note("mapped-unknown", self.unknown_mapped(), &|files| {
-            format!("mapped pages of {files} are not known: their file system may number files otherwise in maps")
+            format!("mapped pages of {files} are not known: their file system may show other inode numbers in maps")
         });
         note("mapped-huge", self.maybe_more_mapped(), &|files| {
-            let why = "before Linux 6.7 a file's huge page in a private mapping cannot be told from copies";
+            let why = "before Linux 6.7 a file's huge page in a private mapping cannot be distinguished from copies";
             format!("mapped pages of {files} are a lower bound: {why}")
         });
         if self.with_mapped && self.on_overlay {
-            let text = "of files on an overlay, what is mapped through another overlay or from below is not found";
+            let text = "for files on an overlay, mappings through another overlay or the layer below are not found";
             notes.push(Note::general("mapped-overlay", text));
         }
         if !self.mapped.closed.is_empty() {
             let text = format!(
-                "mapped pages are a lower bound: permission to look at {} was denied. CAP_SYS_PTRACE \
-                 and CAP_DAC_READ_SEARCH would help, and the capabilities that these have",
+                "mapped pages are a lower bound: permission to read {} was denied. CAP_SYS_PTRACE \
+                 and CAP_DAC_READ_SEARCH would help, plus the capabilities of these processes",
                 names(&self.mapped.closed)
             );
             notes.push(Note::general("mapped-lower-bound", text));

@@ -98,8 +98,8 @@ impl Display for Reason {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAddressSpace(why) => out.write_str(why.words()),
-            Self::NotThere | Self::Ended => out.write_str("the process ended while it was being looked at"),
-            Self::Replaced => out.write_str("the process called exec again and again while it was being looked at"),
+            Self::NotThere | Self::Ended => out.write_str("the process ended while it was being read"),
+            Self::Replaced => out.write_str("the process kept calling exec while it was being read"),
             Self::Denied(error) | Self::Failed(error) => error.fmt(out),
         }
     }
@@ -229,7 +229,7 @@ impl Gaps {
     /// What people read of closed processes, of `total` that were to be looked at, where they are not named one by one.
     pub fn denied_together(&self, total: usize) -> Option<String> {
         let denied = self.denied();
-        let text = format!("{denied} of {total} processes could not be looked at: permission denied (-v: which)");
+        let text = format!("{denied} of {total} processes could not be read: permission denied (-v: which)");
         (denied > 0).then_some(text)
     }
 
@@ -268,10 +268,10 @@ mod tests {
     fn a_gap_is_said_with_its_subject_once() {
         let missing = Error::Missing { path: "/proc/slabinfo".into() };
         for (gap, text) in [
-            (Gap::process(7, Reason::Ended), "7: the process ended while it was being looked at"),
+            (Gap::process(7, Reason::Ended), "7: the process ended while it was being read"),
             (Gap::process(7, denied("/proc/7/maps")), "7: /proc/7/maps: permission denied"),
             (Gap::file("/proc/slabinfo", missing), "/proc/slabinfo: no such file"),
-            (Gap::file("/x", Reason::Ended), "/x: the process ended while it was being looked at"),
+            (Gap::file("/x", Reason::Ended), "/x: the process ended while it was being read"),
             (Gap::machine(Error::frames_hidden()), "frame numbers are hidden from this user"),
         ] {
             assert_eq!(gap.to_string(), text);
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(gaps.worst(), Some(Severity::Denied));
         assert!(gaps.help().unwrap().contains("CAP_SYS_PTRACE"));
         let together = gaps.denied_together(9).unwrap();
-        assert_eq!(together, "1 of 9 processes could not be looked at: permission denied (-v: which)");
+        assert_eq!(together, "1 of 9 processes could not be read: permission denied (-v: which)");
         (4..9).for_each(|pid| gaps.push(Gap::process(pid, Reason::Replaced)));
         assert_eq!(gaps.pids(), "1 2 3 4 5 …");
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A sentence beside a report, with a code that scripts can rely on.
+/// A sentence about a report, with a code that scripts can rely on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Note {

@@ -1,5 +1,5 @@
-//! Memory by NUMA node: a ledger of each that adds up to its MemTotal, what is available there, how near its zones are to their
-//! watermarks, how far nodes are from each other, and what a process has on each.
+//! Memory by NUMA node: a ledger of each that adds up to its MemTotal, what is available there, how near its zones are
+//! to their watermarks, how far nodes are from each other, and what a process has on each.
 
 pub mod ledger;
 pub mod process;
@@ -23,7 +23,7 @@ pub struct Report {
     /// The lines of all nodes, each with its node.
     #[serde(skip)]
     pub rows: Vec<NodeLine>,
-    /// Sums over the nodes beside the machine's own counters.
+    /// Sums over the nodes compared with the machine's own counters.
     pub checks: Vec<Check>,
     /// What the kernel says is available on the whole machine (MemAvailable), wherever it is.
     pub machine_available_bytes: Option<u64>,
@@ -56,7 +56,8 @@ pub struct Node {
     pub total_bytes: Option<u64>,
     /// The ledger: lines that add up to `total_bytes`; the last is `rest`. None where that is not known.
     pub lines: Vec<Line>,
-    /// What is available without swapping, computed as the kernel does it for the machine; `None` where a counter is missing.
+    /// What is available without swapping, computed as the kernel does it for the machine; `None` where a counter is
+    /// missing.
     pub available_bytes: Option<u64>,
     /// The least that is available: counters that are missing are taken to be 0.
     pub available_at_least_bytes: Option<u64>,
@@ -92,7 +93,7 @@ pub struct ZoneLevel {
     pub low_pages: u64,
     /// Above it, kswapd sleeps.
     pub high_pages: u64,
-    /// Where the free pages stand.
+    /// The free pages compared with the watermarks.
     pub standing: Standing,
 }
 
@@ -179,7 +180,7 @@ impl Report {
         let (zone, standing) =
             (node.zones.iter().find(|zone| Some(&zone.zone) == node.worst_zone.as_ref())?, node.standing?);
         let (code, mark, pages, so) = match standing {
-            Standing::AtMin => ("node-at-min", "min", zone.min_pages, "allocations there must reclaim first"),
+            Standing::AtMin => ("node-at-min", "min", zone.min_pages, "allocations there must first reclaim"),
             Standing::AboveMin => ("node-at-low", "low", zone.low_pages, "kswapd reclaims there"),
             Standing::AboveLow | Standing::AboveHigh => return None,
         };
@@ -207,10 +208,10 @@ impl Report {
         let managed = sources.zones.iter().fold(0u64, |sum, zone| sum.saturating_add(zone.managed));
         let are_all = check.nodes_bytes == Some(page_size.bytes_of(managed));
         let why = match difference {
-            ..0 if are_all => "it has memory whose page descriptors are not initialised yet, which no zone manages",
-            _ => "the files are not of one moment, or not of one machine",
+            ..0 if are_all => "the machine has memory with page descriptors not initialised yet, which no zone manages",
+            _ => "the files were not read at the same moment, or are not from the same machine",
         };
-        let text = format!("MemTotal of all nodes less that of the machine is {difference} bytes: {why}");
+        let text = format!("MemTotal of all nodes minus that of the machine is {difference} bytes: {why}");
         Some(Note::general("nodes-differ", text))
     }
 
@@ -224,7 +225,7 @@ impl Report {
                 said.push(text);
             }
         }
-        let text = || format!("not known by node, and part of another line: {}", said.join(", "));
+        let text = || format!("not known per node, and part of another line: {}", said.join(", "));
         (!said.is_empty()).then(|| Note::general("lines-unknown", text()))
     }
 }
@@ -476,13 +477,19 @@ mod tests {
         };
         assert_eq!(about(&sources), None);
         sources.machine = Meminfo::parse(b"MemTotal: 131682564 kB\n");
-        assert!(about(&sources).is_some_and(|text| text.contains("-4096 bytes: it has memory whose page descriptors")));
+        assert!(
+            about(&sources)
+                .is_some_and(|text| text.contains("-4096 bytes: the machine has memory with page descriptors"))
+        );
         sources.machine = Meminfo::parse(b"MemTotal: 131682556 kB\n");
-        assert!(about(&sources).is_some_and(|text| text.contains("is 4096 bytes: the files are not of one moment")));
+        assert!(
+            about(&sources)
+                .is_some_and(|text| text.contains("is 4096 bytes: the files were not read at the same moment"))
+        );
         // Of a node that is not listed nothing is known.
         sources.machine = Meminfo::parse(b"MemTotal: 131682560 kB\n");
         sources.nodes.pop();
-        assert!(about(&sources).is_some_and(|text| text.contains("not of one machine")));
+        assert!(about(&sources).is_some_and(|text| text.contains("not from the same machine")));
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub struct Run {
     pub class: Option<Class>,
     /// Their flags: of a folio, those of the first page that is mapped. (Behind a COMPOUND_HEAD come COMPOUND_TAILs.)
     pub flags: Option<FrameFlags>,
-    /// By how many page-table entries each is mapped; `None` where that is not known, as of the zero page, of which the kernel
-    /// does not count it.
+    /// By how many page-table entries each is mapped; `None` where that is not known, as of the zero page, of which the
+    /// kernel does not count it.
     pub mapcount: Option<u64>,
     /// The memory cgroup they are charged to, or the nearest ancestor of it that is not removed.
     #[serde(flatten, serialize_with = "as_cgroup")]
@@ -51,7 +51,7 @@ pub struct Run {
     pub swap: Option<Slot>,
     /// Whether pagemap says that they are mapped exactly once (its bit 56).
     pub exclusive: Option<bool>,
-    /// The mapping they are in, as `perm` and `name`; `None` where it came or went meanwhile.
+    /// The mapping they are in, as `perm` and `name`; `None` if it was added or removed during the reading.
     #[serde(flatten, serialize_with = "as_mapping")]
     pub mapping: Option<Arc<MappedBy>>,
 }
@@ -122,7 +122,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Whether pages are chosen by what only frame numbers tell.
+    /// Whether pages are selected by properties that need frame numbers.
     pub fn needs_frames(&self) -> bool {
         self.flags.is_some() || !self.classes.is_empty() || self.mapcount.is_some()
     }
@@ -164,7 +164,7 @@ const MOST_THREADS: usize = 4;
 struct Page {
     index: u64,
     entry: Entry,
-    /// The place of its mapping, or one behind the last.
+    /// The index of its mapping, or one past the last.
     mapping: u32,
     /// The flags of its frame; `None` where that is behind the end of the file, or a tree has not recorded it.
     flags: Option<u64>,
@@ -189,8 +189,8 @@ impl Page {
 }
 
 impl PageReader<'_> {
-    /// Reads the wanted pages of a process and hands them to `each`, in ascending order, many runs at a time. Memory does
-    /// not grow with the process.
+    /// Reads the wanted pages of a process and hands them to `each`, in ascending order, many runs at a time. Memory
+    /// does not grow with the process.
     ///
     /// Returns how many bytes were passed over unread (see [`populated`]).
     ///
@@ -324,7 +324,8 @@ impl PageReader<'_> {
             order.retain(|(_, place)| pages[*place as usize].mapcount.is_some_and(|count| filter.matches(count)));
         }
         if let (true, Some(file)) = (self.wanted.cgroups, &frame_reader.files.cgroups) {
-            // Up to Linux 6.4 only heads have one. They ascend as their tails do, but where a folio was being taken apart.
+            // Up to Linux 6.4 only heads have one. They ascend as their tails do, but where a folio was being taken
+            // apart.
             let mut last = 0;
             let head = |(pfn, place): &(u64, u32)| {
                 let head = pages[*place as usize].head;
@@ -343,8 +344,8 @@ impl PageReader<'_> {
         Ok(())
     }
 
-    /// Finds the classes of pages by their flags, or of a tail that has few of its own (before Linux 6.10) by those of its
-    /// head.
+    /// Finds the classes of pages by their flags, or of a tail that has few of its own (before Linux 6.10) by those of
+    /// its head.
     fn classes(&self, frame_reader: &FrameReader, pages: &mut [Page], order: &[(u64, u32)]) -> Result<()> {
         // The last frame of a folio that was seen, its head, and the flags of that.
         let mut folio: Option<(u64, (u64, u64))> = None;
@@ -368,8 +369,8 @@ impl PageReader<'_> {
         Ok(())
     }
 
-    /// Reads mapcounts, where they are not known yet: bit 56 of pagemap tells that a page is mapped once, of a small page
-    /// in every kernel; of a large one some looked at its head only.
+    /// Reads mapcounts, where they are not known yet: bit 56 of pagemap tells that a page is mapped once, of a small
+    /// page in every kernel; of a large one some looked at its head only.
     fn mapcounts(&self, frame_reader: &FrameReader, pages: &mut [Page], order: &[(u64, u32)]) -> Result<()> {
         let mut asked = Vec::new();
         for &(pfn, place) in order {

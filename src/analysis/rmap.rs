@@ -31,7 +31,7 @@ use crate::unit::{Pfn, VirtAddr};
 pub struct FrameMappers {
     /// The frame.
     pub pfn: Pfn,
-    /// What it is used for; `None` behind the end of memory.
+    /// What it is used for; `None` beyond the end of memory.
     pub class: Option<Class>,
     /// By how many page-table entries the kernel says it is mapped, when all processes had been asked.
     pub mapcount: Option<u64>,
@@ -57,7 +57,7 @@ pub struct Mapper {
     pub comm: Name,
     /// The address of the page.
     pub address: VirtAddr,
-    /// The permissions of the mapping around it; `None` where that went away meanwhile.
+    /// The permissions of the mapping around it; `None` if it was removed during the search.
     pub perm: Option<Perm>,
     /// The name of the mapping.
     pub name: Name,
@@ -69,7 +69,7 @@ pub struct Mapper {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Asked {
-    /// Processes whose page tables were read.
+    /// Processes with page tables that were read.
     pub processes: u64,
     /// Processes that could not be read, and why.
     pub unreadable: Gaps,
@@ -77,14 +77,15 @@ pub struct Asked {
     pub ended: u64,
     /// Whether pmem sees the processes of one PID namespace only, and not the machine's.
     pub in_pid_namespace: bool,
-    /// Whether the kernel tells which processes share an address space (CONFIG_KCMP). Where not, each counts for itself.
+    /// Whether the kernel tells which processes share an address space (CONFIG_KCMP). Where not, each counts for
+    /// itself.
     pub sharing_told: bool,
     /// Whether these are the processes of a recorded tree, which need not be all that there were.
     #[serde(skip)]
     pub of_a_tree: bool,
 }
 
-/// A page of a process whose frame was asked about.
+/// A page of a process in one of the frames searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Hit {
     pfn: u64,
@@ -103,8 +104,8 @@ pub struct Search<'r> {
     pub frame_reader: &'r FrameReader,
 }
 
-/// The pages of one process that are listed at most: one can map the zero page, or a page that KSM merged, any number of
-/// times.
+/// The pages of one process that are listed at most: one can map the zero page, or a page that KSM merged, any number
+/// of times.
 const MOST_LISTED: usize = 100_000;
 
 impl Search<'_> {
@@ -224,7 +225,7 @@ impl Search<'_> {
         exact.unwrap_or_else(|| vma.name.clone())
     }
 
-    /// The mapcounts of frames, which must ascend; `None` behind the end of memory.
+    /// The mapcounts of frames, which must ascend; `None` beyond the end of memory.
     fn mapcounts(&self, pfns: &[Pfn]) -> Result<Vec<Option<u64>>> {
         let mut counts = vec![None; pfns.len()];
         let exist: Vec<(usize, u64)> = pfns
@@ -263,13 +264,13 @@ impl Search<'_> {
 /// Why the mappers that were found are not known to be all.
 fn why(class: Option<Class>, before: Option<u64>, after: Option<u64>, found: u64, asked: &Asked) -> String {
     if class == Some(Class::ZeroPage) {
-        return "the kernel does not count who maps the zero page".to_owned();
+        return "the kernel does not count mappings of the zero page".to_owned();
     }
     let (Some(before), Some(after)) = (before, after) else {
-        return "there is no such frame: it is behind the end of memory".to_owned();
+        return "no such frame: it is beyond the end of memory".to_owned();
     };
     if before != after {
-        return format!("the mapcount moved from {before} to {after} meanwhile");
+        return format!("the mapcount went from {before} to {after} during the search");
     }
     let mut reasons = Vec::new();
     let processes = |n: usize| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
@@ -279,22 +280,22 @@ fn why(class: Option<Class>, before: Option<u64>, after: Option<u64>, found: u64
             reasons.push(format!("{unreadable} could not be read ({})", asked.unreadable.pids()));
         }
         if asked.in_pid_namespace {
-            reasons.push("processes of other PID namespaces are out of sight".to_owned());
+            reasons.push("processes of other PID namespaces are not visible".to_owned());
         }
         if asked.ended > 0 {
-            reasons.push(format!("{} ended meanwhile", processes(asked.ended as usize)));
+            reasons.push(format!("{} ended during the search", processes(asked.ended as usize)));
         }
         if reasons.is_empty() {
             reasons.push(match asked.of_a_tree {
-                true => "the others are not in this tree, or are no processes".to_owned(),
-                false => "the others are no processes, or the count is of all of its folio".to_owned(),
+                true => "the others are not in this tree, or not processes".to_owned(),
+                false => "the others are not processes, or the count is for the whole folio".to_owned(),
             });
         }
         format!("{} not found: {}", after - found, reasons.join("; "))
     } else {
         let why = match asked.sharing_told {
-            true => "the kernel's count is of all of its folio (without CONFIG_PAGE_MAPCOUNT), or it moved meanwhile",
-            false => "processes may share an address space, which is not told here",
+            true => "the kernel's count is for the whole folio (without CONFIG_PAGE_MAPCOUNT), or it changed",
+            false => "processes may share an address space, which is not visible here",
         };
         format!("{} more than the kernel counts: {why}", found - after)
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// The time that changes are given for, and the least that something has to be looked at for before anything is said of how
-/// fast it changes.
+/// The time that changes are given for, and the least that something has to be looked at for before anything is said of
+/// how fast it changes.
 pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// What a change within `time` would be within `unit`; `None` where that is no number of 64 bits, or no time went by.
@@ -24,8 +24,8 @@ pub struct Series {
 }
 
 impl Series {
-    /// Adds what was read at `at`, and forgets what is not needed for the last `window`. Of a time without a change its ends
-    /// are kept.
+    /// Adds what was read at `at`, and forgets what is not needed for the last `window`. Of a time without a change its
+    /// ends are kept.
     pub fn push(&mut self, at: Duration, value: i64, window: Duration) {
         let place = |number: usize| self.values.get(self.values.len().checked_sub(number)?).copied();
         let is_level = |(_, before)| before == value;
@@ -81,8 +81,8 @@ impl Series {
         rate(self.last()?.saturating_sub(self.first()?), self.time().max(MINUTE), MINUTE)
     }
 
-    /// Its course in the last `window`, from 0 to `highest` in each of `cells` stretches of equal length: the most in each, or
-    /// what was read last before. All are 0 where nothing changed. `None` before the first reading.
+    /// Its course in the last `window`, from 0 to `highest` in each of `cells` stretches of equal length: the most in
+    /// each, or what was read last before. All are 0 where nothing changed. `None` before the first reading.
     pub fn course(&self, cells: usize, highest: usize, window: Duration) -> Vec<Option<usize>> {
         let now = self.values.back().map_or(Duration::ZERO, |(at, _)| *at);
         let end = |cell: usize| now.checked_sub(window.mul_f64((cells - 1 - cell) as f64 / cells as f64));
@@ -116,14 +116,14 @@ pub struct Tracked<R> {
     pub row: R,
     /// The courses of the numbers that are followed.
     pub courses: Vec<Series>,
-    /// What tells it from others.
+    /// Its identity.
     key: String,
 }
 
 /// A row of a reading.
 #[derive(Clone, Debug)]
 pub struct Reading<R> {
-    /// What tells it from others. Rows of one key are told apart by their order.
+    /// Its identity. Rows of one key are told apart by their order.
     pub key: String,
     /// The row.
     pub row: R,

@@ -24,7 +24,7 @@ pub struct Wanted {
     pub reclaimable: bool,
     /// Slabs with free objects in the lists of nodes (`partial`).
     pub partial_slabs: bool,
-    /// Slabs that processors have taken for themselves (`cpu_slabs`).
+    /// Per-CPU slabs (`cpu_slabs`).
     pub cpu_slabs: bool,
     /// Slabs with free objects in the lists of processors (`slabs_cpu_partial`).
     pub cpu_partial_slabs: bool,
@@ -235,8 +235,7 @@ impl Report {
     /// What a reader must know.
     pub fn notes(&self) -> Vec<Note> {
         let full = |row: &Row| row.counts.as_ref().is_some_and(|of| of.cache.use_percent() >= 99);
-        let text = "free objects that processors keep for themselves (in slabs, lists, sheaves) count as in use: what is said to \
-                    be in use is the most there can be";
+        let text = "objects in use are an upper bound: free objects in per-CPU slabs, lists and sheaves count as used";
         let in_json_only = !self.caches.iter().any(full);
         let mut notes = Vec::new();
         if self.totals.is_some() {
@@ -249,12 +248,12 @@ impl Report {
                 more => format!(" and {more} more"),
             };
             let named = if names.is_empty() { String::new() } else { format!(" ({}{more})", names.join(", ")) };
-            let text = format!("slabinfo could not be read whole: the sums lack the caches that it lacks{named}");
+            let text = format!("slabinfo could not be read completely: the sums lack the missing caches{named}");
             notes.push(Note::general("slabinfo-torn", text));
         }
         notes.extend(unknown(&self.counts_unknown, &self.names_unknown));
         if let Some(why) = &self.meminfo_unknown {
-            let text = format!("what meminfo counts as slab is not known: {why}");
+            let text = format!("meminfo's slab counters are not known: {why}");
             notes.push(Note::general("meminfo-unknown", text));
         }
         notes
@@ -266,10 +265,10 @@ pub fn unknown(counts: &Option<String>, names: &Option<String>) -> Vec<Note> {
     // Of slabinfo, standard error tells people.
     let counts = counts.as_ref().map(|why| Note {
         in_json_only: true,
-        ..Note::general("slabinfo-unknown", format!("what the caches hold is not known: {why}"))
+        ..Note::general("slabinfo-unknown", format!("the contents of the caches are not known: {why}"))
     });
     let names = names.as_ref().map(|why| {
-        let text = format!("the names of merged caches, and which can be reclaimed, are not known: {why}");
+        let text = format!("the names of merged caches, and which caches are reclaimable, are not known: {why}");
         Note::general("names-unknown", text)
     });
     counts.into_iter().chain(names).collect()
@@ -278,15 +277,15 @@ pub fn unknown(counts: &Option<String>, names: &Option<String>) -> Vec<Note> {
 impl Reading {
     /// What meminfo counts as slab that is in no cache of slabinfo, in words.
     ///
-    /// kmalloc takes what it has no cache for from the page allocator: over two pages with SLUB, and since Linux 6.1 with SLAB
-    /// too. (commit d6a71648dbc0)
+    /// kmalloc takes what it has no cache for from the page allocator: over two pages with SLUB, and since Linux 6.1
+    /// with SLAB too. (commit d6a71648dbc0)
     pub fn beyond_caches(&self, page_size: PageSize) -> String {
         let two_pages = page_size.bytes_of(2);
         let is_larger = |row: &Row| kmalloc_bytes(&row.name).is_some_and(|bytes| bytes > two_pages);
         if self.is_torn {
-            "also the caches that slabinfo lacks".to_owned()
+            "it includes the caches missing from slabinfo".to_owned()
         } else if !self.counts_large_kmalloc || self.caches.iter().any(is_larger) {
-            "its counters lag, and slabs came and went meanwhile".to_owned()
+            "its counters lag, and slabs came and went during the reading".to_owned()
         } else {
             format!("large kmalloc (over {} KiB), which is in no cache", two_pages / 1024)
         }
@@ -323,8 +322,8 @@ impl Row {
     }
 }
 
-/// Notes in `now` how its caches changed since `before`. One that was not there then has grown from nothing. Where two caches
-/// have one name, they cannot be told apart.
+/// Notes in `now` how its caches changed since `before`. One that was not there then has grown from nothing. Where two
+/// caches have one name, they cannot be told apart.
 pub fn compare(now: &mut [Row], before: &[Row]) {
     let mut readings: BTreeMap<Name, [Vec<Counts>; 2]> = BTreeMap::new();
     for (place, rows) in [&*now, before].into_iter().enumerate() {
@@ -432,7 +431,7 @@ mod tests {
             ("kmalloc-4M", false, true, "counters lag"),
             ("dma-kmalloc-16384", false, true, "counters lag"),
             ("bio-16384", false, true, "large kmalloc"),
-            ("kmalloc-4M", true, true, "slabinfo lacks"),
+            ("kmalloc-4M", true, true, "missing from slabinfo"),
         ] {
             let caches = vec![row(name, 1, 1)];
             let reading = Reading { caches, is_torn, counts_large_kmalloc, ..Reading::default() };

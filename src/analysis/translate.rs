@@ -32,7 +32,7 @@ pub struct Translator<'r> {
     frames: Result<FrameReader>,
 }
 
-/// How often an entry is looked at that changes meanwhile.
+/// How many times an entry that keeps changing is read.
 const ATTEMPTS: u32 = 3;
 
 /// The most blocks of a mapping that are read where there is no scan to tell huge pages: 1 GiB of 2 MiB ones.
@@ -43,7 +43,7 @@ struct Found {
     entry: Entry,
     state: State,
     frame: Option<Frame>,
-    /// The size of the page that maps it; `None` where that cannot be told.
+    /// The size of the page that maps it; `None` if unknown.
     mapped_bytes: Option<u64>,
     /// Why a page that is called present may be the shared zero page, where it may.
     may_be_zero: Option<&'static str>,
@@ -78,7 +78,8 @@ impl<'r> Translator<'r> {
         Space::read(self.root, process)
     }
 
-    /// Puts into a report what a process has at an address, where one is given, and with `with_tables` the tables it needs.
+    /// Puts into a report what a process has at an address, where one is given, and with `with_tables` the tables it
+    /// needs.
     pub fn translate(
         &self,
         space: &Space<'_>,
@@ -89,10 +90,10 @@ impl<'r> Translator<'r> {
         report.address = address.map(|address| self.untagged(address));
         let mut note = |code, text: &str| report.notes.push(Note::general(code, text));
         if address != report.address {
-            note("tag", "the tag in the highest byte was taken off the address");
+            note("tag", "the tag in the top byte of the address was ignored");
         }
         if self.levels.is_none() {
-            note("levels-unknown", "how many levels the page tables of this machine have is not known");
+            note("levels-unknown", "the number of page-table levels of this machine is not known");
         }
         if let Some(address) = report.address {
             self.look(space, address, report)?;
@@ -100,8 +101,8 @@ impl<'r> Translator<'r> {
         if let Some(levels) = self.levels.as_ref().filter(|_| with_tables) {
             let tables = tables(space, levels, &self.features, self.root.page_size())?;
             if !tables.huge_told {
-                let text = "without PAGEMAP_SCAN (Linux 6.7) huge pages are not told apart: a table of small pages is counted \
-                            for each, also for those of files and shared memory, which have none";
+                let text = "without PAGEMAP_SCAN (Linux 6.7) huge pages are not recognised: a PTE table is counted for \
+                            each, even for those of files and shared memory, which have none";
                 // Where VmPTE says the same, there are none.
                 let in_json_only = tables.more == Some(0);
                 report.notes.push(Note { in_json_only, ..Note::general("huge-not-told", text) });
@@ -117,7 +118,7 @@ impl<'r> Translator<'r> {
         if of_user { VirtAddr(address.0 & !(0xff << 56)) } else { address }
     }
 
-    /// The first address behind those of processes.
+    /// The first address beyond user space.
     fn user_end(&self) -> u64 {
         // Where both halves are below one table, as on x86-64, the lower half is a bit less.
         let half = match (self.root.host().arch.as_str(), &self.levels) {
@@ -152,7 +153,7 @@ impl<'r> Translator<'r> {
         report.vma = Some(place.clone());
         if vma.range.start.is_kernel() {
             report.state = Some(State::NotShown);
-            report.why = Some("the kernel maps it into every process, and shows no entry of it".to_owned());
+            report.why = Some("the kernel maps it into every process, and does not show its entry".to_owned());
             self.steps(address, self.root.page_size().bytes(), report);
             return Ok(());
         }
@@ -177,7 +178,7 @@ impl<'r> Translator<'r> {
         let Found { entry, state, frame, mapped_bytes, may_be_zero } = found;
         let base = self.root.page_size().bytes();
         if mapped_bytes.is_none() {
-            let text = "the walk may end a level higher, at a huge page: this kernel has no PAGEMAP_SCAN to tell";
+            let text = "the walk may end one level higher, at a huge page: this kernel has no PAGEMAP_SCAN to check";
             report.notes.push(Note::general("huge-unknown", text));
         }
         self.steps(address, mapped_bytes.unwrap_or(base), report);
@@ -213,7 +214,7 @@ impl<'r> Translator<'r> {
         report.page_offset = Some(address.0 & ((1 << last) - 1));
     }
 
-    /// Reads an entry, and everything that tells what it is.
+    /// Reads an entry, and everything needed to say what it is.
     fn entry(&self, space: &Space<'_>, place: &Place, address: VirtAddr) -> Result<Found> {
         let entry = space.entry(address)?;
         let frame = entry.pfn().and_then(|pfn| self.frame(pfn)).transpose()?;
@@ -234,22 +235,24 @@ impl<'r> Translator<'r> {
         Ok(Found { entry, state, frame, mapped_bytes, may_be_zero })
     }
 
-    /// Why a present page whose frame's flags are not known may be the shared zero page, where it may. Nothing counts who maps
-    /// that, so that it is never exclusive.
+    /// Why a present page whose frame's flags are not known may be the shared zero page, where it may. Nothing counts
+    /// who maps that, so that it is never exclusive.
     fn may_be_zero(&self, place: &Place, entry: Entry, categories: Option<u64>) -> Option<&'static str> {
         if !matches!(place.kind, Kind::Anon | Kind::Heap | Kind::Stack) || entry.is_exclusive() || entry.is_file() {
             return None;
         }
         match categories {
-            None => Some("it may also be the shared zero page: without PAGEMAP_SCAN only the flags of its frame tell"),
+            None => {
+                Some("it may also be the shared zero page: without PAGEMAP_SCAN only the flags of its frame show that")
+            }
             Some(categories) if categories & category::HUGE != 0 && self.lacks_huge_zero() => Some(
-                "it may also be the huge zero page: this kernel's PAGEMAP_SCAN does not tell, only the flags of its frame",
+                "it may also be the huge zero page: this kernel's PAGEMAP_SCAN does not show that, only its frame's flags",
             ),
             Some(_) => None,
         }
     }
 
-    /// Whether scans do not tell the huge zero page.
+    /// Whether scans do not report the huge zero page.
     fn lacks_huge_zero(&self) -> bool {
         let recorded = self.root.is_recorded();
         let told = if recorded { self.features.scan_huge_zero } else { huge_zero_in_scans(self.root) };
@@ -273,7 +276,8 @@ impl<'r> Translator<'r> {
         Ok(flags.is_some_and(|codes| codes.split_ascii_whitespace().any(|code| code == "pf")))
     }
 
-    /// What a swap-like entry is whose type is neither swap nor a marker: these hold the number of a frame, which tells.
+    /// What a swap-like entry is whose type is neither swap nor a marker: these hold the number of a frame, which
+    /// tells.
     fn special(&self, entry: Entry) -> Result<State> {
         let Some((_, pfn)) = entry.slot() else { return Ok(State::Special) };
         let flags = self.frame(Pfn(pfn)).transpose()?.and_then(|frame| frame.flags);
@@ -366,10 +370,10 @@ impl<'r> Translator<'r> {
         let bits = 64 - end.saturating_sub(1).leading_zeros();
         match address.0 {
             address if bits >= 63 || address >= u64::MAX << bits => {
-                "in the kernel's half: its own page tables map that, and procfs does not show them".to_owned()
+                "in the kernel half: mapped by the kernel's own page tables, which procfs does not show".to_owned()
             }
-            address if address >> bits == 0 => format!("behind the last page that a process can have, at {end:#x}"),
-            _ => format!("in neither half: bits {bits} to 63 of an address are all equal (not canonical)"),
+            address if address >> bits == 0 => format!("beyond the end of user space, at {end:#x}"),
+            _ => format!("not canonical: bits {bits} to 63 of an address must be equal"),
         }
     }
 }
@@ -379,8 +383,8 @@ fn is_zero(place: &Place, entry: Entry, categories: Option<u64>, frame: Option<&
     by_scan || is_huge_zero(place, entry) || frame.is_some_and(|frame| frame.class == Some(Class::ZeroPage))
 }
 
-/// Whether an entry shows by itself that it is of the huge zero page: in a private anonymous mapping, that is the only page
-/// which pagemap calls a file's.
+/// Whether an entry shows by itself that it is of the huge zero page: in a private anonymous mapping, that is the only
+/// page which pagemap calls a file's.
 fn is_huge_zero(place: &Place, entry: Entry) -> bool {
     let anonymous = matches!(place.kind, Kind::Anon | Kind::Heap) && place.vma.inode == 0;
     anonymous && entry.is_present() && entry.is_file()
@@ -392,26 +396,24 @@ fn why(place: &Place, entry: Entry, state: State) -> Option<String> {
     const POISONED: u64 = 1 << 1;
     let text = match (state, place.kind) {
         (State::Present, _) => return None,
-        (State::Zero, _) => "read and never written: it maps the shared zero page",
+        (State::Zero, _) => "read but never written: it maps the shared zero page",
         (State::None, Kind::Shmem) => {
-            "nothing: never touched by this process, or shared memory that was swapped out, which leaves no trace"
+            "nothing: never touched by this process, or swapped-out shared memory, which leaves no trace"
         }
         (State::None, Kind::File) => {
-            "nothing: not touched by this process, or reclaimed since (the page may be cached all the same)"
+            "nothing: not touched by this process, or reclaimed since (the page may still be cached)"
         }
-        (State::None, _) => "nothing: never touched, or given back since",
+        (State::None, _) => "nothing: never touched, or freed since",
         // Without a slot nobody could say of an entry that it is no marker.
-        (State::Swapped, _) if entry.slot().is_none() => {
-            "swapped out, or a marker: what it is, is hidden from this user"
-        }
+        (State::Swapped, _) if entry.slot().is_none() => "swapped out, or a marker: which one is hidden from this user",
         (State::Swapped, _) => "swapped out",
-        (State::Guard, _) => "a guard region (MADV_GUARD_INSTALL): touching it ends the process",
+        (State::Guard, _) => "a guard region (MADV_GUARD_INSTALL): touching it raises SIGSEGV",
         (State::Marker, _) if entry.slot().is_some_and(|(_, marker)| marker & POISONED != 0) => {
-            "a marker of poison: touching it is a bus error (memory failure, or UFFDIO_POISON)"
+            "a poison marker: touching it raises SIGBUS (memory failure, or UFFDIO_POISON)"
         }
-        (State::Marker, _) => "a marker of userfaultfd: write-protected, without a page",
-        (State::Migration, _) => "on its way to another frame (migration)",
-        (State::Hwpoison, _) => "its frame is faulty (hardware poison): touching it is a bus error",
+        (State::Marker, _) => "a userfaultfd marker: write-protected, without a page",
+        (State::Migration, _) => "being migrated to another frame",
+        (State::Hwpoison, _) => "its frame is faulty (hardware poison): touching it raises SIGBUS",
         (State::Special, _) => "being migrated, on a device, or poisoned; or of a kind that is hidden from this user",
         (State::NotShown, _) => "the kernel shows no entries of this mapping (VM_PFNMAP)",
         (State::NoMapping | State::NotUser, _) => return None,

@@ -1,4 +1,5 @@
-//! `pmem vmalloc`: what is in the kernel's vmalloc address space and who asked for it, beside the other mappings of the kernel.
+//! `pmem vmalloc`: what is in the kernel's vmalloc address space and who asked for it, beside the other mappings of the
+//! kernel.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,7 +26,8 @@ pub struct Report {
     /// The same by who asked for them, and kind; those that the filter leaves.
     #[serde(skip)]
     pub callers: Option<Vec<Group>>,
-    /// The areas themselves, in the order of the file unless they are sorted, those that the filter leaves; `None` unless they were asked for.
+    /// The areas themselves, in the order of the file unless they are sorted, those that the filter leaves; `None`
+    /// unless they were asked for.
     #[serde(skip)]
     pub areas: Option<Vec<AreaRow>>,
     /// Whether the file gives addresses, and no hashes of them; `None` where there is no area.
@@ -65,7 +67,7 @@ pub struct Group {
     pub bytes: u64,
     /// Of these, pages of areas that have the size of huge pages.
     pub may_be_huge_pages: u64,
-    /// The pages by node, in their order; empty where the kernel does not tell.
+    /// The pages by node, in their order; empty if the kernel does not report them.
     pub nodes: Vec<NodePages>,
 }
 
@@ -101,7 +103,7 @@ pub struct AreaRow {
     pub group: Group,
 }
 
-/// A sum beside the kernel's counter of it.
+/// A sum compared with the kernel's counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocCheck"))]
 pub struct Check {
@@ -109,11 +111,12 @@ pub struct Check {
     pub name: &'static str,
     /// What the areas say.
     pub ours_bytes: u64,
-    /// What meminfo says when they have been read; `None` where it says nothing, or always 0 (VmallocUsed of Linux 4.4 to 5.2).
+    /// What meminfo says when they have been read; `None` where it says nothing, or always 0 (VmallocUsed of Linux 4.4
+    /// to 5.2).
     pub kernel_bytes: Option<u64>,
     /// Ours less the kernel's.
     pub difference_bytes: Option<i64>,
-    /// By how much the counter moved meanwhile.
+    /// By how much the counter changed during the reading.
     pub moved_bytes: Option<u64>,
 }
 
@@ -121,8 +124,8 @@ pub struct Check {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "KernelMappings"))]
 pub struct Mappings {
-    /// All memory at one place, by the size of the pages that map it (`DirectMap*` of meminfo); empty where the architecture
-    /// does not tell.
+    /// All memory at one place, by the size of the pages that map it (`DirectMap*` of meminfo); empty where the
+    /// architecture does not tell.
     pub direct_map: Vec<Direct>,
     /// The sum.
     pub direct_map_bytes: Option<u64>,
@@ -134,9 +137,9 @@ pub struct Mappings {
     pub vmalloc_size_bytes: Option<u64>,
     /// Memory that areas own.
     pub vmalloc_bytes: Option<u64>,
-    /// Single pages that are mapped for a moment: no kernel tells.
+    /// Temporary mappings of single pages: not reported by any kernel.
     pub kmap_bytes: Option<u64>,
-    /// Addresses fixed when the kernel was built: no kernel tells.
+    /// Addresses fixed at build time: not reported by any kernel.
     pub fixmap_bytes: Option<u64>,
 }
 
@@ -195,7 +198,7 @@ impl Machine {
             }
             Error::Missing { path } => Error::Unsupported {
                 what: format!(
-                    "{}: not there: procfs is mounted with subset=pid, or the kernel has no MMU",
+                    "{}: does not exist: procfs is mounted with subset=pid, or the kernel has no MMU",
                     path.display()
                 ),
             },
@@ -212,7 +215,8 @@ impl Machine {
         }
     }
 
-    /// The report: of callers and areas those that `wanted` leaves by their name, and areas only where they are asked for.
+    /// The report: of callers and areas those that `wanted` leaves by their name, and areas only where they are asked
+    /// for.
     pub fn report(self, each_area: bool, wanted: impl Fn(&str) -> bool) -> Found {
         let mut sums = Sums::default();
         let (mut missing, mut lines_missing) = (None, 0);
@@ -280,9 +284,9 @@ impl Machine {
         checks
     }
 
-    /// Whether an area has the size of huge pages: owns whole ones, at an address that is a multiple of theirs. The kernel does
-    /// not tell by what it is mapped: by huge pages some are since Linux 5.13, and since 5.18 those that were asked for with
-    /// VM_ALLOW_HUGE_VMAP. (vmap_try_huge_pmd, mm/vmalloc.c)
+    /// Whether an area has the size of huge pages: owns whole ones, at an address that is a multiple of theirs. The
+    /// kernel does not tell by what it is mapped: by huge pages some are since Linux 5.13, and since 5.18 those that
+    /// were asked for with VM_ALLOW_HUGE_VMAP. (vmap_try_huge_pmd, mm/vmalloc.c)
     fn may_be_huge(&self, area: &Area<'_>) -> bool {
         let at = area.start.filter(|_| area.is_at_its_address()).unwrap_or(0);
         area.kind == Kind::Vmalloc
@@ -410,24 +414,21 @@ impl Found {
                 _ => "(addresses are hidden here)",
             };
             let text = format!(
-                "HUGE? is what has the size of huge pages: areas that own whole ones by their numbers of pages {addresses}. \
-                 Whether they are mapped by such, the kernel does not tell: only some callers allow it, and none before Linux 5.13"
+                "HUGE? counts areas of huge page size, by their numbers of pages {addresses}. The kernel does not report \
+                 whether huge pages map them: only some callers allow it, and none before Linux 5.13"
             );
             notes.push(Note::general("may-be-huge", text));
         }
         if self.report.areas.is_some() && self.report.addresses_known == Some(false) {
-            let text = "the kernel hides addresses: it gives hashes of them, or zeros. The boot option no_hash_pointers shows them, \
-                        and on older kernels kernel.kptr_restrict=1 does";
+            let text = "the kernel hides addresses: it shows hashes or zeros. The boot option no_hash_pointers makes them \
+                        visible, and on older kernels kernel.kptr_restrict=1 does";
             notes.push(Note::general("addresses-hidden", text));
         }
         if callers().any(|group| group.function.as_ref().is_some_and(|name| name.bytes() == b"pcpu_get_vm_areas")) {
-            let text = "the memory at the addresses of pcpu_get_vm_areas is per-CPU data, whose pages meminfo counts as Percpu";
+            let text = "the memory at the addresses of pcpu_get_vm_areas is per-CPU data, counted as Percpu in meminfo";
             notes.push(Note::general("per-cpu-elsewhere", text));
         }
-        notes.push(only_json(
-            "kmap-fixmap-not-exported",
-            "how much kmap and fixmap map is told by no kernel".to_owned(),
-        ));
+        notes.push(only_json("kmap-fixmap-not-exported", "no kernel reports how much kmap and fixmap map".to_owned()));
         notes
     }
 }

@@ -1,4 +1,4 @@
-//! Where the machine's memory is: the ledger, whether it is short, and what stands beside both.
+//! Where the machine's memory is: the ledger, whether it is short, and what both are compared with.
 
 pub mod available;
 pub mod diff;
@@ -28,7 +28,7 @@ pub struct Report {
     /// The lines; the last is `unaccounted`, unless they were sorted in another way.
     #[serde(skip)]
     pub lines: Vec<Row>,
-    /// Whether the machine is short of memory; `None` where nothing tells.
+    /// Whether the machine is short of memory; `None` if unknown.
     pub verdict: Option<Verdict>,
     /// The same in words, where it is.
     pub verdict_text: Option<String>,
@@ -46,7 +46,7 @@ pub struct Report {
     pub missing_keys: Vec<&'static str>,
 }
 
-/// A line, and what is beside it.
+/// A line, and what it is compared with.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// The line.
@@ -87,7 +87,7 @@ pub struct Outside {
     pub bytes: i64,
     /// The counters it is made of.
     pub source: &'static str,
-    /// Of it, the descriptors of page frames, where the kernel tells (Linux 6.11).
+    /// Page descriptors in it, if the kernel reports them (Linux 6.11).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memmap_bytes: Option<i64>,
 }
@@ -176,7 +176,8 @@ const OF_NO_LINE: [&str; 26] = [
     "EarlyMemtestBad",
 ];
 
-/// What is present and outside of MemTotal, most of it since boot (0 where zoneinfo does not tell), and what is off line or in a balloon, in bytes.
+/// What is present and outside of MemTotal, most of it since boot (0 where zoneinfo does not tell), and what is off
+/// line or in a balloon, in bytes.
 pub fn outside_of_total(sources: &Sources, total: i64, page_size: PageSize) -> (i64, i64) {
     let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let present = sources.zones.iter().fold(0u64, |sum, zone| sum.saturating_add(zone.present));
@@ -187,7 +188,7 @@ pub fn outside_of_total(sources: &Sources, total: i64, page_size: PageSize) -> (
 }
 
 impl Report {
-    /// Makes the report of what was read; `frames` stand beside its ledger.
+    /// Makes the report of what was read; its ledger is compared with `frames`.
     ///
     /// # Errors
     /// See [`ledger()`](ledger::ledger).
@@ -265,12 +266,12 @@ impl Report {
             notes.push(Note { in_json_only: !matters && !verbose, ..note });
         }
         if let Err(why) = &sources.pressure {
-            notes.push(Note::general("no-pressure", format!("how long tasks wait for memory is not known: {why}")));
+            notes.push(Note::general("no-pressure", format!("memory pressure is not known: {why}")));
         }
         // That others are missing is said of the file.
         let missing: Vec<&str> = self.missing_keys.iter().copied().filter(|key| !ALWAYS.contains(key)).collect();
         if !missing.is_empty() {
-            let text = format!("this kernel's meminfo does not have {}", missing.join(", "));
+            let text = format!("this kernel's meminfo lacks {}", missing.join(", "));
             // A line that every machine has lacks for it.
             let lacks = |row: &Row| !row.line.rare && row.line.bytes.is_none() && row.line.note.is_none();
             let torn = missing.len() < self.missing_keys.len();
@@ -282,7 +283,7 @@ impl Report {
         notes.extend(sources.troubles.iter().map(trouble));
         if !self.other_keys.is_empty() {
             let keys: Vec<&str> = self.other_keys.iter().map(|other| other.key.as_str()).collect();
-            let text = format!("meminfo has keys that no line is made of: {}", keys.join(", "));
+            let text = format!("meminfo has keys that no line uses: {}", keys.join(", "));
             notes.push(Note { in_json_only: !verbose, ..Note::general("other-keys", text) });
         }
         notes.push(Note { in_json_only: true, ..Note::general("unaccounted", self.about_unaccounted()) });
@@ -300,20 +301,20 @@ impl Report {
         match unknown[..] {
             [] => self.what_may_be_unaccounted(),
             _ => {
-                let text = format!("of these lines all, since their sizes are not known: {}", unknown.join(", "));
-                format!("{text}. Besides: {}", self.what_may_be_unaccounted())
+                let text = format!("all of these lines, because their sizes are not known: {}", unknown.join(", "));
+                format!("{text}. In addition: {}", self.what_may_be_unaccounted())
             }
         }
     }
 
     fn what_may_be_unaccounted(&self) -> String {
         if self.unaccounted() < 0 {
-            return "lines add up to more than MemTotal: counters were not read in one moment, some lag by a batch of pages for each \
-                    processor, and per-CPU data has a first chunk that was taken before MemTotal was counted"
+            return "the lines add up to more than MemTotal: counters are not read at the same moment, some lag by a batch of \
+                    pages per CPU, and the first chunk of per-CPU data was allocated before MemTotal was counted"
                 .to_owned();
         }
-        "pages of drivers and modules (graphics, DMA, network buffers), unmapped parts of huge pages, pages on their way. \
-         page_owner (boot with page_owner=on) or drgn would tell whose"
+        "pages of drivers and modules (graphics, DMA, network buffers), unmapped parts of huge pages, pages in transit. \
+         page_owner (boot with page_owner=on) or drgn would show their owners"
             .to_owned()
     }
 }
@@ -339,7 +340,7 @@ fn outside(sources: &Sources, total: i64, page_size: PageSize) -> Vec<Outside> {
             memmap_bytes: memmap,
             ..row("outside_of_total", "outside of MemTotal", reserved, "zoneinfo present − MemTotal")
         },
-        row("offline", "off line", offline, "memory blocks of sysfs"),
+        row("offline", "offline", offline, "memory blocks of sysfs"),
         row("balloon", "in a balloon", balloon_outside(sources, page_size), "meminfo Balloon"),
     ];
     rows.retain(|row| row.bytes > 0);

@@ -13,24 +13,25 @@ use crate::unit::{VirtAddr, hexadecimal};
 pub(super) enum Address {
     /// The address itself.
     At(VirtAddr),
-    /// So many bytes behind where what has this name begins.
+    /// This many bytes after the start of the object with this name.
     Behind(Name, u64),
-    /// So many bytes before the end of what has this name.
+    /// This many bytes before the end of the object with this name.
     BeforeEnd(Name, u64),
 }
 
-/// Mappings or names that a message lists, at most.
+/// The maximum of mappings or names listed in a message.
 const LISTED: usize = 8;
 
-/// With how many of the names before it a name is compared, at most.
+/// The maximum of preceding names that a name is compared with.
 const MOST_COMPARED: usize = 64;
 
 impl Address {
-    /// Reads what stands on a command line: `7f00`, `0x7f00+0x10`, `[heap]+0x10`, `[stack]-0x20`, `libc.so.6+0x1000`.
+    /// Parses an argument of the command line: `7f00`, `0x7f00+0x10`, `[heap]+0x10`, `[stack]-0x20`,
+    /// `libc.so.6+0x1000`.
     pub(super) fn parse(text: &OsStr) -> Result<Self, String> {
         let text = text.as_bytes();
         if text.is_empty() {
-            return Err("an address is not empty".to_owned());
+            return Err("the address is empty".to_owned());
         }
         if let Some(address) = sum(text) {
             return address.map(|address| Self::At(VirtAddr(address)));
@@ -46,14 +47,14 @@ impl Address {
     /// The address in a process that has these mappings.
     ///
     /// # Errors
-    /// [`UsageError::Invalid`] where no mapping or more than one is meant.
+    /// [`UsageError::Invalid`] if the name matches no mapping or more than one.
     pub(super) fn resolve(&self, vmas: &[Vma]) -> Result<VirtAddr, UsageError> {
         let (name, address) = match self {
             Self::At(address) => return Ok(*address),
             Self::Behind(name, offset) => (name, begin(&object(name, vmas)?, name)?.checked_add(*offset)),
             Self::BeforeEnd(name, offset) => (name, end(&object(name, vmas)?, name)?.checked_sub(*offset)),
         };
-        address.map(VirtAddr).ok_or_else(|| refusal(name, "the offset leads out of all addresses"))
+        address.map(VirtAddr).ok_or_else(|| refusal(name, "the offset leads out of the address space"))
     }
 
     /// The address, where it needs no mapping to be known.
@@ -75,7 +76,7 @@ fn sum(text: &[u8]) -> Option<Result<u64, String>> {
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
             return None;
         }
-        let none = || Err(format!("'{}' is no address: those have 64 bits", escaped(text)));
+        let none = || Err(format!("'{}' is not a 64-bit address", escaped(text)));
         let Some(number) = hex(digits) else { return Some(none()) };
         // Of 64 bits each, and no more of them than a command line has room for.
         total += if adds { i128::from(number) } else { -i128::from(number) };
@@ -87,7 +88,7 @@ fn sum(text: &[u8]) -> Option<Result<u64, String>> {
     }
 }
 
-/// A number with `0x` before it: the offset from a name, which may itself end like a number.
+/// A number with a leading `0x`: the offset from a name, which may itself end like a number.
 fn prefixed(text: &[u8]) -> Option<u64> {
     hex(text).filter(|_| text.starts_with(b"0x"))
 }
@@ -96,7 +97,7 @@ fn hex(text: &[u8]) -> Option<u64> {
     hexadecimal(std::str::from_utf8(text).ok()?)
 }
 
-/// The mappings of the one file, or of the one place of the kernel's naming, that is called so.
+/// The mappings of the one file, or of the one region named by the kernel, with this name.
 fn object<'v>(name: &Name, vmas: &'v [Vma]) -> Result<Vec<&'v Vma>, UsageError> {
     let found: Vec<&Vma> = vmas.iter().filter(|vma| is_called(&vma.name, name.bytes())).collect();
     let Some(first) = found.first() else { return Err(unknown(name, vmas)) };
@@ -104,13 +105,13 @@ fn object<'v>(name: &Name, vmas: &'v [Vma]) -> Result<Vec<&'v Vma>, UsageError> 
     if found.iter().any(|vma| file(vma) != file(first)) {
         let mut names: Vec<&Name> = found.iter().map(|vma| &vma.name).collect();
         names.dedup();
-        return Err(refusal(name, &format!("several files are called so: {}", list(names))));
+        return Err(refusal(name, &format!("several files have this name: {}", list(names))));
     }
     Ok(found)
 }
 
-/// Whether a mapping of this name is meant: by its whole name or what stands behind the last slash, as it is or as it is
-/// shown, with or without what the kernel appends to the name of a file that is gone.
+/// Whether `wanted` means a mapping called `name`: its full name or the part after the last slash, raw or escaped, with
+/// or without the " (deleted)" that the kernel appends.
 fn is_called(name: &Name, wanted: &[u8]) -> bool {
     let bytes = name.bytes();
     let is = |bytes: &[u8]| bytes == wanted || (bytes.first() == Some(&b'/') && last(bytes) == wanted);
@@ -122,28 +123,26 @@ fn last(path: &[u8]) -> &[u8] {
     memchr::memrchr(b'/', path).map_or(path, |at| &path[at + 1..])
 }
 
-/// Where an object begins: at its load base, which is where the file would begin that its lowest mapping is of; what is no
-/// file, at its lowest address.
+/// Where an object begins: a file at its load base, the address that corresponds to file offset 0 of its lowest
+/// mapping; anything else at its lowest address.
 fn begin(found: &[&Vma], name: &Name) -> Result<u64, UsageError> {
     let lowest = found[0];
     if !is_file(lowest) {
         one_piece(found, name)?;
         return Ok(lowest.range.start.0);
     }
-    // A program's loader maps every part of a file once; who maps it again as it was means another object.
+    // A program's loader maps every part of a file once; the same part mapped again is another object.
     let again = found[1..].iter().find(|vma| (vma.offset, vma.perm) == (lowest.offset, lowest.perm));
     if let Some(again) = again {
         let places =
-            format!("it is mapped at {} and at {}: name the address itself", lowest.range.start, again.range.start);
+            format!("it is mapped at {} and at {}: give the address instead", lowest.range.start, again.range.start);
         return Err(refusal(name, &places));
     }
     let base = lowest.range.start.0.checked_sub(lowest.offset);
-    base.ok_or_else(|| {
-        refusal(name, "its lowest mapping is of a later part of the file than there is room for below it")
-    })
+    base.ok_or_else(|| refusal(name, "the file offset of its lowest mapping is larger than its address"))
 }
 
-/// Where an object ends: behind its highest mapping.
+/// Where an object ends: the end of its highest mapping.
 fn end(found: &[&Vma], name: &Name) -> Result<u64, UsageError> {
     if !is_file(found[0]) {
         one_piece(found, name)?;
@@ -161,7 +160,7 @@ fn one_piece(found: &[&Vma], name: &Name) -> Result<(), UsageError> {
         None => Ok(()),
         Some(_) => {
             let starts: Vec<String> = found.iter().take(LISTED).map(|vma| vma.range.start.to_string()).collect();
-            Err(refusal(name, &format!("several mappings are called so, at {}", starts.join(", "))))
+            Err(refusal(name, &format!("several mappings have this name, at {}", starts.join(", "))))
         }
     }
 }
@@ -169,7 +168,7 @@ fn one_piece(found: &[&Vma], name: &Name) -> Result<(), UsageError> {
 fn unknown(name: &Name, vmas: &[Vma]) -> UsageError {
     let mut names: Vec<&Name> = Vec::new();
     for vma in vmas.iter().filter(|vma| !vma.name.is_empty()) {
-        // The mappings of one file are near each other; of a process with very many, not all names are listed anyway.
+        // The mappings of one file are close together; with very many mappings, not all names are listed anyway.
         if !names.iter().rev().take(MOST_COMPARED).any(|name| **name == vma.name) {
             names.push(&vma.name);
         }
@@ -177,7 +176,7 @@ fn unknown(name: &Name, vmas: &[Vma]) -> UsageError {
     let part = |other: &&&Name| memchr::memmem::find(other.bytes(), last(name.bytes())).is_some();
     let like: Vec<&Name> = names.iter().filter(part).copied().collect();
     let names = list(if like.is_empty() { names } else { like });
-    refusal(name, &format!("no mapping is called so, and it is no hexadecimal number; there are {names}"))
+    refusal(name, &format!("no mapping has this name, and it is not a hexadecimal number; mappings: {names}"))
 }
 
 fn list(names: Vec<&Name>) -> String {
@@ -257,14 +256,14 @@ mod tests {
             (b"twin.so+0x10", "/opt/a/twin.so, /opt/b/twin.so"),
             (b"twice", "0x50000000 and at 0x51000000"),
             (b"[anon:arena]+0x1", "0x10000000, 0x20000000"),
-            (b"lib\x1bc.so", "'lib\\x1bc.so': no mapping is called so"),
-            (b"daemon+0x1", "there are /usr/bin/dbus-daemon"),
-            (b"[heap]+10", "there are"),
-            (b"1ffffffffffffffff", "64 bits"),
-            (b"0x10-0x20", "64 bits"),
+            (b"lib\x1bc.so", "'lib\\x1bc.so': no mapping has this name"),
+            (b"daemon+0x1", "mappings: /usr/bin/dbus-daemon"),
+            (b"[heap]+10", "mappings:"),
+            (b"1ffffffffffffffff", "64-bit"),
+            (b"0x10-0x20", "64-bit"),
             (b"[heap]+0xffffffffffffffff", "leads out"),
             (b"[heap]-0xffffffffffff", "leads out"),
-            (b"low", "later part of the file"),
+            (b"low", "larger than its address"),
             (b"+0x10", "no mapping"),
             (b"0x", "no mapping"),
         ] {

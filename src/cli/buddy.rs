@@ -16,13 +16,13 @@ use crate::view::buddy::{self as view, live::Zones};
 use crate::view::field::Field;
 use crate::view::size::grouped_string;
 
-/// Tell what is free in which zone, in blocks of what size, and what blocks huge pages
+/// Show free memory by zone and block size, and what blocks huge pages
 ///
-/// Shows for each zone the free blocks by order, which share of the free memory is in blocks too small for a request of each
-/// order, the free pages on the lists of processors (in no free block), where it stands among its watermarks, and where
-/// /proc/pagetypeinfo can be read (by root), free memory by migrate type. Where /proc/kpageflags can be read (by root), every
-/// block of the size of a huge page is looked at: free, a huge page, emptied by compaction, or blocked, and by what. With -o
-/// only the table of zones is shown.
+/// Shows for each zone the free blocks by order, the share of free memory in blocks too small for a request of each
+/// order, the free pages on the per-CPU lists (in no free block), and free pages compared with the watermarks; if
+/// /proc/pagetypeinfo is readable (as root), also free memory by migrate type. If /proc/kpageflags is readable (as
+/// root), every block of huge page size is examined: free, a huge page, can be emptied by compaction, or blocked, and
+/// by what. With -o only the table of zones is shown.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   sudo pmem buddy                  everything
@@ -31,18 +31,17 @@ use crate::view::size::grouped_string;
   sudo pmem buddy --json | jq '.data.huge_blocks.blockers[]'
                                    what blocks huge pages, by class")]
 pub struct Args {
-    /// Fail where what blocks huge pages cannot be told
+    /// Fail if it cannot be determined what blocks huge pages
     #[arg(long, conflicts_with = "no_blockers")]
     blockers: bool,
-    /// Do not look what blocks huge pages, which takes about a second for 50 GiB of memory
+    /// Skip the search for what blocks huge pages, which takes about a second for 50 GiB of memory
     #[arg(long)]
     no_blockers: bool,
     #[command(flatten)]
     top: Top,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     let orders = Machine::read(&cx.root)?.orders();
     screen::run(&mut Free { args, orders, before: None }, args.top.top, args.top.rounds(), &cx, output)
@@ -51,7 +50,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
 /// The command as the driver runs it.
 struct Free<'a> {
     args: &'a Args,
-    /// The orders of blocks that there are.
+    /// The block orders of this machine.
     orders: usize,
     /// The round before.
     before: Option<Buddy>,
@@ -106,7 +105,7 @@ impl Watched for Free<'_> {
     type Live = Zones;
 }
 
-/// What blocks huge pages; that it cannot be told is an error only where it was asked for by name.
+/// What blocks huge pages; if unknown, an error only if `--huge` was given.
 fn look(args: &Args, cx: &Context<'_>, machine: &Machine) -> Result<crate::error::Result<Counted>> {
     let mut progress = cx.progress();
     let counted =

@@ -19,9 +19,9 @@ use crate::view::time;
 
 /// Record processes and the machine into a directory that --root reads back
 ///
-/// Text files are kept byte for byte, page maps and frame files as runs in which a hole costs nothing: a process with
-/// 1 TiB of empty mappings takes kilobytes. The tree tells the layout of address spaces and where in memory they are, so
-/// it is made with mode 0700.
+/// Text files are kept byte for byte, page maps and frame files as runs in which holes take no space: a process with 1
+/// TiB of empty mappings takes kilobytes. The tree reveals the layout of address spaces and their frame numbers, so it
+/// is created with mode 0700.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   pmem capture /tmp/tree 1234      record a process
@@ -29,7 +29,7 @@ use crate::view::time;
   sudo pmem capture --all --frames incident
                                    everything, with every frame of the machine")]
 pub struct Args {
-    /// Where to: a directory that does not exist yet
+    /// The directory to create; it must not exist yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
@@ -43,21 +43,20 @@ pub struct Args {
     frames: bool,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     let root = &cx.root;
     if root.is_recorded() {
         return Err(UsageError::Invalid("a recorded tree is copied with cp, not captured".to_owned()).into());
     }
     if args.directory.symlink_metadata().is_ok() {
-        let text = format!("{}: exists already; capture makes a directory of its own", args.directory.display());
+        let text = format!("{}: already exists; capture creates a new directory", args.directory.display());
         return Err(UsageError::Invalid(text).into());
     }
     let digits = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
     if args.targets.is_empty() && !args.all && digits(args.directory.as_os_str()) {
         let name = args.directory.display();
-        let text = format!("is {name} the directory or the process? 'pmem capture DIR {name}', or './{name}'");
+        let text = format!("is {name} a directory or a process? Use 'pmem capture DIR {name}' or './{name}'");
         return Err(UsageError::Invalid(text).into());
     }
     let found = target::find(root, &args.targets, args.all)?;
@@ -76,7 +75,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     for (number, &pid) in found.pids.iter().enumerate() {
         progress.show(|| format!("{} of {} processes", number + 1, found.pids.len()));
         let is_own = own_pid.contains(&pid);
-        // Also what has no address space is recorded.
+        // Processes without an address space are recorded too.
         match visit::process(root, pid, |seen| Ok(recording.process(seen.process(), is_own)?)) {
             Ok(kept) => {
                 processes += 1;
@@ -84,7 +83,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
                 entries += kept.entries;
                 if !kept.held_still && !args.all && !cx.is_quiet() {
                     progress.wipe();
-                    say(&format!("{pid}: the process did not hold still; its files may not agree with each other"));
+                    say(&format!("{pid}: the process changed while it was recorded; its files may be inconsistent"));
                 }
             }
             Err(reason) if reason.is_gone() && args.all => {}

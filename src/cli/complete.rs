@@ -1,8 +1,10 @@
-//! `pmem complete`: what the shells' completions ask for. No part of [`Cli`], so that neither help nor completions offer it.
+//! `pmem complete`: what the shells' completions ask for. No part of [`Cli`], so that neither help nor completions
+//! offer it.
 //!
-//! `pmem complete SHELL` prints the script for a shell. The script calls `pmem complete -- WORD…` with the words up to the
-//! cursor, the last of them the one to complete, and gets a line for each candidate: the whole word, and after a tab what it
-//! is. A line that begins with a tab asks the shell to complete a file name, which it can quote and pmem cannot.
+//! `pmem complete SHELL` prints the script for a shell. The script calls `pmem complete -- WORD…` with the words up to
+//! the cursor, the last of them the one to complete, and gets a line for each candidate: the whole word, and after a
+//! tab what it is. A line that begins with a tab asks the shell to complete a file name, which it can quote and pmem
+//! cannot.
 //!
 //! Names of processes are chosen by anybody, and root presses Tab too: what a shell would have to quote is left out
 //! ([`is_plain`]), and so nothing that pmem offers can be more than a word.
@@ -23,7 +25,7 @@ use super::Cli;
 use super::status::{Status, UsageError};
 use crate::name::escaped;
 
-/// The word that stands for this in place of a subcommand.
+/// The word that selects this in place of a subcommand.
 pub(super) const NAME: &str = "complete";
 
 /// The scripts, each with the name of its shell, and of the file that shells look for.
@@ -33,7 +35,7 @@ pub(super) const SCRIPTS: [(&str, &str, &str); 3] = [
     ("fish", "pmem.fish", include_str!("../../completions/pmem.fish")),
 ];
 
-/// What stands for file names among the candidates.
+/// The candidate that means file names.
 const FILES: &str = "\tfiles";
 
 /// More candidates than anybody reads. Shells become slow with them.

@@ -17,45 +17,45 @@ use crate::unit::{PageSize, decimal};
 use crate::view::decode as view;
 use crate::view::field::Field;
 
-/// Tell what a word of kpageflags or pagemap means, or a flag's name
+/// Explain a word of kpageflags or pagemap, or the name of a flag
 ///
 /// Takes words of /proc/kpageflags, always in hexadecimal, with or without 0x; the name of a flag as pmem, the kernel
-/// (PG_lru, KPF_LRU) or page-types write it; several names with commas, which make a word; or the letters that page-types
-/// shows. With --pagemap and --swap the words are those of /proc/PID/pagemap. It reads nothing of the machine, and needs no
-/// privilege.
+/// (PG_lru, KPF_LRU) or page-types writes it; several names, comma-separated, which make a word; or the letters that
+/// page-types shows. With --pagemap and --swap the words are from /proc/PID/pagemap. It reads nothing from the machine
+/// and needs no privilege.
 ///
-/// A bit is named by what it means on such a frame: bit 34 of an anonymous one is ANON_EXCLUSIVE, of others OWNER_2. What is
-/// left over from another use of the same field (ANON and KSM on slab frames) is said to be, and is not named.
+/// A bit is named by its meaning on that kind of frame: bit 34 is ANON_EXCLUSIVE on an anonymous frame, OWNER_2 on
+/// others. Bits left over from another use of the same field (ANON and KSM on slab frames) are reported as such, not
+/// named.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
-  pmem decode 0x400005828          what a frame with this word of kpageflags is
+  pmem decode 0x400005828          what a frame with this kpageflags word is
   pmem decode uptodate,lru         the word of these flags, and what they mean
-  pmem decode PG_owner_2 thp       single flags, and what one can get wrong about them
+  pmem decode PG_owner_2 thp       single flags and their pitfalls
   pmem decode --pagemap 8100000000149efe
                                    a word of /proc/PID/pagemap
-  pmem decode --legend             every flag there is or was")]
+  pmem decode --legend             every flag, past and present")]
 pub struct Args {
-    /// Hexadecimal words, names of flags, or names with commas
+    /// Hexadecimal words, flag names, or comma-separated flag names
     #[arg(value_name = "WORD", required_unless_present = "legend")]
     words: Vec<String>,
-    /// The words are of /proc/PID/pagemap
+    /// The words are from /proc/PID/pagemap
     #[arg(long, conflicts_with = "swap")]
     pagemap: bool,
-    /// The words are swap entries: the low 55 bits of a word of pagemap, type and offset
+    /// The words are swap entries: the low 55 bits of a pagemap word, type and offset
     #[arg(long)]
     swap: bool,
-    /// The page size of physical addresses, in bytes or as 4K, 16K, 64K; this machine's unless given
+    /// Page size for physical addresses, in bytes or as 4K, 16K, 64K (default: this machine's)
     #[arg(long, value_name = "SIZE", value_parser = page_size)]
     page_size: Option<PageSize>,
-    /// Show every flag: bit, names, meaning, releases, and what one can get wrong
+    /// Show every flag: bit, names, meaning, kernel releases, and pitfalls
     #[arg(long, conflicts_with_all = ["words", "pagemap", "swap", "page_size"])]
     legend: bool,
 }
 
 const SCHEMA: &str = "pmem.decode/1";
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open_unread(global, output)?;
     match args.legend {
         true => command::run(&mut Legend, Rounds::ONE, &cx, output),

@@ -13,11 +13,11 @@ use crate::kernel::interfaces;
 use crate::model::capabilities::Capabilities;
 use crate::view::doctor as view;
 
-/// Tell what this machine lets pmem see, and what would help
+/// Show what this machine lets pmem see, and what would help
 ///
 /// Tries every file and every feature that pmem uses, on memory of its own: capabilities, readable interfaces, what the
-/// kernel can do and where it lies, settings that shape the numbers, and for each command whether it works fully, partly
-/// or not, and why. Changes nothing.
+/// kernel supports and where its numbers are wrong, settings that affect the numbers, and for each command whether it
+/// works fully, partly or not at all, and why. Changes nothing.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   pmem doctor                      as this user
@@ -25,13 +25,12 @@ use crate::view::doctor as view;
   pmem doctor --json | jq '.data.commands[] | select(.works != \"fully\")'")]
 pub struct Args {}
 
-/// Runs the command.
-pub fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(_: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     document::refuse_rows(
         &cx,
-        "doctor has no columns to choose or to sort by: use --format json",
-        "doctor has no CSV form: use --format json",
+        "doctor has no columns to choose or sort by: use --format json",
+        "doctor has no CSV output: use --format json",
     )?;
     let root = &cx.root;
     let seen = Seen {

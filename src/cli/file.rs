@@ -28,26 +28,26 @@ use crate::view::file::{self as view, RunRow};
 use crate::view::size::grouped_string;
 use crate::view::table;
 
-/// Tell how much of each file is in the page cache
+/// Show how much of each file is in the page cache
 ///
-/// Shows how many pages of each file are cached and dirty, and on request which, and how many of them processes have
-/// mapped. Nothing is read or touched for that. The kernel tells it to a file's owner, to who may write to it, and to
-/// CAP_FOWNER; for others pmem refuses, instead of taking mincore's word that all is cached. Where one page of a folio is
-/// dirty, the kernel counts all of it as dirty.
+/// Shows how many pages of each file are cached and dirty, and on request which ones, and how many of them are mapped
+/// by processes. File contents are neither read nor touched. The kernel reports this only to the file's owner, to users
+/// who may write to it, and with CAP_FOWNER; otherwise pmem refuses rather than trust mincore, which then reports every
+/// page as cached. If one page of a folio is dirty, the kernel counts the whole folio as dirty.
 #[derive(Debug, ClapArgs)]
 #[command(mut_arg("delay", |delay| delay.help("Repeat every SECONDS")))]
 #[command(after_long_help = "Examples:
   pmem file --runs data.db         which parts of a file are cached, and which are dirty
   sudo pmem file -rx / --min-pages 256
-                                   what fills the page cache: files with 1 MiB and more, largest first
+                                   what fills the page cache: files with 1 MiB or more, largest first
   pmem file -r -s -mapped /usr/lib
-                                   of each library, how many pages are mapped by anybody
+                                   for each library, how many pages any process maps
   pmem file --json *.log | jq .data.totals.cached_pages")]
 pub struct Args {
-    /// Files, or with -r directories
+    /// Files; with -r, also directories
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Look at the regular files in directories and below, largest in the cache first; links are not followed
+    /// Descend into directories: regular files, most cached first; symbolic links are not followed
     #[arg(short, long)]
     recursive: bool,
     /// With -r: stay on the file system of each PATH
@@ -58,48 +58,47 @@ pub struct Args {
     runs: bool,
     /// Count the pages that are in the page tables of any process pmem can see
     ///
-    /// Each page counts once, however many map it; pmem's own mappings count too. A page that a process has written to in
-    /// a private mapping is a copy of its own, and no page of the file. Who maps the file through an overlay that lies
-    /// over it is not found: ask for the path on the overlay.
+    /// Each page counts once, however many processes map it; pmem's own mappings count too. A page that a process has
+    /// written to in a private mapping is a private copy, not a page of the file. Mappings through an overlay file
+    /// system above the file are not found: give the path on the overlay.
     #[arg(long)]
     mapped: bool,
-    /// Show files with at least so many cached pages; the totals are of all
+    /// Show files with at least N cached pages; the totals include all files
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     min_pages: u64,
-    /// With -r: show all files, also where they are more than the terminal has lines
+    /// With -r: show all files, even if they do not fit on the terminal
     #[arg(long, requires = "recursive")]
     all: bool,
     #[command(flatten)]
     repeat: Repeat,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if global.root != Path::new("/") {
-        let text = "--root: a recorded tree has no page cache; 'file' looks at the machine it runs on";
+        let text = "--root: a recorded tree has no page cache; 'file' works on the live machine only";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let cx = Context::open(global, output)?;
     let rounds = args.repeat.rounds();
-    // Where rows stand alone, a run is one.
+    // In formats that are only rows, each run is a row.
     match args.runs && !cx.is_for_people() && !cx.is_document() {
         true => command::run(&mut Runs(args), rounds, &cx, output),
         false => command::run(&mut OfFiles(args), rounds, &cx, output),
     }
 }
 
-/// What was found of all files.
+/// The result for all files.
 #[derive(Serialize)]
 struct Report {
     #[serde(skip)]
     files: Vec<FileRow>,
     totals: Totals,
-    /// Whether the table has totals: of one file they say nothing more.
+    /// Whether the table has totals; for a single file they add nothing.
     #[serde(skip)]
     has_totals: bool,
 }
 
-/// Looks at all files.
+/// Reads the state of all files.
 fn look(args: &Args, cx: &Context<'_>, with_runs: bool, with_mapped: bool) -> Result<Reading<Report>> {
     let mut look = Look::new(args, cx, Files::new(&cx.root, with_runs, with_mapped));
     let (mut files, mut troubles) = match look.all() {
@@ -112,7 +111,7 @@ fn look(args: &Args, cx: &Context<'_>, with_runs: bool, with_mapped: bool) -> Re
     }
     let (totals, notes) = (files.totals(), files.notes());
     let status = if files.is_incomplete() { Status::Incomplete } else { Status::Complete };
-    // What is missing is told on standard error too.
+    // What is missing is reported on standard error too.
     if cx.is_document() && !cx.is_quiet() && (status != Status::Complete || !troubles.is_empty()) {
         troubles.extend(notes.iter().map(|note: &Note| Trouble::incomplete(note.text.clone())));
     }
@@ -216,7 +215,7 @@ impl Command for Runs<'_> {
     }
 }
 
-/// The look at all paths, and what went wrong with some.
+/// The pass over all paths, and what went wrong with some.
 struct Look<'a> {
     args: &'a Args,
     is_verbose: bool,
@@ -224,7 +223,7 @@ struct Look<'a> {
     progress: Progress,
     /// Directories that could not be read, and why.
     closed: Vec<String>,
-    /// What else could not be looked at.
+    /// What else could not be read.
     troubles: Vec<Trouble>,
 }
 
@@ -237,7 +236,7 @@ impl<'a> Look<'a> {
     fn all(&mut self) -> Result<()> {
         for path in &self.args.paths {
             match self.one(path) {
-                // One that cannot be looked at is the error, among several it is told.
+                // A single path that cannot be read is the error; among several it is reported.
                 Err(error) if self.args.paths.len() > 1 => self.tell(&format!("{error:#}")),
                 other => other?,
             }
@@ -249,10 +248,10 @@ impl<'a> Look<'a> {
         let wrong = |why: &str| Err(UsageError::Invalid(format!("{}: {why}", shown(path))).into());
         match self.files.look(path, true)? {
             Looked::File => Ok(()),
-            Looked::Other => wrong(
-                "it has no pages in the page cache: neither a regular file (of a disk or tmpfs) nor a block device",
-            ),
-            Looked::Directory if !self.args.recursive => wrong("a directory; -r looks at the files in it"),
+            Looked::Other => {
+                wrong("it has no pages in the page cache: neither a regular file (on disk or tmpfs) nor a block device")
+            }
+            Looked::Directory if !self.args.recursive => wrong("is a directory; -r descends into it"),
             Looked::Directory if is_without_pages(path) => wrong("its file system keeps nothing in the page cache"),
             Looked::Directory => {
                 self.below(path);
@@ -263,7 +262,7 @@ impl<'a> Look<'a> {
 
     fn below(&mut self, path: &Path) {
         let walk = WalkDir::new(path).min_depth(1).same_file_system(self.args.one_file_system);
-        // With -x the walk stays out of them by itself; to refuse them again would end its look at the parent.
+        // With -x the walk stays out of them anyway; refusing them here would end the walk of the parent.
         let wanted = |entry: &DirEntry| {
             self.args.one_file_system || !entry.file_type().is_dir() || !is_without_pages(entry.path())
         };
@@ -272,7 +271,7 @@ impl<'a> Look<'a> {
             self.progress.show(|| format!("{found} files"));
             match entry {
                 Ok(entry) if entry.file_type().is_file() => match self.files.look(entry.path(), false) {
-                    // It went between the listing and now: there is nothing to miss.
+                    // It was removed since the listing: nothing is missing.
                     Err(error) if error.is_gone() => {}
                     Err(error) => self.tell(&error.to_string()),
                     Ok(_) => {}
@@ -298,7 +297,7 @@ impl<'a> Look<'a> {
         self.troubles.push(Trouble::incomplete(text));
     }
 
-    /// Tells what could not be looked at. Where that was everything, it is the error.
+    /// Reports what could not be read. If that was everything, it is the error.
     fn finish(mut self) -> Result<(Files<'a>, Vec<Trouble>)> {
         const TOLD: usize = 3;
         let closed = std::mem::take(&mut self.closed);
@@ -317,7 +316,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The error, after what else went wrong is said: nothing else is going to say it.
+    /// The error, after printing what else went wrong: nothing else will print it.
     fn fail(&mut self, error: anyhow::Error) -> anyhow::Error {
         self.progress.wipe();
         self.troubles.iter().for_each(|trouble| say(&trouble.text));
@@ -325,11 +324,11 @@ impl<'a> Look<'a> {
     }
 }
 
-/// Whom a refusal is about, where it is about all files.
+/// The subject of a refusal that affects all files.
 fn whose(path: &Name, files: usize) -> String {
     match files {
         1 => path.escaped().into_owned(),
-        _ => format!("none of {files} files could be looked at; {}", path.escaped()),
+        _ => format!("none of {files} files could be read; {}", path.escaped()),
     }
 }
 

@@ -22,11 +22,11 @@ use crate::unit::{Pfn, decimal, hexadecimal};
 /// One frame or several, as a user names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FrameSpec {
-    /// So many from this number on.
+    /// This many frames, from this number on.
     Pfns(u64, u64),
-    /// The one that holds this physical address.
+    /// The frame at this physical address.
     Physical(u64),
-    /// What a process has at this address.
+    /// The frame at this address of a process.
     Virtual(Target, Address),
     /// The page of a file at this offset, in bytes.
     File(PathBuf, u64),
@@ -50,7 +50,7 @@ impl FromStr for FrameSpec {
         let (first, count) = text.split_once('+').unwrap_or((text, "1"));
         match (number(first)?, number(count)?) {
             (_, 0) => Err("no frames: the count is 0".to_owned()),
-            (first, count) if first.checked_add(count).is_none() => Err("no machine has so many frames".to_owned()),
+            (first, count) if first.checked_add(count).is_none() => Err("no machine has that many frames".to_owned()),
             (first, count) => Ok(Self::Pfns(first, count)),
         }
     }
@@ -60,16 +60,16 @@ impl FromStr for FrameSpec {
 fn number(text: &str) -> Result<u64, String> {
     let number = if text.starts_with("0x") { hexadecimal(text) } else { decimal(text) };
     number.ok_or_else(|| {
-        format!("'{text}' is no number: expected PFN, PFN+COUNT, phys:ADDRESS, TARGET:ADDRESS or PATH:OFFSET")
+        format!("'{text}' is not a number: expected PFN, PFN+COUNT, phys:ADDRESS, TARGET:ADDRESS or PATH:OFFSET")
     })
 }
 
-/// What a user's words for frames stand for.
+/// The frames that the arguments name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resolved {
     /// The frames, in the order they were asked for.
     pub(super) pfns: Vec<Pfn>,
-    /// What stands for no frame, and why.
+    /// Arguments that name no frame, and why.
     pub(super) without: Vec<String>,
 }
 
@@ -79,14 +79,14 @@ const MOST: u64 = 1 << 20;
 /// Finds the frames that are meant.
 ///
 /// # Errors
-/// [`UsageError`] when there is no such process, or too many frames are asked for, and what is wrong with reading a page map.
+/// [`UsageError`] if there is no such process or too many frames are requested; errors of reading a page map.
 pub(super) fn resolve(root: &Root, specs: &[FrameSpec]) -> Result<Resolved> {
     let mut found = Resolved::default();
     for spec in specs {
         match spec {
             FrameSpec::Pfns(first, count) => {
                 if *count > MOST - found.pfns.len() as u64 {
-                    let text = format!("at most {MOST} frames at a time; 'pmem phys' looks at all of them");
+                    let text = format!("at most {MOST} frames at a time; 'pmem phys' reads all frames");
                     return Err(UsageError::Invalid(text).into());
                 }
                 found.pfns.extend((*first..first + count).map(Pfn));
@@ -125,9 +125,9 @@ fn of_process(root: &Root, pid: u32, address: &Address) -> Result<std::result::R
     let got = process.pagemap()?.read(root.page_size().index_of(address), &mut words)?;
     let entry = Entry(words[0]);
     let found = match entry.state(root.swap_areas()) {
-        _ if got == 0 => Err("not a user address, or the process has ended".to_owned()),
+        _ if got == 0 => Err("not a user-space address, or the process has ended".to_owned()),
         State::Present => entry.pfn().ok_or_else(|| "its frame number is hidden: needs CAP_SYS_ADMIN".to_owned()),
-        State::None => Err(format!("no page there; pmem translate {pid} {address}  says why")),
+        State::None => Err(format!("no page there; 'pmem translate {pid} {address}' says why")),
         other => Err(format!("no frame: {}", other.words())),
     };
     Ok(found.map_err(|why| format!("{pid}:{address}: {why}")))
@@ -136,22 +136,19 @@ fn of_process(root: &Root, pid: u32, address: &Address) -> Result<std::result::R
 /// The frame that holds a page of a file, or why there is none.
 fn of_file(root: &Root, path: &Path, offset: u64) -> Result<std::result::Result<Pfn, &'static str>> {
     if root.is_recorded() {
-        return Err(UsageError::Invalid(
-            "files are looked at on the live machine: a recorded tree has none".to_owned(),
-        )
-        .into());
+        return Err(UsageError::Invalid("files need the live machine: a recorded tree has none".to_owned()).into());
     }
     let named = || path.display().to_string();
     let file = match page_cache::open(path, true) {
         Ok(page_cache::Found::File(file)) => file,
-        Ok(_) => return Ok(Err("not a file that the page cache keeps")),
+        Ok(_) => return Ok(Err("not a file with pages in the page cache")),
         Err(Error::Missing { .. }) => return Ok(Err("no such file")),
         Err(error) => return Err(error).with_context(named),
     };
     let page = root.page_size().pages_in(offset);
     Ok(match file.frame(page, root).with_context(named)? {
         Some(pfn) => Ok(pfn),
-        None if offset >= file.size => Err("behind the end of the file"),
+        None if offset >= file.size => Err("beyond the end of the file"),
         None => Err("not in the page cache"),
     })
 }

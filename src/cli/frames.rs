@@ -34,58 +34,57 @@ use crate::view::table::{wrapped, write_help};
 
 /// Count a process's page frames, and explain every other number
 ///
-/// Shows, for each mapping, how many of its page-table entries are present, and a ledger that takes them to the frames the
-/// process really has, beside what statm (and with --verify smaps) says of them. Without a target it looks at the process
-/// that started pmem.
+/// Shows, for each mapping, how many of its page-table entries are present, and a ledger that leads from these to the
+/// frames the process really has, compared with statm (and with smaps if --verify is given). Without a target it shows
+/// the process that started pmem.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
-  pmem frames --verify 1234        a process, with smaps as a second witness
+  pmem frames --verify 1234        a process, checked against smaps too
   pmem frames --all --summary -s -resident
                                    every process, largest first
   pmem frames postgres -o +Pss,Swap,VmFlags --min-pages 1
-                                   by name, with columns of smaps, mappings that hold something
+                                   by name, with smaps columns, only mappings with pages
   sudo pmem frames --owners 1234   who shares the frames: exclusive, shared, PSS")]
 pub struct Args {
     /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
     #[arg(value_name = "TARGET")]
     pub(super) targets: Vec<Target>,
-    /// Look at every process
+    /// All processes
     #[arg(short, long, conflicts_with = "targets")]
     pub(super) all: bool,
-    /// Show the ledger only; for several processes, a line each
+    /// Show only the ledger; for several processes, one line each
     #[arg(long)]
     pub(super) summary: bool,
     /// Compare with smaps_rollup too
     #[arg(long)]
     pub(super) verify: bool,
-    /// Say how frames are shared: exclusive, shared and PSS (needs to see frame numbers)
+    /// Show how frames are shared: exclusive, shared and PSS (needs access to frame numbers)
     ///
-    /// As in smaps, every mapping counts, also those of the process that looks: a library that only the target and pmem
-    /// map counts as shared. Without privilege, '-o +Pss,Private_Clean,Private_Dirty' tells the like from smaps.
+    /// As in smaps, every mapping counts, including those of the reader: a library that only the target and pmem map
+    /// counts as shared. Without privilege, '-o +Pss,Private_Clean,Private_Dirty' gives a similar breakdown from smaps.
     #[arg(long)]
     pub(super) owners: bool,
-    /// Show mappings between these hexadecimal addresses, cut to them; HIGH is the first behind
+    /// Show mappings in this address range (hexadecimal), cut to it; HIGH is exclusive
     #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
     range: Option<Range<VirtAddr>>,
-    /// Show mappings whose name contains this
+    /// Show mappings with this text in their name
     #[arg(long = "match", value_name = "TEXT")]
     name_contains: Option<String>,
-    /// Show mappings of these kinds; several with commas
+    /// Show mappings of these kinds (comma-separated)
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
     kinds: Vec<Kind>,
-    /// Show mappings with at least so many present, swapped or guard pages
+    /// Show mappings with at least N present, swapped or guard pages
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     min_pages: u64,
     #[command(flatten)]
     top: Top,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if args.is_summary() && args.narrows() {
         let option = if args.top.top { "--top" } else { "--summary" };
         let text =
-            format!("{option} is of whole processes: it does not go with --range, --match, --kind and --min-pages");
+            format!("{option} shows whole processes: it conflicts with --range, --match, --kind and --min-pages");
         return Err(UsageError::Invalid(text).into());
     }
     let cx = Context::open(global, output)?;
@@ -135,7 +134,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     Ok(status)
 }
 
-/// Says what the walks cost the processes that were looked at.
+/// Prints what the walks cost the processes that were read.
 fn say_cost(cx: &Context<'_>, session: &Session<'_>) {
     if cx.is_verbose() {
         let cost = session.counter.cost;
@@ -155,7 +154,7 @@ impl Args {
         self.range.is_some() || self.name_contains.is_some() || !self.kinds.is_empty() || self.min_pages > 0
     }
 
-    /// What is wanted of every process.
+    /// What to read of every process.
     fn wanted(&self, root: &Root, rollup: bool, owners: bool, smaps_keys: Vec<String>) -> Wanted {
         let rows = Selection {
             // Pages are not divided.
@@ -176,13 +175,13 @@ fn owners_of<R>(args: &Args, choice: &Choice<R>) -> bool {
 /// Refuses changes where there is nothing to compare with.
 fn refuse_change<R>(choice: &Choice<R>, is_repeated: bool) -> Result<()> {
     if !is_repeated && choice.names("change") {
-        let text = "change: there is none in one round; repeat with -d or -n";
+        let text = "change: a single round has none; repeat with -d or -n";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
     Ok(())
 }
 
-/// The keys of smaps among the columns that are named, and what there is to say of those that this kernel does not have.
+/// The smaps keys among the requested columns, and notes on those that this kernel does not have.
 fn keys(cx: &Context<'_>, rounds: bool) -> Result<(Vec<String>, Vec<Note>)> {
     let fields = view::mapping_fields(&[], true, rounds);
     let mut keys: Vec<String> = Vec::new();
@@ -198,7 +197,7 @@ fn keys(cx: &Context<'_>, rounds: bool) -> Result<(Vec<String>, Vec<Note>)> {
     }
     let here = smaps_keys(&cx.root);
     if let Some(name) = keys.iter().find(|key| !here.contains(key) && !KNOWN_KEYS.contains(&key.as_str())) {
-        let text = format!("{name}: no such column of mappings; '--columns help' lists them");
+        let text = format!("{name}: mappings have no such column; '--columns help' lists them");
         return Err(UsageError::Invalid(text).into());
     }
     let absent = keys.iter().filter(|key| !here.contains(key));
@@ -209,7 +208,7 @@ fn keys(cx: &Context<'_>, rounds: bool) -> Result<(Vec<String>, Vec<Note>)> {
 fn write_columns(smaps_keys: &[String], out: &mut dyn Write) -> Result<()> {
     writeln!(out, "Columns of mappings:")?;
     write_help(out, &view::mapping_fields(&[], true, true))?;
-    writeln!(out, "\nKeys of smaps, by the kernel's names, in bytes (VmFlags in words):")?;
+    writeln!(out, "\nKeys of smaps, by the kernel's names, in bytes (VmFlags as words):")?;
     let keys: Vec<&str> = smaps_keys.iter().map(String::as_str).collect();
     write!(out, "{}", wrapped(&keys.join(" "), 80, 2))?;
     writeln!(out, "\nColumns of processes (--summary):")?;

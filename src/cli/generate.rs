@@ -14,7 +14,7 @@ use super::Cli;
 use super::complete::SCRIPTS;
 use super::status::Status;
 
-/// The word that stands for this in place of a subcommand.
+/// The word that selects this in place of a subcommand.
 pub const NAME: &str = "generate";
 
 /// Write the man pages or the shell completions into a directory
@@ -36,7 +36,7 @@ enum What {
     Completions,
 }
 
-/// Runs the command with the arguments behind `pmem`.
+/// Runs the command with the arguments after `pmem`.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<Status> {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,

@@ -17,25 +17,24 @@ use crate::analysis::physical::phys;
 use crate::view::field::Field;
 use crate::view::lru as view;
 
-/// Tell what is on the LRU lists: active or not, referenced or not
+/// Show what is on the LRU lists: active or inactive, referenced or not
 ///
-/// The kernel keeps the memory of processes and the page cache on an active and an inactive list, and reclaims from the end
-/// of the inactive one; a page that is used twice is made active. Shown are the four states by what the frames hold, what
-/// cannot be evicted, and what is on no list (yet), beside the kernel's counters of the lists. Needs root.
+/// The kernel keeps process memory and the page cache on active and inactive lists, and reclaims from the tail of the
+/// inactive list; a page that is used twice becomes active. This shows the four states by what the frames hold, what is
+/// unevictable, and what is on no list (yet), compared with the kernel's counters of the lists. Needs root.
 #[derive(Debug, ClapArgs)]
 #[command(mut_arg("delay", |delay| delay.help("Repeat every SECONDS")))]
 #[command(after_long_help = "Examples:
   sudo pmem lru                    the four states, by class
   sudo pmem lru --mib              in MiB
   sudo pmem lru --json | jq '.data.not_on_lru_frames'
-                                   frames that wait to be put on a list")]
+                                   frames not yet on a list")]
 pub struct Args {
     #[command(flatten)]
     repeat: Repeat,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     command::run(&mut Lru, args.repeat.rounds(), &cx, output)
 }

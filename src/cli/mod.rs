@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand, each with its arguments and a short `run` that reads, analyses and shows.
+//! The command line: one file per subcommand, each with its arguments and a short `run` that reads, analyses and shows.
 
 mod address;
 pub mod buddy;
@@ -48,11 +48,11 @@ use status::Status;
     long_about = "Where a Linux machine's memory is, frame by frame: exact to the page, reconciled with the kernel's own \
                   counters, any difference explained. (It has nothing to do with persistent memory.)",
     after_long_help = "Exit status:\n  \
-        0   all that was asked for is in the output\n  \
-        1   it failed, or the output is incomplete; what is missing is on standard error\n  \
-        2   the command line is wrong\n  \
-        3   this kernel does not have what the command needs\n  \
-        4   not permitted; the message names what would help\n  \
+        0   success, and the output is complete\n  \
+        1   failure, or the output is incomplete; standard error says what is missing\n  \
+        2   usage error\n  \
+        3   this kernel lacks what the command needs\n  \
+        4   permission denied; the message says what would help\n  \
         42  no such process",
     max_term_width = 100,
     subcommand_required = true,
@@ -87,8 +87,7 @@ enum Command {
     Capture(capture::Args),
 }
 
-/// Parses a command line, runs it, and says with which status to exit. Everything that goes wrong is told on standard
-/// error.
+/// Parses a command line, runs it, and returns the exit status. Errors go to standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if arguments.get(1).is_some_and(|word| word == generate::NAME) {

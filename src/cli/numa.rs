@@ -29,9 +29,9 @@ use crate::view::{notes, table};
 
 /// Show memory by NUMA node: a ledger for each node, or a process's pages by node
 ///
-/// Shows the nodes side by side: lines of which no two count the same page, and which add up to each node's MemTotal; what is
-/// available there, by the node's own zones and watermarks; its CPUs, its memory tier, and the distances between nodes. A
-/// node can be short of memory while the machine as a whole is not: then the first lines say so.
+/// Shows the nodes side by side: lines that never count a page twice and add up to each node's MemTotal; how much
+/// memory is available there, from the node's own zones and watermarks; its CPUs, its memory tier, and the distances
+/// between nodes. A node can be short of memory while the machine as a whole is not: then the first lines say so.
 ///
 /// With a target it shows where a process's pages are, by node and mapping, from /proc/PID/numa_maps.
 #[derive(Debug, ClapArgs)]
@@ -52,14 +52,13 @@ pub struct Args {
     top: Top,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     if args.targets.is_empty() && !args.all {
         return screen::run(&mut Nodes, args.top.top, args.top.rounds(), &cx, output);
     }
     if args.top.top {
-        let text = "--top shows the machine's nodes: it does not go with processes";
+        let text = "--top shows the machine's nodes and cannot be combined with processes";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let nodes: Vec<u32> = Sources::read(&cx.root)?.nodes.iter().map(|node| node.node).collect();
@@ -161,7 +160,7 @@ impl Parts for Processes<'_> {
                 }
             };
             choice.sort(&mut process.mappings);
-            let text = "the process was mapping while it was read: a mapping can be missing, or have been another";
+            let text = "the process changed its mappings while it was read: some may be missing or wrong";
             let moved: Vec<Note> = process.moved.then(|| Note::of(pid, "moving", text)).into_iter().collect();
             let Some(out) = to.people() else {
                 to.notes(moved);

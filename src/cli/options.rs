@@ -12,42 +12,42 @@ use super::status::UsageError;
 use crate::unit::decimal;
 use crate::view::size::Unit;
 
-/// Options that may stand before or after the command.
+/// Options that are accepted before or after the command.
 #[derive(Debug, Args)]
 pub struct GlobalOptions {
     /// Read a tree recorded by 'pmem capture' instead of the live machine
     #[arg(long, global = true, value_name = "DIR", default_value = "/", hide_default_value = true, help_heading = GLOBAL)]
     pub root: PathBuf,
-    /// The form of the output
+    /// Output format
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Table, help_heading = GLOBAL)]
     pub format: Format,
-    /// The same as --format json
+    /// Same as --format json
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
-    /// Columns by name, in this order; +NAME adds to the default; 'help' lists them
+    /// Columns to show, in this order; +NAME adds to the default; 'help' lists them
     #[arg(short = 'o', long, global = true, value_name = "LIST", help_heading = GLOBAL)]
     pub columns: Option<String>,
-    /// Sort by this column; with '-' before it, descending
+    /// Sort by this column; descending with a leading '-'
     #[arg(short, long, global = true, value_name = "[-]COLUMN", allow_hyphen_values = true, help_heading = GLOBAL)]
     pub sort: Option<String>,
-    /// Leave out the header row
+    /// Omit the header row
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub no_headings: bool,
     #[command(flatten)]
     units: Units,
-    /// Write to a new file, mode 0600, instead of standard output
+    /// Write to a new file (mode 0600) instead of standard output
     #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub out: Option<PathBuf>,
-    /// Let --out replace a file
+    /// Let --out replace an existing file
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub force: bool,
-    /// Whether to colour
+    /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = When::Auto, help_heading = GLOBAL)]
     pub color: When,
-    /// Say less on standard error
+    /// Print less on standard error
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
-    /// Say more on standard error
+    /// Print more on standard error
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub verbose: bool,
 }
@@ -66,13 +66,13 @@ struct Units {
     /// Sizes and page counts in MiB
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     mib: bool,
-    /// Sizes in pages too
+    /// Sizes in pages as well
     // A number, so that `pmem demo` can have an option of this name that takes one.
     #[arg(long, global = true, action = ArgAction::SetTrue, value_parser = as_unit(), help_heading = GLOBAL)]
     pages: usize,
 }
 
-/// What `--pages` is where it takes no number.
+/// The value of `--pages` where it takes no number.
 pub(super) const PAGES_AS_UNIT: usize = usize::MAX;
 
 fn as_unit() -> impl TypedValueParser<Value = usize> {
@@ -80,8 +80,8 @@ fn as_unit() -> impl TypedValueParser<Value = usize> {
 }
 
 impl GlobalOptions {
-    /// Refuses options that contradict each other. clap does not see that of global options. `writes_a_file` says that the
-    /// command does, by an option of its own.
+    /// Refuses options that contradict each other, which clap does not check for global options. `writes_a_file`: the
+    /// command writes a file through an option of its own.
     ///
     /// # Errors
     /// [`UsageError::Invalid`].
@@ -90,21 +90,21 @@ impl GlobalOptions {
         let pages = pages == PAGES_AS_UNIT;
         let wrong = |text: &str| Err(UsageError::Invalid(text.to_owned()));
         if [bytes, kib, mib, pages].into_iter().filter(|&unit| unit).count() > 1 {
-            return wrong("--bytes, --kib, --mib and --pages: one of them at most");
+            return wrong("--bytes, --kib, --mib and --pages are mutually exclusive");
         }
         if self.json && !matches!(self.format, Format::Table | Format::Json) {
-            return wrong("--json and another --format contradict each other");
+            return wrong("--json conflicts with --format");
         }
         if self.quiet && self.verbose {
-            return wrong("--quiet and --verbose contradict each other");
+            return wrong("--quiet conflicts with --verbose");
         }
         if self.force && self.out.is_none() && !writes_a_file {
-            return wrong("--force goes with --out");
+            return wrong("--force requires --out");
         }
         Ok(())
     }
 
-    /// The form of the output.
+    /// The output format.
     pub fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
     }
@@ -121,16 +121,16 @@ impl GlobalOptions {
     }
 }
 
-/// The forms of output.
+/// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Text for people
     Table,
     /// One JSON document
     Json,
-    /// One JSON object a row
+    /// One JSON object per row
     Jsonl,
-    /// Comma-separated values, plain numbers
+    /// Comma-separated values, numbers without units
     Csv,
 }
 
@@ -145,19 +145,19 @@ pub enum When {
     Never,
 }
 
-/// Repeating, for commands that are worth watching.
+/// Options for repeating a command.
 #[derive(Debug, Args)]
 pub struct Repeat {
-    /// Repeat every SECONDS, each round with the change since the last
+    /// Repeat every SECONDS; each round shows the change since the previous one
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     pub delay: Option<Duration>,
-    /// Stop after N rounds (one a second unless -d says otherwise)
+    /// Stop after N rounds (one per second unless -d is given)
     #[arg(short = 'n', long, value_name = "N", value_parser = rounds)]
     pub count: Option<NonZeroU32>,
 }
 
 impl Repeat {
-    /// The rounds: one, unless they are asked for.
+    /// The rounds; one by default.
     pub(super) fn rounds(&self) -> Rounds {
         let count = match (self.delay, self.count) {
             (_, Some(count)) => Some(count.get()),
@@ -168,13 +168,14 @@ impl Repeat {
     }
 }
 
-/// Repeating on a live screen, or as [`Repeat`] does.
+/// Options for repeating on a live screen, or like [`Repeat`].
 #[derive(Debug, Args)]
 pub struct Top {
-    /// A live screen; without a terminal, plain rounds
+    /// Live screen; plain rounds if there is no terminal
     ///
-    /// Letters sort by the columns, / filters, g shows what grows, space freezes, Enter shows a row in detail, ? lists all
-    /// keys, and q quits. -d sets the time between two readings, -o the columns, -s the order, and -n ends it after N readings.
+    /// Letters sort by column, / filters, g shows what grows, space freezes, Enter shows a row in detail, ? lists all
+    /// keys, and q quits. -d sets the interval between readings, -o the columns, -s the order, and -n ends it after N
+    /// readings.
     #[arg(long)]
     pub top: bool,
     /// The rounds.
@@ -183,14 +184,14 @@ pub struct Top {
 }
 
 impl Top {
-    /// The rounds: one, unless they are asked for.
+    /// The rounds; one by default.
     pub(super) fn rounds(&self) -> Rounds {
         let rounds = self.repeat.rounds();
         Rounds { count: rounds.count.filter(|_| !self.top || self.repeat.count.is_some()), ..rounds }
     }
 }
 
-/// A size: bytes, or with K, M, G or T behind it (KiB, MiB, GiB, TiB) so many times 1024.
+/// A size: bytes, or with the suffix K, M, G or T: KiB, MiB, GiB, TiB.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let upper = text.to_ascii_uppercase();
     let digits = upper.trim_end_matches("IB").trim_end_matches('B');
@@ -201,10 +202,10 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .find_map(|(letter, power)| Some((digits.strip_suffix(letter)?, power)))
         .unwrap_or((digits, 0));
     let bytes = decimal(digits).and_then(|number| number.checked_mul(1 << (10 * power)));
-    bytes.ok_or_else(|| "expected bytes, or a number with K, M, G or T behind it".to_owned())
+    bytes.ok_or_else(|| "expected bytes, or a number with the suffix K, M, G or T".to_owned())
 }
 
-/// How many rounds.
+/// The number of rounds.
 fn rounds(text: &str) -> Result<NonZeroU32, String> {
     let number = decimal(text).ok_or_else(|| "expected a number of rounds".to_owned())?;
     let number = u32::try_from(number).map_err(|_| format!("at most {}", u32::MAX))?;
@@ -215,7 +216,7 @@ fn rounds(text: &str) -> Result<NonZeroU32, String> {
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     if !(0.01..=86_400.0 * 365.0).contains(&seconds) {
-        return Err("expected from 0.01 seconds to a year".to_owned());
+        return Err("expected 0.01 seconds to one year".to_owned());
     }
     Ok(Duration::from_secs_f64(seconds))
 }

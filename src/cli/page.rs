@@ -18,16 +18,16 @@ use crate::analysis::physical::page::{Frame, FrameReader};
 use crate::view::field::Field;
 use crate::view::page as view;
 
-/// Tell everything that is known of page frames
+/// Show everything known about page frames
 ///
-/// Of each frame: what it is used for, its flags in words, how many page-table entries map it, the memory cgroup that it is
-/// charged to, its zone and node, and the folio that it belongs to.
+/// For each frame: what it is used for, its flags by name, how many page-table entries map it, the memory cgroup it is
+/// charged to, its zone and node, and the folio it belongs to.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   sudo pmem page 0x149efe          by frame number, decimal or hexadecimal
   sudo pmem page phys:0x149efe123  by physical address, as a machine check reports it
   sudo pmem page 1234:0x7f1668a3c123
-                                   what a process has at an address
+                                   the frame at an address of a process
   sudo pmem page /usr/bin/bash:0 0x100000+512 --format csv
                                    the first page of a file, if it is cached, and a range of frames")]
 pub struct Args {
@@ -37,13 +37,12 @@ pub struct Args {
     frames: Vec<FrameSpec>,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     command::run(&mut Page(args), Rounds::ONE, &cx, output)
 }
 
-/// So many frames read best in words, more as a table.
+/// Up to this many frames are described in words, more are a table.
 const MOST_IN_WORDS: usize = 4;
 
 /// The command as the driver runs it.

@@ -47,45 +47,45 @@ use crate::view::{json, pages as view};
 
 /// List a process's pages: address, frame, flags, mapcount, swap slot
 ///
-/// Neighbouring pages that are the same, with neighbouring frames or swap slots, are one line (a run). Pages that were never
-/// touched are in none. Needs root for frame numbers and flags; without it, states and swap are shown, and the status is 4.
+/// Adjacent pages of the same kind with adjacent frames or swap slots are one line (a run). Pages that were never
+/// touched are not listed. Needs root for frame numbers and flags; without it, states and swap are shown, and the exit
+/// status is 4.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   sudo pmem pages 1234             every page of a process, in runs
   sudo pmem pages 1234 --mapcount '>1' --class anon
-                                   what it shares after fork, copy-on-write
+                                   what it shares copy-on-write after fork
   sudo pmem pages 1234 --flags 'anon,!swapbacked' --each
-                                   pages given up with MADV_FREE, a line each
+                                   pages freed with MADV_FREE, one line each
   pmem pages self --state swapped,guard --json
-                                   what is not present, for a program")]
+                                   pages that are not present, for a program")]
 pub struct Args {
     /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
     #[arg(value_name = "TARGET")]
     targets: Vec<Target>,
-    /// Pages between these hexadecimal addresses; HIGH is the first behind
+    /// Pages in this address range (hexadecimal); HIGH is exclusive
     #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
     range: Option<Range<VirtAddr>>,
-    /// Pages whose frames have these flags: 'anon,!swapbacked', 'dirty|writeback'
+    /// Pages in frames with these flags: 'anon,!swapbacked', 'dirty|writeback'
     #[arg(long, value_name = "EXPR")]
     flags: Option<FlagFilter>,
-    /// Pages whose frames are of these classes; several with commas
+    /// Pages in frames of these classes (comma-separated)
     #[arg(long = "class", value_name = "CLASS", value_delimiter = ',', value_parser = classes())]
     classes: Vec<Class>,
-    /// Pages whose frames are mapped so often: '1', '>1', '2-5'
+    /// Pages in frames with this mapcount: '1', '>1', '2-5'
     #[arg(long, value_name = "EXPR")]
     mapcount: Option<MapcountFilter>,
-    /// Pages in these states; several with commas
+    /// Pages in these states (comma-separated)
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = states())]
     states: Vec<State>,
-    /// A line for each page
+    /// One line per page
     #[arg(long)]
     each: bool,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if global.sort.is_some() {
-        let text = "pages come as they are read, by address: there is no other order (sort the CSV)";
+        let text = "pages are listed in address order only (to sort otherwise, sort the CSV)";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let cx = Context::open(global, output)?;
@@ -102,7 +102,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     if found.pids.len() > 1 && cx.is_document() {
         let pids: Vec<String> = found.pids.iter().map(u32::to_string).collect();
         let text =
-            format!("a JSON document is of one process, and these are {}: {}; use jsonl", pids.len(), pids.join(" "));
+            format!("a JSON document holds one process, and these are {}: {}; use jsonl", pids.len(), pids.join(" "));
         return Err(UsageError::Invalid(text).into());
     }
     let features = cx.root.features_cheaply();
@@ -166,7 +166,7 @@ fn frame_reader(root: &Root, features: &Features, wanted: &Wanted) -> Result<(Op
 struct Pages<'a> {
     pids: Vec<u32>,
     reader: PageReader<'a>,
-    /// Why nothing is said of frames.
+    /// Why nothing is known about frames.
     unseen: Option<Error>,
     /// Whether none had an address space so far.
     empty: bool,
@@ -175,10 +175,10 @@ struct Pages<'a> {
 /// What is read, on its way to be written.
 type Chunks = Receiver<Vec<Run>>;
 
-/// Chunks that wait to be written, at most.
+/// The maximum of chunks waiting to be written.
 const WAITING: usize = 4;
 
-/// Rows that are kept to be laid out together.
+/// The maximum of rows kept to be laid out together.
 const TOGETHER: usize = 2000;
 
 impl Parts for Pages<'_> {
@@ -194,7 +194,7 @@ impl Parts for Pages<'_> {
         choice: &Choice<Run>,
         to: &mut parts::Receiver<'_, Run>,
     ) -> Result<Flow> {
-        // Where there is one process only, what is wrong with it is the error.
+        // With a single process, what is wrong with it is the error.
         let is_alone = self.pids.len() == 1;
         for (number, pid) in self.pids.clone().into_iter().enumerate() {
             match self.process(pid, number == 0, cx, choice, to) {
@@ -226,12 +226,12 @@ impl Pages<'_> {
             let comm = seen.process().comm()?;
             let space = seen.address_space();
             if let Ok(space) = space {
-                // One that is closed is told before anything is said of it.
+                // One that cannot be read is reported before anything is written about it.
                 let status = space.read("status")?;
                 self.reader.swap_areas = swap_areas(self.reader.features, &status, cx.root.swap_areas());
                 space.pagemap()?;
             }
-            // From here on something may have been written: there is no second look.
+            // From here on something may have been written: no second try.
             done = self.show(pid, &comm, space, is_first, cx, choice, to);
             Ok(())
         });
@@ -269,7 +269,7 @@ impl Pages<'_> {
         let done = scope(|scope| -> Result<crate::error::Result<u64>> {
             let reader = &self.reader;
             let reading = scope.spawn(move || {
-                // Who no longer listens has had enough: that is told where it is written.
+                // The writer has gone: the cause is reported where it happened.
                 let stop = || Error::Unsupported { what: "stopped".to_owned() };
                 space.map_or(Ok(0), |space| reader.read(space, |runs| send.send(runs).map_err(|_| stop())))
             });
@@ -291,7 +291,7 @@ impl Pages<'_> {
     fn notes(&self) -> Vec<Note> {
         match &self.reader.frame_reader {
             Some(frame_reader) => frame_reader.notes(),
-            // People are told on standard error.
+            // For people it is on standard error.
             None => {
                 vec![Note { in_json_only: true, ..Note::general("pfn-hidden", Error::frames_hidden().to_string()) }]
             }
@@ -299,7 +299,7 @@ impl Pages<'_> {
     }
 }
 
-/// Tells what the reading came to.
+/// Reports how the reading ended.
 fn tell(pid: u32, done: crate::error::Result<u64>, cx: &Context<'_>, to: &mut parts::Receiver<'_, Run>) -> Result<()> {
     match done {
         Err(error) if error.is_gone() && !cx.root.is_recorded() => {
@@ -309,14 +309,14 @@ fn tell(pid: u32, done: crate::error::Result<u64>, cx: &Context<'_>, to: &mut pa
         Err(error) => return Err(error.into()),
         Ok(0) => {}
         Ok(bytes) => {
-            let text = "without PAGEMAP_SCAN, mappings over 1 GiB in which smaps counts nothing were passed over";
+            let text = "without PAGEMAP_SCAN, mappings over 1 GiB with no pages in smaps were skipped";
             say(&format!("{pid}: {text}: {}", human_string(bytes)));
         }
     }
     Ok(())
 }
 
-/// Rows that are few are laid out together; of many, a part at a time, so that none is kept.
+/// Few rows are laid out together; many are written a chunk at a time, so that none is kept.
 fn write_table(chunks: Chunks, cx: &Context<'_>, choice: &Choice<Run>, out: &mut dyn Write) -> Result<Totals> {
     let (mut rows, mut totals, mut stream) = (Vec::new(), Totals::default(), Stream::default());
     let mut progress = Progress::new(cx.is_quiet() || cx.layout.width.is_some());

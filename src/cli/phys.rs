@@ -18,29 +18,29 @@ use crate::view::field::Field;
 use crate::view::phys as view;
 use crate::view::table::Layout;
 
-/// Tell what all of physical memory is used for
+/// Show what all of physical memory is used for
 ///
-/// Looks at every page frame once: classes that add up to the frames looked at, combinations of flags, the sizes of folios,
-/// zones, and how far the kernel's own counters agree, with the reason where they do not. Needs root.
+/// Reads every page frame once: classes that add up to the frames read, combinations of flags, folio sizes, zones, and
+/// whether the kernel's own counters agree, with the reason where they do not. Needs root.
 #[derive(Debug, ClapArgs)]
 #[command(mut_arg("delay", |delay| delay.help("Repeat every SECONDS")))]
 #[command(after_long_help = "Examples:
-  sudo pmem phys                   classes, folios, zones, flags, beside the kernel's counters
-  sudo pmem phys --cgroups         and which memory cgroups the frames are charged to
+  sudo pmem phys                   classes, folios, zones, flags, and the kernel's counters
+  sudo pmem phys --cgroups         also the memory cgroups the frames are charged to
   sudo pmem phys --map             physical memory as a picture
   sudo pmem phys --json | jq '.data.flags[] | select(.flags.names | index(\"HWPOISON\"))'
-                                   frames with a flag, for a program")]
+                                   frames with a certain flag, for a program")]
 pub struct Args {
-    /// By how many page-table entries frames are mapped (reads kpagecount too)
+    /// Show how many page-table entries map frames (also reads kpagecount)
     #[arg(long)]
     mapcounts: bool,
-    /// Which memory cgroups frames are charged to (reads kpagecgroup too)
+    /// Show the memory cgroups that frames are charged to (also reads kpagecgroup)
     #[arg(long)]
     cgroups: bool,
-    /// Draw physical memory: a character for each block, by its main class
+    /// Draw physical memory: one character per block, by its main class
     #[arg(long)]
     map: bool,
-    /// Draw it into an SVG file, too
+    /// Also draw it into an SVG file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["delay", "count"])]
     svg: Option<PathBuf>,
     #[command(flatten)]
@@ -48,14 +48,13 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether it writes a file besides its output.
+    /// Whether it writes a file in addition to its output.
     pub(super) fn writes_a_file(&self) -> bool {
         self.svg.is_some()
     }
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     command::run(&mut Phys { args, took: Duration::ZERO }, args.repeat.rounds(), &cx, output)
 }
@@ -131,7 +130,7 @@ fn cells(layout: &Layout) -> u64 {
     view::map::cells_in(layout.width)
 }
 
-/// How far a sweep is.
+/// The progress of a sweep.
 pub(super) fn percent(done: u64, end: u64) -> String {
     match end {
         0 | u64::MAX => format!("{done} frames"),

@@ -24,31 +24,30 @@ use crate::view::rmap::{self as view, Mapped, Row, Sharing};
 
 /// Find who maps a page frame, or who shares frames with a process
 ///
-/// Asks the page tables of every process, once for any number of frames, and says beside the frame's mapcount how many
-/// entries were found and whether these are all. Needs root.
+/// Searches the page tables of every process, once for any number of frames, and compares the number of entries found
+/// with the frame's mapcount, which says whether these are all. Needs root.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   sudo pmem rmap 0x149efe          who maps a frame: process, address, mapping
   sudo pmem rmap 1234:0x7f1668a3c000 phys:0x149efe123
-                                   what a process has at an address, and a physical address
+                                   the frames at an address of a process and at a physical address
   sudo pmem rmap --shared-with 1234
-                                   which processes share how many frames with one
+                                   which processes share frames with one, and how many
   sudo pmem rmap --shared-with postgres
-                                   how many each of several shares with each other")]
+                                   how many frames several processes share with each other")]
 pub struct Args {
     /// PFN, PFN+COUNT, phys:ADDRESS, TARGET:ADDRESS ('1234:7f1668a3c000', '1234:[heap]+0x10') or PATH:OFFSET (a path
     /// has a '/')
     #[arg(value_name = "FRAME", required_unless_present = "shared_with")]
     frames: Vec<FrameSpec>,
-    /// Which processes share how many frames with this one; with several, a matrix of them
+    /// Show which processes share frames with this one, and how many; with several targets, a matrix
     #[arg(long, value_name = "TARGET", num_args = 1.., conflicts_with = "frames")]
     shared_with: Vec<Target>,
 }
 
 const SCHEMA: &str = "pmem.rmap/1";
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     match args.shared_with.is_empty() {
         true => command::run(&mut Frames(&args.frames), Rounds::ONE, &cx, output),
@@ -76,7 +75,7 @@ struct Frames<'a>(&'a [FrameSpec]);
 
 impl Command for Frames<'_> {
     const SCHEMA: &'static str = SCHEMA;
-    // They stand with the frame they map.
+    // They are listed with the frame they map.
     const ROWS: &'static str = "mappers";
     const ROWS_IN_REPORT: bool = true;
     type Row = Row;
@@ -90,7 +89,7 @@ impl Command for Frames<'_> {
         search(cx, |search| {
             let found = resolve(search.root, self.0)?;
             let (frames, asked) = search.mappers(&found.pfns, progress(cx))?;
-            // Who closed processes does not matter where all mappers were found.
+            // Unreadable processes do not matter if all mappers were found.
             let is_whole = asked.unreadable.is_empty();
             let all = frames.iter().all(|frame| frame.complete || (frame.class.is_some() && is_whole));
             Ok(Reading {
@@ -120,7 +119,7 @@ struct Shared<'a>(&'a [Target]);
 
 impl Command for Shared<'_> {
     const SCHEMA: &'static str = SCHEMA;
-    // They stand with the process they share with.
+    // They are listed with the process they share with.
     const ROWS: &'static str = "sharers";
     const ROWS_IN_REPORT: bool = true;
     type Row = Sharer;
@@ -193,11 +192,11 @@ impl Command for Shared<'_> {
     }
 }
 
-/// Refuses what a matrix cannot be: rows.
+/// Refuses options for rows, which a matrix does not have.
 fn refuse_rows(cx: &Context<'_>) -> Result<()> {
     let words = cx.words();
     if words.columns.is_some() || words.sort.is_some() || !(cx.is_for_people() || cx.is_document()) {
-        let text = "a matrix has no columns to choose or to sort by, and no rows: use --json";
+        let text = "a matrix has no rows, and no columns to choose or sort by: use --json";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
     Ok(())

@@ -24,20 +24,20 @@ use crate::view::slab::{self as view, live::Caches};
 
 /// Show the caches of the kernel's slab allocator
 ///
-/// One table of all caches with slabtop's columns, under every name that a cache has: the kernel merges caches of objects of
-/// the same size, and shows one of their names only. Needs root.
+/// One table of all caches with slabtop's columns, each cache under all of its names: the kernel merges caches with
+/// objects of the same size and lists only one of the names. Needs root.
 ///
-/// Objects in use are the most there can be: free ones that processors keep count. Since Linux 6.10 they are an estimate, which
-/// may be too low, for a cache with more than 10,000 partial slabs on a node.
+/// Objects in use are an upper bound: free objects in per-CPU slabs count as used. Since Linux 6.10 they are an
+/// estimate, which may be too low, for a cache with more than 10,000 partial slabs on a node.
 #[derive(Debug, ClapArgs)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_long_help = "Examples:
   sudo pmem slab                   all caches, the largest first
   sudo pmem slab --filter 'inode|dentry' --min 1M -s o
-                                   those of files and directories by their objects, as slabtop's key o sorts
-  sudo pmem slab --growing -d 60   every minute, which have grown
+                                   inodes and dentries, sorted by objects like slabtop's key o
+  sudo pmem slab --growing -d 60   every minute, the caches that have grown
   sudo pmem slab --json | jq '.data.caches[] | select(.reclaimable == false).name'
-                                   those that cannot be reclaimed
+                                   caches that cannot be reclaimed
 
 -s takes slabtop's letters too, each in slabtop's order: a b c l n o p s u v; -s -o reverses that of o.")]
 pub struct Args {
@@ -45,28 +45,28 @@ pub struct Args {
     command: Option<Command>,
     #[command(flatten)]
     pub(super) which: Which,
-    /// Only caches that have grown since the round before (of two rounds, unless -d or -n says otherwise)
+    /// Only caches that have grown since the previous round (runs two rounds unless -d or -n is given)
     ///
-    /// Grown is what has room for more objects, or a larger size in the column size; with --top, whose size has grown within a
-    /// minute.
+    /// A cache has grown if it has room for more objects or its size (column size) is larger; with --top, if its size
+    /// has grown within a minute.
     #[arg(long)]
     pub(super) growing: bool,
-    /// Caches without objects and slabs too, which the table leaves out
+    /// Include caches without objects and slabs, which the table omits
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     top: Top,
 }
 
-/// Which caches are wanted.
+/// Which caches to show.
 #[derive(Debug, ClapArgs)]
 pub struct Which {
-    /// Only caches one of whose names matches
+    /// Only caches with a name that matches
     #[arg(long, value_name = "REGEX")]
     pub(super) filter: Option<Regex>,
-    /// Only caches of this size at least (64K, 10M)
+    /// Only caches of at least this size (64K, 10M)
     ///
-    /// The size is that of the column size, which can be more than the slabs really hold.
+    /// This is the column size, which can be more than the slabs really hold.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(super) min: Option<u64>,
 }
@@ -95,8 +95,7 @@ enum Command {
     Diff(diff::Args),
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     match &args.command {
         Some(Command::Show(args)) => show::run(args, global, output),
         Some(Command::Diff(args)) => diff::run(args, global, output),
@@ -217,7 +216,7 @@ impl Watched for Slab<'_> {
     }
 }
 
-/// Everything that the detail pane says of one cache.
+/// The contents of the detail pane for one cache.
 const DETAILS: Wanted =
     Wanted { reclaimable: true, partial_slabs: true, cpu_slabs: true, cpu_partial_slabs: true, nodes: true };
 
@@ -228,12 +227,12 @@ impl Slab<'_> {
             Some(totals) if totals.caches == 0 => "slabinfo lists no caches",
             _ if self.args.growing => "none of these caches has grown",
             _ if self.args.which.is_all() => "no cache has objects",
-            _ => "no cache has such a name and this size",
+            _ => "no cache matches that name and size",
         }
     }
 }
 
-/// The largest first, or what has grown most; of the same size in the order of their names.
+/// Largest first, or most grown first; ties by name.
 fn sort(rows: &mut [Row], by_growth: bool) {
     rows.sort_by(|a, b| {
         let of = |row: &Row| {
@@ -270,10 +269,10 @@ fn wanted(asked: &Asked<'_>) -> Wanted {
     }
 }
 
-/// The caches that are gone since the round before, in words.
+/// The caches that are gone since the previous round, in words.
 fn of_gone(before: &[Row], now: &[Row]) -> Option<String> {
     let now: BTreeSet<&Name> = now.iter().map(|row| &row.name).collect();
     let gone = before.iter().map(|row| &row.name).filter(|name| !now.contains(name));
     let gone: Vec<_> = gone.map(Name::escaped).collect();
-    (!gone.is_empty()).then(|| format!("gone since the round before: {}", gone.join(", ")))
+    (!gone.is_empty()).then(|| format!("gone since the previous round: {}", gone.join(", ")))
 }

@@ -30,13 +30,13 @@ impl Termination for Status {
     }
 }
 
-/// What can be wrong with a command line that clap cannot tell.
+/// Errors in a command line that clap cannot detect.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
-    /// It asks for something that cannot be.
+    /// It asks for something impossible.
     #[error("{0}")]
     Invalid(String),
-    /// It names a process that is not there.
+    /// It names a process that does not exist.
     #[error("{0}")]
     NoProcess(String),
 }
@@ -72,7 +72,7 @@ pub fn error_of(gap: Gap) -> anyhow::Error {
     }
 }
 
-/// Tells an error on standard error and gives its status. A broken pipe is none: whoever read the output had enough.
+/// Prints an error on standard error and returns its status. A broken pipe is not an error: the reader had enough.
 pub fn report(error: &anyhow::Error, quiet: bool) -> Status {
     let status = of(error);
     if status != Status::Complete {
@@ -86,17 +86,17 @@ pub fn report(error: &anyhow::Error, quiet: bool) -> Status {
     status
 }
 
-/// A line on standard error, begun with the program's name.
+/// Prints a line on standard error, with the program's name in front.
 pub fn say(text: &str) {
     to_stderr(&format!("pmem: {}\n", escaped(text.as_bytes())));
 }
 
-/// What would help, below a line that was said.
+/// Prints what would help, below the line that was printed last.
 pub fn explain(text: &str) {
     to_stderr(&crate::view::table::wrapped(&escaped(text.as_bytes()), 80, 2));
 }
 
-/// Where standard error is closed there is nobody to tell.
+/// Failure is ignored: standard error is closed.
 fn to_stderr(text: &str) {
     use std::io::Write;
     let _ = std::io::stderr().write_all(text.as_bytes());

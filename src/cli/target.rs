@@ -19,7 +19,7 @@ pub enum Target {
     Pid(u64),
     /// pmem's own process; in a recorded tree, the one that recorded it.
     Myself,
-    /// All whose name is this.
+    /// All processes with this name.
     Comm(String),
 }
 
@@ -43,9 +43,9 @@ impl FromStr for Target {
 pub struct Found {
     /// Their PIDs, in the order they were asked for, each once.
     pub pids: Vec<u32>,
-    /// What was asked for and is not there.
+    /// What was asked for and not found.
     pub missing: Vec<String>,
-    /// What there is to say of a choice that pmem made.
+    /// A remark on a choice that pmem made.
     pub remark: Option<String>,
 }
 
@@ -92,13 +92,13 @@ fn missing(root: &Root, target: &Target) -> String {
                 Target::Myself => "self".to_owned(),
                 Target::Comm(name) => format!("'{}'", escaped(name.as_bytes())),
             };
-            format!("{name}: not in this tree, which has {}", has.join(" "))
+            format!("{name}: not in this tree, which has processes {}", has.join(" "))
         }
         Target::Pid(pid) => format!("{pid}: no such process (or one that procfs hides from this user: hidepid)"),
         Target::Myself => "self: no such process".to_owned(),
         // TASK_COMM_LEN, less its NUL.
         Target::Comm(name) if name.len() > 15 => {
-            format!("'{}': no process has this name; the kernel keeps 15 bytes of one", escaped(name.as_bytes()))
+            format!("'{}': no process has this name (the kernel keeps only 15 bytes)", escaped(name.as_bytes()))
         }
         Target::Comm(name) => format!("'{}': no process has this name", escaped(name.as_bytes())),
     }
@@ -108,7 +108,7 @@ fn existing(root: &Root, pid: u64) -> Option<u32> {
     let pid = u32::try_from(pid).ok()?;
     match Process::open(root, pid) {
         Err(error) if error.is_gone() => None,
-        // Anything else is told when it is looked at.
+        // Anything else is reported when it is read.
         _ => Some(pid),
     }
 }
@@ -141,18 +141,18 @@ fn default(root: &Root) -> Result<Found> {
         let pids = pids(root)?;
         let [pid] = pids[..] else {
             let list = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
-            return Err(UsageError::Invalid(format!("which process of this tree? It has {list}")).into());
+            return Err(UsageError::Invalid(format!("name a process of this tree: {list}")).into());
         };
         return Ok(Found { pids: vec![pid], ..Found::default() });
     }
     let parent = own_stat(root)?.parent;
     let comm = Process::open(root, parent).and_then(|process| process.comm()).map_err(|error| match error {
         error if error.is_gone() => anyhow::Error::from(UsageError::Invalid(
-            "no target was given, and the process that started pmem is not visible here; name one".to_owned(),
+            "no target given, and the process that started pmem is not visible here; name one".to_owned(),
         )),
         other => Error::into(other),
     })?;
-    let remark = format!("no target was given: looking at {} ({parent}), which started pmem", comm.escaped());
+    let remark = format!("no target given: showing {} ({parent}), which started pmem", comm.escaped());
     Ok(Found { pids: vec![parent], remark: Some(remark), ..Found::default() })
 }
 

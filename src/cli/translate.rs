@@ -28,22 +28,22 @@ use crate::view::field::Field;
 use crate::view::json::Object;
 use crate::view::translate as view;
 
-/// Walk a process's page tables to an address, and tell what is there
+/// Walk a process's page tables to an address, and show what is there
 ///
 /// Shows which entry the address uses at each level, the mapping it is in, and the frame at the end of the walk with
-/// everything that is known of it; or why there is none: never touched, the zero page, swapped out, a guard region, no
-/// mapping, no address of a process.
+/// everything known about it; or why there is none: never touched, the zero page, swapped out, a guard region, no
+/// mapping, not a user-space address.
 ///
-/// ADDR is hexadecimal, with or without 0x, or a sum of such numbers; or a place in a mapping by its name: NAME+0xN counts
-/// from its beginning (for a file from its load base, where the file begins in memory), NAME-0xN back from its end.
+/// ADDR is hexadecimal, with or without 0x, or a sum of such numbers; or a place in a mapping by name: NAME+0xN counts
+/// from its start (for a file from its load base, where the file begins in memory), NAME-0xN back from its end.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   sudo pmem translate 1234 0x7f1668a3c123
   sudo pmem translate postgres '[heap]+0x10'
-                                   a place in the heap; '[stack]-0x20' is the last bytes of the stack
+                                   a place in the heap; '[stack]-0x20' is 32 bytes before the stack's end
   sudo pmem translate 1234 libc.so.6+0x1000 --json
-                                   by file name or path, as debuggers and perf write it
-  pmem translate 1234 --tables     how many page tables it needs, beside VmPTE")]
+                                   by file name or path, as debuggers and perf print it
+  pmem translate 1234 --tables     how many page tables it needs, compared with VmPTE")]
 pub struct Args {
     /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
     #[arg(value_name = "TARGET")]
@@ -51,7 +51,7 @@ pub struct Args {
     /// The address, hexadecimal, or a place by name: '[heap]+0x10', 'libc.so.6+0x1000'
     #[arg(value_name = "ADDR", required_unless_present = "tables", value_parser = address())]
     address: Option<Address>,
-    /// Say how many page tables the process needs, by level, beside VmPTE
+    /// Show how many page tables the process needs, by level, compared with VmPTE
     #[arg(long)]
     tables: bool,
 }
@@ -60,8 +60,7 @@ fn address() -> impl TypedValueParser<Value = Address> {
     OsStringValueParser::new().try_map(|text| Address::parse(&text))
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
     command::run(&mut Translate(args), Rounds::ONE, &cx, output)
 }
@@ -69,7 +68,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
 /// The command as the driver runs it.
 struct Translate<'a>(&'a Args);
 
-/// What is at the address: the one row, which is all of the document.
+/// What is at the address: a single row, which is the whole document.
 struct Report {
     row: Translation,
     /// Whether page tables were asked for.
@@ -126,13 +125,12 @@ fn one(pids: &[u32]) -> Result<u32> {
         [pid] => Ok(pid),
         _ => {
             let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-            Err(UsageError::Invalid(format!("several processes have this name: choose one of {}", pids.join(" ")))
-                .into())
+            Err(UsageError::Invalid(format!("several processes have this name: {}; choose one", pids.join(" "))).into())
         }
     }
 }
 
-/// Looks at a process that may end, or call exec, meanwhile.
+/// Reads a process that may end or call exec during the reading.
 fn translate(
     args: &Args,
     with_tables: bool,
@@ -140,7 +138,7 @@ fn translate(
     translator: &Translator<'_>,
     pid: u32,
 ) -> Result<Translation> {
-    // An address that cannot be is an error of the command line, and none of the process.
+    // An impossible address is an error of the command line, not of the process.
     let looked = visit::process(root, pid, |seen| look(args, with_tables, translator, seen));
     Ok(looked.map_err(|reason| error_of(Gap::process(pid, reason)))??)
 }
@@ -161,7 +159,7 @@ fn look(
         }
     };
     if seen.is_through_thread() {
-        let text = "its first thread has ended, and others still run: this is what they see";
+        let text = "its first thread has exited and others still run: this is what they see";
         report.notes.push(Note::of(seen.pid(), "first-thread-ended", text));
     }
     let space = translator.space(process)?;
@@ -173,7 +171,7 @@ fn look(
     Ok(Ok(report))
 }
 
-/// What was asked for and is not there.
+/// What was asked for and not found.
 fn what_is_missing(with_tables: bool, translator: &Translator<'_>, report: &mut Translation) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     for lack in &report.lacks {
@@ -186,7 +184,7 @@ fn what_is_missing(with_tables: bool, translator: &Translator<'_>, report: &mut 
         report.notes.push(Note { in_json_only: true, ..lack.note() });
     }
     if with_tables && report.no_address_space.is_none() && report.tables.is_none() {
-        let text = "--tables: how many levels the page tables have is not known";
+        let text = "--tables: the number of page-table levels is not known";
         troubles.push(Trouble { status: Status::Unsupported, ..Trouble::incomplete(text) });
     }
     if let Some(error) = translator.without_frames().filter(|_| report.pfn.is_some()) {

@@ -18,12 +18,12 @@ use crate::kernel::root::Root;
 use crate::view::field::Field;
 use crate::view::vmalloc as view;
 
-/// Tell what is in the kernel's vmalloc address space, and who asked for it
+/// Show what is in the kernel's vmalloc address space, and who allocated it
 ///
-/// Where the kernel needs memory that need not be in one piece, or maps a device, it makes an area of its vmalloc address
-/// space: kernel stacks, BPF programs and maps, modules, large tables. Shown are the areas by the function that asked for
-/// them, with the memory they own, beside the kernel's counters, and beside its other mappings: the direct map, kmap and
-/// fixmap. With -o, --areas or --filter only the table is shown. Needs root.
+/// For memory that need not be physically contiguous, and to map devices, the kernel allocates areas of its vmalloc
+/// address space: kernel stacks, BPF programs and maps, modules, large tables. This shows the areas by the function
+/// that allocated them, with the memory they own, compared with the kernel's counters, and the kernel's other mappings:
+/// the direct map, kmap and fixmap. With -o, --areas or --filter only the table is shown. Needs root.
 #[derive(Debug, ClapArgs)]
 #[command(mut_arg("delay", |delay| delay.help("Repeat every SECONDS")))]
 #[command(after_long_help = "Examples:
@@ -33,25 +33,25 @@ use crate::view::vmalloc as view;
   sudo pmem vmalloc --areas -s -size -o size,pages,caller
                                    the largest areas first
   sudo pmem vmalloc --json | jq '.data.callers[] | select(.module == \"xfs\")'
-                                   what one module has")]
+                                   the areas of one module")]
 pub struct Args {
     /// Show each area
     #[arg(long)]
     areas: bool,
-    /// Only areas whose caller matches, as it is shown: 'function [module]'; of those without one, whose kind does
+    /// Only areas with a caller that matches, as shown: 'function [module]'; for areas without a caller, the kind is
+    /// matched
     #[arg(long, value_name = "REGEX", value_parser = Regex::new)]
     filter: Option<Regex>,
-    /// All rows, also where a terminal has no room for them
+    /// Show all rows, even if they do not fit on the terminal
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     repeat: Repeat,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
-    // Which nodes have columns of their own is seen in the first look.
+    // Which nodes have columns of their own is known after the first reading.
     let first = look(args, &cx.root);
     let (nodes, rounds) = (view::nodes(&first.report), args.repeat.rounds());
     let looks = Looks { args, nodes, first: Some(first) };
@@ -72,7 +72,7 @@ struct Looks<'a> {
     args: &'a Args,
     /// The nodes that areas have pages on.
     nodes: Vec<u32>,
-    /// The first look, until it is shown.
+    /// The first reading, until it is shown.
     first: Option<Found>,
 }
 
@@ -97,7 +97,7 @@ fn reading<D>(
         Some(error) if !is_shown => return Err(error.into()),
         Some(error) => {
             if found.lines_missing > 1 {
-                let text = format!("{} lines of vmallocinfo could not be understood; the first:", found.lines_missing);
+                let text = format!("{} lines of vmallocinfo could not be parsed; the first:", found.lines_missing);
                 troubles.push(Trouble::incomplete(text));
             }
             troubles.push(error.into());
@@ -123,7 +123,7 @@ impl command::Command for Callers<'_> {
 
     fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<Report>> {
         let found = self.0.next(cx);
-        // Where there are no callers to show, there is what else is known.
+        // Without callers, the rest is still shown.
         let has_more = asked.document || (cx.is_for_people() && !self.only_table(asked.only_columns));
         let is_shown = found.report.callers.is_some() || has_more;
         reading(found, is_shown, (cx, asked), |report| report)
@@ -158,7 +158,7 @@ impl command::Command for Callers<'_> {
 }
 
 impl Callers<'_> {
-    /// Whether people want the table only.
+    /// Whether only the table is shown.
     fn only_table(&self, only_columns: bool) -> bool {
         only_columns || self.0.args.filter.is_some()
     }

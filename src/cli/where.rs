@@ -27,34 +27,34 @@ use crate::kernel::r#where::Sources;
 use crate::view::field::Field;
 use crate::view::r#where::{self as view, Room, live::Lines};
 
-/// Tell where the machine's memory is: lines that add up to all of it
+/// Show where the machine's memory is: lines that add up to all of it
 ///
-/// The first line answers whether the machine is short of memory. Below it a ledger: lines of which no two count the same
-/// page, and which add up to MemTotal exactly; what no counter names is the last. As root, what the flags of every page
-/// frame say stands beside it, and every difference is explained.
+/// The first line says whether the machine is short of memory. Below it is a ledger: lines that never count a page
+/// twice and add up to MemTotal exactly; the last one is what no counter covers. As root, it is compared with the flags
+/// of every page frame, and every difference is explained.
 #[derive(Debug, ClapArgs)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_long_help = "Examples:
   pmem where                       the ledger
-  pmem where -d 5                  how each line moves, every 5 seconds
-  pmem where diff BEFORE           what has changed since a capture
+  pmem where -d 5                  how each line changes, every 5 seconds
+  pmem where diff BEFORE           what changed since a capture
   pmem where --json | jq '.data.lines[] | select(.name == \"unaccounted\").bytes'
-                                   what no counter names, for a program"
+                                   what no counter covers, for a program"
 )]
 pub struct Args {
     #[command(subcommand)]
     what: Option<What>,
-    /// Put beside it what page frames say, also in rounds; fail where they cannot be looked at
+    /// Compare with the flags of page frames, in every round too; fail if they cannot be read
     #[arg(long)]
     frames: bool,
-    /// Do not look at page frames, which takes about a second for 100 GiB of memory
+    /// Do not read page frames, which takes about a second for 100 GiB of memory
     #[arg(long, conflicts_with = "frames")]
     no_frames: bool,
-    /// Show every line, also where the terminal is too small for them
+    /// Show all lines, even if they do not fit on the terminal
     #[arg(short, long)]
     all: bool,
-    /// Repeat every second, or as -d says
+    /// Repeat every second, or every -d seconds
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -73,8 +73,7 @@ impl Args {
     }
 }
 
-/// Runs the command.
-pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
+pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if let Some(What::Diff(args)) = &args.what {
         return diff::run(args, global, output);
     }
@@ -87,7 +86,7 @@ struct Where<'a> {
     args: &'a Args,
     /// The lines of the first round, and when their counters were read.
     first: Option<(Vec<Row>, Instant)>,
-    /// The lines of the round before.
+    /// The lines of the previous round.
     last: Option<Vec<Row>>,
 }
 
@@ -150,7 +149,7 @@ impl Watched for Where<'_> {
     type Live = Lines;
 }
 
-/// One look at the machine.
+/// One reading of the machine.
 struct Look {
     report: Report,
     notes: Vec<Note>,
@@ -172,7 +171,7 @@ fn look(args: &Args, cx: &Context<'_>, repeated: bool) -> Result<Look> {
             Ok(found) => (frames, at) = (Some(found), Instant::now()),
             Err(error) if args.frames => return Err(error.into()),
             Err(error) => {
-                let text = format!("what page frames say is not known: {error}");
+                let text = format!("no comparison with page frames: {error}");
                 if !matches!(error, Error::Denied { .. } | Error::Missing { .. } | Error::Unsupported { .. }) {
                     sources.troubles.push(text.clone());
                 }
@@ -186,7 +185,7 @@ fn look(args: &Args, cx: &Context<'_>, repeated: bool) -> Result<Look> {
     Ok(Look { report, notes, troubles: sources.troubles, at })
 }
 
-/// Looks at every frame. The counters are read again then, and are those of the report.
+/// Reads every frame, then the counters again: the report has the latter.
 fn beside(cx: &Context<'_>, sources: &mut Sources) -> crate::error::Result<Frames> {
     let root = &cx.root;
     let frame_reader = FrameReader::new(root, &root.features_cheaply())?;

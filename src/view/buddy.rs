@@ -1,4 +1,5 @@
-//! How `pmem buddy` looks: the answer in words, then zones, free blocks by order, migrate types, and what blocks huge pages.
+//! How `pmem buddy` looks: the answer in words, then zones, free blocks by order, migrate types, and what blocks huge
+//! pages.
 
 pub(crate) mod live;
 
@@ -20,7 +21,7 @@ pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
         Field::pages(name, heading, help, move |zone: &Zone| of(&zone.watermarks))
     };
     let blocks = |name, heading, help: &str, of: fn(&HugeBlocks) -> u64| {
-        let help = format!("Blocks of the size of a huge page: {help}");
+        let help = format!("Blocks of huge page size: {help}");
         Field::count(name, heading, help, move |zone: &Zone| zone.huge_blocks.as_ref().map(of))
     };
     let mut fields = vec![
@@ -35,7 +36,7 @@ pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
         Field::pages_change(
             "free_change_pages",
             "CHANGE",
-            "Change of the free pages since the last round",
+            "Change in free pages since the previous round",
             |zone: &Zone| zone.free_change_pages,
         )
         .summed()
@@ -44,7 +45,7 @@ pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
         Field::pages("per_cpu_pages", "PER-CPU", "Free pages on per-CPU lists (pcp)", |zone: &Zone| zone.per_cpu_pages)
             .summed()
             .alias("per_cpu"),
-        watermark("watermarks.free_pages", "COUNTED", "Free pages that the watermarks are compared with", |w| {
+        watermark("watermarks.free_pages", "COUNTED", "Free pages as compared with the watermarks", |w| {
             Some(w.free_pages)
         })
         .always(),
@@ -65,8 +66,8 @@ pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
             .alias("boost"),
         Field::label(
             "watermarks.standing",
-            "STANDS",
-            "Where the free pages stand among the watermarks",
+            "LEVEL",
+            "Free pages compared with the watermarks",
             Kind::Text,
             |zone: &Zone| Cell::Word {
                 shown: standing(zone.watermarks.standing),
@@ -84,11 +85,11 @@ pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
             zone.managed_pages
         })
         .alias("managed"),
-        Field::count("free_huge_pages", "FREE HUGE", "Huge pages that the free blocks make", |zone: &Zone| {
+        Field::count("free_huge_pages", "FREE HUGE", "Huge pages in the free blocks", |zone: &Zone| {
             zone.free_huge_pages
         })
         .alias("free_huge"),
-        blocks("huge_blocks.blocks", "BLOCKS", "all that are wholly memory", |b| b.blocks),
+        blocks("huge_blocks.blocks", "BLOCKS", "all that consist of memory only", |b| b.blocks),
         blocks("huge_blocks.free", "WHOLLY FREE", "free", |b| b.free),
         blocks("huge_blocks.huge", "HUGE", "huge pages already", |b| b.huge).alias("huge"),
         blocks("huge_blocks.movable", "MOVABLE", "held by movable frames only", |b| b.movable).alias("movable"),
@@ -99,14 +100,16 @@ pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
         blocks(
             "huge_blocks.unclassified",
             "UNCLEAR",
-            "held by frames that no flag describes, and none of the above",
+            "held by frames that no flag describes, and not in any group above",
             |b| b.unclassified,
         )
         .alias("unclassified"),
         blocks("huge_blocks.unflagged", "NO FLAG", "without a flag on any frame", |b| b.unflagged).alias("unflagged"),
-        blocks("huge_blocks.outside", "OUTSIDE", "not, or only in part, memory", |b| b.outside),
-        blocks("huge_blocks.by_compaction", "COMPACTABLE", "what compaction can empty at most", |b| b.by_compaction)
-            .alias("compactable"),
+        blocks("huge_blocks.outside", "OUTSIDE", "not memory, or only partly", |b| b.outside),
+        blocks("huge_blocks.by_compaction", "COMPACTABLE", "upper bound of what compaction can empty", |b| {
+            b.by_compaction
+        })
+        .alias("compactable"),
         Field::frames(
             "huge_blocks.unclassified_frames",
             "UNCLEAR FRAMES",
@@ -144,7 +147,7 @@ pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
     fields
 }
 
-/// The fields of zones that only frame flags tell.
+/// The fields of zones that need frame flags.
 pub(crate) const OF_BLOCKS: [&str; 7] = [
     "huge_blocks.huge",
     "huge_blocks.movable",
@@ -168,7 +171,7 @@ pub(crate) fn default_columns(width: Option<usize>, rounds: bool) -> Vec<&'stati
     names
 }
 
-/// Where free pages stand, in words.
+/// The free pages compared with the watermarks, in words.
 pub(crate) fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::AboveHigh => "above high",
@@ -224,15 +227,12 @@ fn answer(report: &Buddy) -> Vec<String> {
         |field: fn(&ZoneReport) -> u64| report.zones.iter().fold(0u64, |sum, zone| sum.saturating_add(field(zone)));
     let page = report.huge_page_bytes >> report.huge_page_order;
     let per_cpu = human_string(sum(|zone| zone.per_cpu_pages).saturating_mul(page));
-    let mut lines = vec![format!(
-        "{} free, and {per_cpu} more on the lists of processors",
-        human_string(sum(|zone| zone.free_bytes))
-    )];
-    // More than moves meanwhile, and than processors' lists have.
+    let mut lines =
+        vec![format!("{} free, and {per_cpu} more on per-CPU lists", human_string(sum(|zone| zone.free_bytes)))];
+    // More than can move between the readings, or be on per-CPU lists.
     if let Some(bytes) = report.not_in_blocks_bytes.filter(|bytes| *bytes >= 1 << 30) {
         let bytes = human_string(bytes);
-        lines
-            .push(format!("{bytes} more are free by MemFree and in no block yet: this kernel initialises memory late"));
+        lines.push(format!("{bytes} more are in MemFree but not yet in a block: this kernel initialises memory late"));
     }
     let huge = size(report.huge_page_bytes);
     let Some(blocks) = &report.huge_blocks else {
@@ -246,7 +246,7 @@ fn answer(report: &Buddy) -> Vec<String> {
     );
     if blocks.by_compaction < blocks.movable {
         let movable = grouped_string(blocks.movable);
-        line += &format!(" ({movable} blocks have only movable frames, but there is no more room to move them to)");
+        line += &format!(" ({movable} blocks have only movable frames, but there is no room to move more)");
     }
     line += &format!(", {} blocked by unmovable frames", grouped_string(blocks.unmovable));
     let main = blocks.blockers.iter().filter(|blocker| blocker.blocks > 0).take(3);
@@ -256,7 +256,7 @@ fn answer(report: &Buddy) -> Vec<String> {
     }
     if blocks.unclassified > 0 {
         line += &format!(
-            ", and {} by {} frames that no flag tells: free pages on the lists of processors, or the kernel's own",
+            ", and {} by {} frames without a flag: free pages on per-CPU lists, or the kernel's own",
             grouped_string(blocks.unclassified),
             grouped_string(blocks.unclassified_frames)
         );
@@ -316,7 +316,7 @@ fn write_orders(out: &mut dyn Write, report: &Buddy, layout: &Layout) -> io::Res
         writeln!(out)?;
         table::write(out, &columns.iter().collect::<Vec<_>>(), &order_rows(report, zones), None, layout)?;
     }
-    let line = "free blocks by order; UNUS%: how much of the free memory is in blocks too small";
+    let line = "free blocks by order; UNUS%: share of free memory in blocks too small";
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, line))
 }
 
@@ -396,10 +396,10 @@ fn write_blocks(out: &mut dyn Write, report: &Buddy, total: &HugeBlocks, layout:
         table::write(out, &columns.iter().collect::<Vec<_>>(), &total.blockers, None, layout)?;
     }
     let line = format!(
-        "blocks of {}; movable is what flags tell: a pinned page looks the same; unclear: held by frames without a flag, as \
-         free pages on the lists of processors are; no flag: no frame has one: kernel text, a driver's, not initialised{}",
+        "blocks of {}; movable: by flags, a pinned page looks the same; unclear: held by frames without a flag, such as free \
+         pages on per-CPU lists; no flag: no frame has one: kernel text, driver memory, not initialised{}",
         size(report.huge_page_bytes),
-        if total.locked > 0 { "; locked: moved only where vm.compact_unevictable_allowed is 1" } else { "" }
+        if total.locked > 0 { "; locked: moved only if vm.compact_unevictable_allowed is 1" } else { "" }
     );
     for line in wrapped(&line, layout.width.unwrap_or(80), 0).lines() {
         writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, line))?;

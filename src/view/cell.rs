@@ -1,4 +1,4 @@
-//! What stands in one place of a row: shown to people, written as CSV, and as JSON.
+//! One cell of a row: shown to people, written as CSV, and as JSON.
 
 use std::cmp::Ordering;
 
@@ -13,7 +13,7 @@ use crate::unit::Pfn;
 /// What a table shows for none: a zero that was counted.
 pub(crate) const NONE: &str = "·";
 
-/// What stands in one place of a table.
+/// One cell of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cell<'r> {
     /// Text of pmem's own or of the kernel's: safe to show.
@@ -316,7 +316,7 @@ impl Cell<'_> {
             (Cell::Change(a), Cell::Change(b)) => Cell::Change(a.saturating_add(b)),
             // A sum over what is known.
             (known, Cell::Unknown) | (Cell::Unknown, known) => known,
-            // Codes and the like make no sum.
+            // Codes and similar values have no sum.
             _ => Cell::Text(""),
         }
     }
@@ -355,7 +355,7 @@ fn words(codes: &str) -> String {
 /// The codes of VmFlags in words, one by one.
 pub(super) use crate::analysis::frames::flag_names as vm_flag_names;
 
-/// Appends a number in hexadecimal with at least so many digits (16 at most).
+/// Appends a number in hexadecimal with at least this many digits (at most 16).
 fn hex(number: u64, least: usize, out: &mut Vec<u8>) {
     let mut digits = [0; 16];
     for (place, digit) in digits.iter_mut().rev().enumerate() {

@@ -23,26 +23,22 @@ pub(crate) fn word_fields() -> Vec<Field<Word>> {
         Field::label(name, heading, help, kind, move |word: &Word| of(word).map_or(Cell::None, Cell::Text))
     };
     vec![
-        Field::text("input", "INPUT", "The word as it was given", |word: &Word| &word.input),
-        Field::text("kind", "KIND", "What it was read as: frame_flags, flag, pagemap or swap", |word: &Word| {
+        Field::text("input", "INPUT", "The word as given", |word: &Word| &word.input),
+        Field::text("kind", "KIND", "How it was interpreted: frame_flags, flag, pagemap or swap", |word: &Word| {
             word.kind.name()
         }),
         text("raw", "RAW", "The word in hexadecimal", As::Hex, |word| Some(&word.raw)).always(),
-        text("class", "CLASS", "What a frame with these flags is used for", As::Text, |word| {
-            word.class.map(Class::name)
-        }),
-        text("state", "STATE", "What a page-table entry is", As::Text, |word| word.state),
-        number("pfn", "PFN", "Frame that it maps", |word| word.pfn),
+        text("class", "CLASS", "Use of a frame with these flags", As::Text, |word| word.class.map(Class::name)),
+        text("state", "STATE", "State of the page-table entry", As::Text, |word| word.state),
+        number("pfn", "PFN", "Frame it maps", |word| word.pfn),
         text("physical_address", "PHYSICAL", "Address of that frame", As::Hex, |word| word.physical_address.as_deref()),
-        number("swap.type", "TYPE", "Number of the swap area, or of the special kind", |word| {
-            word.swap.map(|swap| swap.area)
-        })
-        .alias("swap_type"),
+        number("swap.type", "TYPE", "Number of the swap area or special type", |word| word.swap.map(|swap| swap.area))
+            .alias("swap_type"),
         number("swap.offset", "OFFSET", "Offset in the swap area, in pages", |word| word.swap.map(|swap| swap.offset))
             .alias("swap_offset"),
         Field::label("names", "NAMES", "Names of its bits", As::List, |word: &Word| Cell::Words(&word.names)).always(),
-        Field::nested("bits", "Its bits, with all meanings of each", |word: &Word| &word.bits).always(),
-        Field::nested("notes", "What is particular about it, in sentences", |word: &Word| &word.notes).always(),
+        Field::nested("bits", "Its bits and their meanings", |word: &Word| &word.bits).always(),
+        Field::nested("notes", "Remarks, as sentences", |word: &Word| &word.notes).always(),
     ]
 }
 
@@ -56,17 +52,17 @@ pub(crate) fn legend_fields() -> Vec<Field<Bit>> {
         Field::label(name, heading, help, As::Text, move |bit: &Bit| of(bit).map_or(Cell::None, Cell::Text))
     };
     vec![
-        Field::id("bit", "BIT", "Its place in the word", |bit: &Bit| u64::from(bit.bit)),
+        Field::id("bit", "BIT", "Bit number in the word", |bit: &Bit| u64::from(bit.bit)),
         text("name", "NAME", "Name that pmem shows", |bit| Some(bit.name)).always(),
         text("pg_name", "KERNEL", "Name in the kernel", |bit| bit.pg_name),
         text("page_types", "PAGE-TYPES", "Name in page-types of Linux 6.12", |bit| bit.page_types),
         text("letter", "LETTER", "Letter in page-types", |bit| bit.letter.as_deref()),
         text("when", "WHEN", "On which frames the bit means this; empty for all", |bit| bit.when.as_deref()),
         text("set_by", "SET BY", "The kernel, or page-types only", |bit| Some(bit.set_by)).always(),
-        text("since", "SINCE", "First release that has it; empty where that is before 4.19", |bit| bit.since),
+        text("since", "SINCE", "First release that has it; empty if before 4.19", |bit| bit.since),
         text("until", "UNTIL", "Last release that has it", |bit| bit.until),
-        text("meaning", "MEANING", "What it says of a frame", |bit| Some(bit.meaning)).always(),
-        text("note", "NOTE", "What a reader can get wrong", |bit| bit.note),
+        text("meaning", "MEANING", "Meaning", |bit| Some(bit.meaning)).always(),
+        text("note", "NOTE", "Pitfalls", |bit| bit.note),
         Field::bool("left_over", "LEFT OVER", "Whether it is left over from another use of the field", |bit: &Bit| {
             bit.left_over
         }),
@@ -162,7 +158,7 @@ fn columns([bit, name, kernel, page_types, releases]: [&str; 5]) -> String {
     format!("{bit:>3}  {name:14}  {kernel:17}  {page_types:16}  {releases}").trim_end().to_owned()
 }
 
-/// Text in lines of at most `width` columns, behind `first` on the first and below its end on others.
+/// Text in lines of at most `width` columns, after `first` on the first line and indented by its width on others.
 fn hanging(first: &str, text: &str, width: usize) -> String {
     first.to_owned() + &wrapped(text, width, first.len())[first.len()..]
 }

@@ -27,7 +27,7 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, host: &Host, layout: &
     )?;
     section(
         out,
-        "Kernel features, each tried",
+        "Kernel features, each tested",
         report.features.iter().map(|f| vec![f.name.to_owned(), yes(f.available).to_owned(), f.why.clone()]),
         layout,
     )?;

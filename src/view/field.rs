@@ -1,5 +1,5 @@
-//! Fields: what a row says, once for every format. A field makes a column of tables, a member of JSON objects, a CSV column
-//! and a property of the schema, all under one name and in one unit.
+//! Fields: what a row says, once for every format. A field makes a column of tables, a member of JSON objects, a CSV
+//! column and a property of the schema, all under one name and in one unit.
 
 use std::borrow::Cow;
 use std::io;
@@ -8,19 +8,20 @@ use std::ops::Deref;
 use super::cell::Cell;
 use crate::name::Name;
 
-/// A column of a table whose rows are `R`: what people see of a field, or of a part of a report that is for people only.
+/// A column of a table whose rows are `R`: what people see of a field, or of a part of a report that is for people
+/// only.
 pub(crate) struct Column<R> {
-    /// What stands above it.
+    /// The heading.
     pub(crate) heading: Cow<'static, str>,
     /// Whether it is aligned to the right.
     pub(crate) right: bool,
     /// Whether a totals row adds it up.
     pub(crate) total: bool,
-    /// What stands in a row.
+    /// The cell of a row.
     pub(crate) cell: CellOf<R>,
 }
 
-/// What stands in a row of a column.
+/// The cell of a row in a column.
 pub(crate) type CellOf<R> = Box<dyn for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync>;
 
 /// A function that can be one: any number of threads may lay out parts of a long table.
@@ -84,7 +85,7 @@ impl Unit {
 pub(crate) enum Role {
     /// Names the row, or sorts it into a group.
     Label,
-    /// A quantity as it stands.
+    /// A quantity at one moment.
     Gauge,
 }
 
@@ -93,7 +94,7 @@ pub(crate) enum Role {
 pub(crate) enum Kind {
     /// A string.
     Text,
-    /// A string, and beside it the whole name in hexadecimal (`…_hex`) where it is not UTF-8.
+    /// A string, plus the whole name in hexadecimal (`…_hex`) if it is not UTF-8.
     Name,
     /// A list of strings.
     List,
@@ -129,8 +130,8 @@ type Text = Cow<'static, str>;
 /// What a field is, without how to get it.
 #[derive(Clone, Debug)]
 pub(crate) struct Described {
-    /// Its name in every format, in `--columns` and in `--sort`. A dot makes an object in JSON (`ledger.present_pages`), a
-    /// number after a dot a list (`free_blocks.3`).
+    /// Its name in every format, in `--columns` and in `--sort`. A dot makes an object in JSON
+    /// (`ledger.present_pages`), a number after a dot a list (`free_blocks.3`).
     pub(crate) name: Cow<'static, str>,
     /// Other words for it in `--columns` and `--sort`.
     pub(crate) aliases: Vec<Text>,
@@ -144,8 +145,8 @@ pub(crate) struct Described {
     pub(crate) kind: Kind,
     /// Whether it can be unknown.
     pub(crate) nullable: bool,
-    /// Whether it is only there when it is asked for, by name or by an option: it costs more, or needs something to compare
-    /// with.
+    /// Whether it is only there when it is asked for, by name or by an option: it costs more, or needs something to
+    /// compare with.
     pub(crate) on_request: bool,
     /// Whether it is another form of another field, for tables only.
     pub(crate) people_only: bool,

@@ -21,21 +21,24 @@ pub(crate) fn fields(mapped: bool, runs: bool) -> Vec<Field<FileRow>> {
         Field::bytes("size_bytes", "SIZE", "Size of the file", |row: &FileRow| row.counts.size_bytes)
             .summed()
             .alias("size"),
-        pages("pages", "PAGES", "Pages the file has room for", |c| c.pages),
+        pages("pages", "PAGES", "Size of the file in pages", |c| c.pages),
         pages("cached_pages", "CACHED", "Pages in the page cache", |c| c.cached_pages).alias("cached"),
         Field::count("cached_percent", "%", "Share of the file that is cached, in percent", |row: &FileRow| {
             row.counts.cached_percent()
         })
         .quantity_in(field::Unit::Percent)
         .alias("percent"),
-        pages("dirty_pages", "DIRTY", "Of the cached: dirty, by whole folios", |c| c.dirty_pages).alias("dirty"),
-        pages("writeback_pages", "WRITEBACK", "Of the cached: being written back", |c| c.writeback_pages)
-            .alias("writeback"),
-        pages("evicted_pages", "EVICTED", "Remembered as evicted; on tmpfs: swapped out", |c| c.evicted_pages)
-            .alias("evicted"),
-        pages("recently_evicted_pages", "RECENT", "Of the evicted: recently", |c| c.recently_evicted_pages)
-            .alias("recent"),
-        pages("mapped_pages", "MAPPED", "Of the cached: in page tables of processes (--mapped)", |c| c.mapped_pages)
+        pages("dirty_pages", "DIRTY", "Cached pages that are dirty, by whole folios", |c| c.dirty_pages).alias("dirty"),
+        pages("writeback_pages", "WRITEBACK", "Cached pages under writeback", |c| c.writeback_pages).alias("writeback"),
+        pages("evicted_pages", "EVICTED", "Evicted pages with a shadow entry; on tmpfs: swapped out", |c| {
+            c.evicted_pages
+        })
+        .alias("evicted"),
+        pages("recently_evicted_pages", "RECENT", "Evicted pages that were evicted recently", |c| {
+            c.recently_evicted_pages
+        })
+        .alias("recent"),
+        pages("mapped_pages", "MAPPED", "Cached pages in page tables of processes (--mapped)", |c| c.mapped_pages)
             .only_if(mapped)
             .alias("mapped"),
         Field::label("runs", "RUNS", "Runs of cached pages (--runs)", Kind::Counted, |row: &FileRow| {
@@ -43,10 +46,10 @@ pub(crate) fn fields(mapped: bool, runs: bool) -> Vec<Field<FileRow>> {
         })
         .counted()
         .only_if(runs),
-        Field::label("how", "HOW", "How it was found: cachestat, mincore, blocks", Kind::Text, |row: &FileRow| {
+        Field::label("how", "HOW", "Source of the numbers: cachestat, mincore, blocks", Kind::Text, |row: &FileRow| {
             row.how.map_or(Cell::Unknown, |how| Cell::Text(how.name()))
         }),
-        Field::label("refused", "REFUSED", "Why nothing was found", Kind::Text, |row: &FileRow| {
+        Field::label("refused", "REFUSED", "Why there are no numbers", Kind::Text, |row: &FileRow| {
             row.refused.map_or(Cell::Absent, Cell::Text)
         }),
         Field::name("path", "FILE", "Path of the file", |row: &FileRow| &row.path).alias("name"),

@@ -1,4 +1,4 @@
-//! Text that fits into so many columns of a terminal.
+//! Text that fits into a given number of terminal columns.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -28,13 +28,13 @@ pub(super) fn fitted(cell: &Cell<'_>, text: &str, width: usize) -> String {
     fits.unwrap_or_else(|| clipped(&first.escaped(), width.saturating_sub(more.len())) + &more)
 }
 
-/// Text that fits into `width` columns: the end of a path tells more than its beginning; of a list of words it is the other
-/// way round.
+/// Text that fits into `width` columns: the end of a path tells more than its beginning; of a list of words it is the
+/// other way round.
 fn cut(text: &str, width: usize) -> String {
     if text.contains('/') { elided(text, width) } else { clipped(text, width) }
 }
 
-/// Text that fits into `width` columns: the beginning is cut off, since the end of a path tells more.
+/// Text that fits into `width` columns: the beginning is cut off, since the end of a path is more informative.
 pub(crate) fn elided(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

@@ -14,11 +14,12 @@ use crate::analysis::frames::{Counts, Ledger, NoAddressSpace, Owners, ProcessFra
 use crate::model::smaps::{NUMBERS, VM_FLAGS, Value};
 use crate::unit::difference;
 
-/// What a mapping says, the values of `smaps_keys` last; with `owners` how its frames are shared, with `rounds` how it changed.
+/// What a mapping says, the values of `smaps_keys` last; with `owners` how its frames are shared, with `rounds` how it
+/// changed.
 pub(crate) fn mapping_fields(smaps_keys: &[String], owners: bool, rounds: bool) -> Vec<Field<VmaRow>> {
     let mut fields = vec![
         Field::address("start", "ADDRESS", "First address", |row: &VmaRow| row.vma.range.start.0).alias("address"),
-        Field::address("end", "END", "Address of the first byte after it", |row: &VmaRow| row.vma.range.end.0),
+        Field::address("end", "END", "End address, exclusive", |row: &VmaRow| row.vma.range.end.0),
         Field::text(
             "perm",
             "PERM",
@@ -58,11 +59,9 @@ pub(crate) fn mapping_fields(smaps_keys: &[String], owners: bool, rounds: bool) 
         .summed()
         .alias("size"),
         counted("present_pages", "PRESENT", "Present page-table entries", |c| c.present).alias("present"),
-        counted("zero_pages", "ZERO", "Of the present: entries of the shared zero page, read but never written", |c| {
-            c.zero
-        })
-        .alias("zero"),
-        counted("huge_pages", "HUGE", "Of the present: mapped by a PMD, in base pages", |c| c.huge).alias("huge"),
+        counted("zero_pages", "ZERO", "Present entries of the shared zero page: read but never written", |c| c.zero)
+            .alias("zero"),
+        counted("huge_pages", "HUGE", "Present entries mapped by a PMD, in base pages", |c| c.huge).alias("huge"),
         counted("swapped_pages", "SWAP", "Swap entries (swapped-out shared memory leaves none)", |c| c.swapped)
             .alias("swap"),
         counted("guard_pages", "GUARD", "Guard regions (MADV_GUARD_INSTALL)", |c| c.guard).alias("guard"),
@@ -77,7 +76,7 @@ pub(crate) fn mapping_fields(smaps_keys: &[String], owners: bool, rounds: bool) 
         Field::pages_change(
             "present_change_pages",
             "CHANGE",
-            "Change of the present pages since the last round",
+            "Change in present pages since the previous round",
             |row: &VmaRow| row.present_change,
         )
         .summed()
@@ -184,18 +183,17 @@ pub(crate) fn process_fields(owners: bool, rounds: bool) -> Vec<Field<ProcessFra
         Field::label(
             "no_address_space",
             "WHY NONE",
-            "Why it has no address space: kernel-thread or zombie",
+            "Why there is no address space: kernel-thread or zombie",
             Kind::Text,
             |process: &Process| process.no_address_space.map_or(Cell::Absent, |why| Cell::Text(why.name())),
         ),
         Field::count("mappings", "VMAS", "Mappings", |process: &Process| process.vma_count as u64).alias("vmas"),
         pages("ledger.present_pages", "PRESENT", "Present page-table entries", |l| Some(l.present_pages))
             .alias("present"),
-        pages("ledger.zero_pages", "ZERO", "Of the present: entries of the shared zero page", |l| Some(l.zero_pages))
+        pages("ledger.zero_pages", "ZERO", "Present entries of the shared zero page", |l| Some(l.zero_pages))
             .alias("zero"),
-        pages("ledger.hugetlb_pages", "HUGETLB", "Of the present: hugetlb pages", |l| Some(l.hugetlb_pages))
-            .alias("hugetlb"),
-        pages("ledger.resident_pages", "RESIDENT", "Present less zero less hugetlb", |l| Some(l.resident_pages))
+        pages("ledger.hugetlb_pages", "HUGETLB", "Present hugetlb pages", |l| Some(l.hugetlb_pages)).alias("hugetlb"),
+        pages("ledger.resident_pages", "RESIDENT", "Present minus zero minus hugetlb", |l| Some(l.resident_pages))
             .alias("resident"),
         pages("ledger.statm_resident_pages", "STATM", "Resident pages in statm", |l| Some(l.statm_resident_pages))
             .alias("statm"),
@@ -207,14 +205,14 @@ pub(crate) fn process_fields(owners: bool, rounds: bool) -> Vec<Field<ProcessFra
         Field::pages_change(
             "ledger.unexplained_pages",
             "UNEXPL",
-            "Resident less what the kernel counts",
+            "Resident minus the kernel's count",
             |process: &Process| process.ledger.as_ref().map(|l| l.unexplained_pages),
         )
         .alias("unexplained"),
         Field::count(
             "ledger.attempts",
             "TRIES",
-            "Attempts until the process did not change meanwhile",
+            "Attempts until the process did not change during one",
             |process: &Process| process.ledger.as_ref().map(|l| u64::from(l.attempts)),
         )
         .alias("attempts"),
@@ -224,28 +222,26 @@ pub(crate) fn process_fields(owners: bool, rounds: bool) -> Vec<Field<ProcessFra
             "Whether the process did not change during the last attempt",
             |process: &Process| process.ledger.as_ref().map(|l| l.held_still),
         ),
-        pages("ledger.statm_bound_pages", "STATM±", "By how much statm may be off on this kernel", |l| {
-            l.statm_bound_pages
-        })
-        .with_total(false),
+        pages("ledger.statm_bound_pages", "STATM±", "Largest error of statm on this kernel", |l| l.statm_bound_pages)
+            .with_total(false),
     ];
     fields.extend(owner_fields(owners, |process: &Process| process.owners.as_ref()));
     fields.extend([
-        change("change.resident_pages", "CHANGE", "Change of the resident frames since the last round", |c| {
+        change("change.resident_pages", "CHANGE", "Change in resident frames since the previous round", |c| {
             c.resident_pages
         })
         .summed()
         .alias("change"),
-        change("change.present_pages", "Δ PRESENT", "Change of the present entries since the last round", |c| {
+        change("change.present_pages", "Δ PRESENT", "Change in present entries since the previous round", |c| {
             c.present_pages
         }),
-        change("change.swapped_pages", "Δ SWAP", "Change of the swap entries since the last round", |c| {
+        change("change.swapped_pages", "Δ SWAP", "Change in swap entries since the previous round", |c| {
             c.swapped_pages
         }),
         Field::count_change(
             "change.mappings",
             "Δ VMAS",
-            "Change of the mappings since the last round",
+            "Change in mappings since the previous round",
             |process: &Process| process.change.as_ref().map(|change| change.vmas),
         )
         .only_if(rounds),
@@ -310,7 +306,7 @@ pub(crate) fn write_vmas(
     let shown = grouped_string(shown as u64);
     let line = match process.vmas.len() == all {
         true => format!("{shown} mappings"),
-        false => format!("{shown} of {} mappings; the ledger is of all of them", grouped_string(all as u64)),
+        false => format!("{shown} of {} mappings; the ledger covers all of them", grouped_string(all as u64)),
     };
     let line = format!("{line}{}", counted_in(layout));
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
@@ -326,7 +322,7 @@ fn counted_in(layout: &Layout) -> String {
 
 /// The line below a table of processes.
 pub(crate) fn write_processes_end(out: &mut dyn Write, processes: usize, layout: &Layout) -> io::Result<()> {
-    let shared = "shared frames count in each";
+    let shared = "shared frames count in each one";
     let line = format!("{} processes; {shared}{}", grouped_string(processes as u64), counted_in(layout));
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
 }
@@ -353,7 +349,7 @@ pub(crate) fn write_ledger(out: &mut dyn Write, process: &ProcessFrames, layout:
             })
             .collect();
         let told = if told.is_empty() { "no change".to_owned() } else { told.join(", ") };
-        writeln!(out, "  since the last look: {}", layout.palette.paint(Emphasis::Accent, &told))?;
+        writeln!(out, "  since the previous round: {}", layout.palette.paint(Emphasis::Accent, &told))?;
     }
     Ok(())
 }
@@ -374,28 +370,28 @@ fn ledger_lines(process: &ProcessFrames, ledger: &Ledger, layout: &Layout) -> Ve
         format!("frames resident = {}", human_string(layout.scale.page_size.bytes_of(ledger.resident_pages)));
     let mut lines = vec![
         plain(ledger.present_pages, "page-table entries are present"),
-        less(ledger.zero_pages, "map the shared zero page", "never written: no frame of their own"),
-        less(ledger.hugetlb_pages, "hugetlb", "accounted apart"),
+        less(ledger.zero_pages, "map the shared zero page", "never written: no frames of their own"),
+        less(ledger.hugetlb_pages, "hugetlb", "accounted separately"),
         layout.palette.paint(Emphasis::Accent, &plain(ledger.resident_pages, &resident)),
     ];
     let mut says = |who: &str, pages: u64, why: &str| {
         let difference = difference(pages, ledger.resident_pages);
         lines.push(if difference == 0 {
-            plain(pages, &format!("{who} says so too"))
+            plain(pages, &format!("{who} agrees"))
         } else {
             let more = if difference < 0 { "fewer" } else { "more" };
-            let words = format!("{who} says: {} {more}{why}", grouped_string(difference.unsigned_abs()));
+            let words = format!("{who}: {} {more}{why}", grouped_string(difference.unsigned_abs()));
             layout.palette.paint(Emphasis::Wrong, &plain(pages, &words))
         });
     };
     says("statm", ledger.statm_resident_pages, why_statm_differs(ledger));
     if let Some(rss) = ledger.smaps_rss_pages {
-        says("smaps", rss, if ledger.held_still { " (unexplained)" } else { ": the process was moving" });
+        says("smaps", rss, if ledger.held_still { " (unexplained)" } else { ": the process was changing" });
     }
     if let Some(owners) = &process.owners {
-        lines.push(plain(owners.exclusive, "of the frames are mapped by this process alone"));
+        lines.push(plain(owners.exclusive, "frames are mapped only by this process"));
         let pss = human_string(owners.pss_bytes());
-        lines.push(plain(owners.shared, &format!("are mapped more than once; its proportional share (PSS) is {pss}")));
+        lines.push(plain(owners.shared, &format!("are mapped more than once; proportional share (PSS): {pss}")));
     }
     let mut besides = |pages: u64, words: &str| {
         if pages > 0 {
@@ -412,12 +408,12 @@ fn ledger_lines(process: &ProcessFrames, ledger: &Ledger, layout: &Layout) -> Ve
 fn why_statm_differs(ledger: &Ledger) -> &'static str {
     let difference = ledger.statm_resident_pages.abs_diff(ledger.resident_pages);
     match ledger.statm_bound_pages {
-        Some(bound) if difference <= bound => " — as it may on this kernel: see the note",
+        Some(bound) if difference <= bound => " — within its error on this kernel: see the note",
         // Pages that are being migrated have no present entry, and statm counts them.
         _ if ledger.statm_resident_pages > ledger.resident_pages && difference <= ledger.special_pages => {
-            " — it counts pages that are being migrated"
+            " — it counts pages under migration"
         }
-        _ if !ledger.held_still => ": the process was moving",
+        _ if !ledger.held_still => ": the process was changing",
         _ => " (unexplained)",
     }
 }

@@ -13,7 +13,7 @@ use crate::analysis::physical::page::Cgroup;
 use crate::kernel::manifest::Host;
 use crate::name::{Name, is_unsafe};
 
-/// What stands around every report.
+/// The envelope of every report.
 #[derive(Debug, Serialize)]
 pub(crate) struct Document<'a, D: Serialize, N: Serialize = Vec<Note>> {
     /// The report's name and version.
@@ -54,9 +54,9 @@ pub(crate) struct Plan {
 enum Member {
     /// The value of a cell, its key, and the key of its whole name in hexadecimal.
     Value(String, String, usize),
-    /// An object of the fields whose names begin with this and a dot.
+    /// An object of the fields with names that begin with this and a dot.
     Object(String, Plan),
-    /// A list of the fields whose names are this, a dot and a number.
+    /// A list of the fields with names of this, a dot and a number.
     List(String, Vec<usize>),
 }
 
@@ -166,9 +166,9 @@ impl Serialize for Values<'_> {
     }
 }
 
-/// A row as a line of its own: cells that stand before it, each with its name, and its members.
+/// A row as a line of its own: the cells in front of it, each with its name, and its members.
 pub(crate) struct Line<'r> {
-    /// What stands before it.
+    /// The cells in front of it.
     pub(crate) before: &'r [(&'static str, Cell<'r>)],
     /// The row.
     pub(crate) record: Record<'r>,

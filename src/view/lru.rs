@@ -45,11 +45,11 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
     };
     let lines = [
         state(true, true, "active, referenced", "used again: stays"),
-        state(true, false, "active", "next to be made inactive"),
+        state(true, false, "active", "next to become inactive"),
         state(false, true, "inactive, referenced", "one more use makes it active"),
         state(false, false, "inactive", "next to be reclaimed"),
         of(&report.unevictable, "unevictable", "mlock, ramfs, secretmem"),
-        of(&report.not_on_lru, "on no list", "not yet, isolated, or of a driver"),
+        of(&report.not_on_lru, "on no list", "not yet added, isolated, or of a driver"),
     ];
     let columns = [
         Column::text("STATE", |line: &Line| Cell::Text(line.what)),
@@ -62,18 +62,18 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
     if report.checks.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", layout.palette.paint(Emphasis::Heading, "Beside the kernel's own counters"))?;
+    writeln!(out, "\n{}", layout.palette.paint(Emphasis::Heading, "Compared with the kernel's own counters"))?;
     let columns = [
         Column::text("LIST", |check: &ListCheck| Cell::Text(check.name)),
-        Column::number("FRAMES SAY", |check: &ListCheck| Cell::Bytes(check.ours_bytes)),
+        Column::number("BY FRAMES", |check: &ListCheck| Cell::Bytes(check.ours_bytes)),
         Column::number("MEMINFO", |check: &ListCheck| Cell::Bytes(check.kernel_bytes)),
-        Column::number("OURS LESS ITS", |check: &ListCheck| Cell::SizeChange(check.difference_bytes)),
-        Column::number("MOVED MEANWHILE", |check: &ListCheck| Cell::Bytes(check.moved_bytes)),
+        Column::number("DIFF", |check: &ListCheck| Cell::SizeChange(check.difference_bytes)),
+        Column::number("MOVED", |check: &ListCheck| Cell::Bytes(check.moved_bytes)),
     ];
     table::write(out, &columns.iter().collect::<Vec<_>>(), &report.checks, None, layout)?;
     if report.checks.iter().any(|check| check.difference_bytes.unsigned_abs() > check.moved_bytes) {
-        let text = "a counter moves when a processor's batch is put on a list or taken off it, a flag at once: up to 31 folios \
-                    for each processor and list, of any size";
+        let text = "a counter changes when a per-CPU batch is added to or removed from a list, a flag immediately: they may \
+                    differ by up to 31 folios of any size per CPU and list";
         write!(out, "{}", table::wrapped(text, layout.width.unwrap_or(80), 2))?;
     }
     Ok(())

@@ -20,7 +20,7 @@ pub(crate) fn fields() -> Vec<Field<NodeLine>> {
     vec![
         Field::id("node", "NODE", "NUMA node", |row: &NodeLine| u64::from(row.node)),
         Field::text("name", "NAME", "Name of the line, as in where", |row: &NodeLine| row.line.name),
-        Field::text("title", "LINE", "Name of the line as people see it", |row: &NodeLine| row.line.title)
+        Field::text("title", "LINE", "Title of the line in tables", |row: &NodeLine| row.line.title)
             .alias("line")
             .people_only(),
         Field::signed_bytes("bytes", "SIZE", "Size; the lines of a node add up to its MemTotal", |row: &NodeLine| {
@@ -28,17 +28,15 @@ pub(crate) fn fields() -> Vec<Field<NodeLine>> {
         })
         .summed()
         .alias("size"),
-        Field::text("source", "COUNTED BY", "The counters it is made of", |row: &NodeLine| row.line.source),
+        Field::text("source", "COUNTED BY", "Counters it is computed from", |row: &NodeLine| row.line.source),
         Field::label(
             "counted_in",
             "COUNTED IN",
-            "The line that includes it, where its own size is not known",
+            "Line that includes it, if its own size is not known",
             Kind::Text,
             move |row: &NodeLine| text(row.line.counted_in),
         ),
-        Field::label("note", "NOTE", "What to know of the number", Kind::Text, move |row: &NodeLine| {
-            text(row.line.note)
-        }),
+        Field::label("note", "NOTE", "Remark on the number", Kind::Text, move |row: &NodeLine| text(row.line.note)),
     ]
 }
 
@@ -55,13 +53,11 @@ pub(crate) fn mapping_fields(nodes: &[u32]) -> Vec<Field<MappingNodes>> {
         Field::text("kind", "KIND", "Kind of memory: anon, heap, stack, file or hugetlb", |row: &Mapping| {
             row.kind.name()
         }),
-        Field::bytes("bytes", "SIZE", "Memory that is mapped, on all nodes", |row: &Mapping| row.bytes)
-            .summed()
-            .alias("size"),
+        Field::bytes("bytes", "SIZE", "Mapped memory, on all nodes", |row: &Mapping| row.bytes).summed().alias("size"),
     ];
     for &node in nodes {
         let (name, heading) = (format!("node{node}_bytes"), format!("NODE {node}"));
-        let help = format!("Memory that is mapped on node {node}");
+        let help = format!("Mapped memory on node {node}");
         fields.push(Field::bytes(name, heading, help, move |row: &Mapping| row.on(node)).summed());
     }
     fields.extend([
@@ -103,7 +99,7 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
         many => format!("{many} nodes"),
     };
     let available = report.machine_available_bytes.map_or_else(String::new, |bytes| {
-        format!(" · {} available without swapping, wherever it is", layout.scale.sized(bytes))
+        format!(" · {} available without swapping, on any node", layout.scale.sized(bytes))
     });
     let line = format!("{nodes} · {}{available}", layout.scale.sized(total));
     writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &line))?;
@@ -137,13 +133,13 @@ fn about(node: &Node) -> String {
     }
 }
 
-/// A row of the table of nodes: a label, and what stands there for each node.
+/// A row of the table of nodes: a label, and a cell for each node.
 struct Row {
     label: String,
     cells: Vec<Value>,
 }
 
-/// What stands there for a node.
+/// The cell of a node.
 enum Value {
     Bytes(Option<i64>),
     Text(String),
@@ -223,7 +219,7 @@ pub(crate) fn write_end(out: &mut dyn Write, process: &ProcessNodes, shown: usiz
     let all = grouped_string(process.mappings.len() as u64);
     let line = match shown == process.mappings.len() {
         true => format!("{all} mappings"),
-        false => format!("{} of {all} mappings; the others have no page", grouped_string(shown as u64)),
+        false => format!("{} of {all} mappings; the others have no pages", grouped_string(shown as u64)),
     };
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
 }

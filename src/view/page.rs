@@ -29,21 +29,21 @@ pub(crate) fn fields() -> Vec<Field<Frame>> {
         Field::bool(
             "exists",
             "EXISTS",
-            "Whether memory has such a frame; not known where it was not recorded",
+            "Whether there is such a frame; not known if it was not recorded",
             |f: &Frame| f.exists,
         ),
         Field::label("what", "CLASS", "What it is used for, or why there is none", Kind::Text, |f: &Frame| {
-            let none = if f.exists.is_none() { "not recorded" } else { "behind the end of memory" };
+            let none = if f.exists.is_none() { "not recorded" } else { "beyond the end of memory" };
             f.class.map_or(Cell::Unnamed(none), Cell::Class)
         })
         .people_only(),
-        pfn("head", "FOLIO", "First frame of its folio, which is itself where it is in none", |f| match f.folio {
+        pfn("head", "FOLIO", "First frame of its folio; itself if it is in none", |f| match f.folio {
             None if alone(f) => Cell::Pfn(f.pfn),
             None => Cell::Unknown,
             Some(folio) => Cell::Pfn(folio.head_pfn),
         })
         .people_only(),
-        pfn("order", "ORDER", "Order of its folio, which is 0 where it is in none", |f| match f.folio {
+        pfn("order", "ORDER", "Order of its folio; 0 if it is in none", |f| match f.folio {
             None if alone(f) => Cell::Id(0),
             Some(Folio { order: Some(order), .. }) => Cell::Id(order.into()),
             _ => Cell::Unknown,
@@ -92,15 +92,13 @@ pub(super) fn fields_of_frame<R: 'static>(
             frame(row).map_or(Cell::Unknown, |f| f.zone.as_deref().map_or(Cell::Unknown, Cell::Text))
         }),
         Field::id("node", "NODE", "NUMA node of the frame", move |row: &R| frame(row)?.node.map(u64::from)),
-        place("folio.head_pfn", "FOLIO", "First frame of the folio, where the frame is in one", |f| {
-            Cell::Pfn(f.head_pfn)
-        }),
+        place("folio.head_pfn", "FOLIO", "First frame of the folio, if the frame is in one", |f| Cell::Pfn(f.head_pfn)),
         place("folio.order", "ORDER", "Size of the folio, as a power of two of frames", |f| {
             f.order.map_or(Cell::Unknown, |order| Cell::Id(order.into()))
         }),
-        place("folio.frames", "FRAMES", "Size of the folio, as far as it was seen", |f| Cell::Pages(f.frames))
+        place("folio.frames", "FRAMES", "Size of the folio, as far as it was read", |f| Cell::Pages(f.frames))
             .quantity_in(Unit::Frames),
-        place("folio.index", "INDEX", "Place of the frame in the folio, from 0", |f| Cell::Id(f.index)),
+        place("folio.index", "INDEX", "Index of the frame in the folio, from 0", |f| Cell::Id(f.index)),
     ]
 }
 
@@ -132,8 +130,8 @@ fn place(frame: &Frame) -> String {
 pub(crate) fn lines(frame: &Frame, layout: &Layout) -> Vec<String> {
     let (Some(class), Some(flags)) = (frame.class, frame.flags) else {
         let text = match frame.exists {
-            None => "this tree has not recorded the frame",
-            Some(_) => "there is no such frame: it is behind the end of memory",
+            None => "this tree does not have the frame",
+            Some(_) => "no such frame: it is beyond the end of memory",
         };
         return vec![text.to_owned()];
     };
@@ -144,8 +142,8 @@ pub(crate) fn lines(frame: &Frame, layout: &Layout) -> Vec<String> {
         false => names.join(" "),
     });
     lines.push(match frame.mapcount {
-        None if class == Class::ZeroPage => "the kernel does not count who maps it".to_owned(),
-        None => "by how many page-table entries it is mapped is not known".to_owned(),
+        None if class == Class::ZeroPage => "the kernel does not count its mappings".to_owned(),
+        None => "its mapcount is not known".to_owned(),
         Some(mapcount) => mapped(mapcount, frame),
     });
     lines.extend(frame.cgroup.as_ref().map(|cgroup| format!("charged to {}", cgroup.shown())));
@@ -155,20 +153,20 @@ pub(crate) fn lines(frame: &Frame, layout: &Layout) -> Vec<String> {
 /// A class as a sentence.
 fn what(class: Class) -> &'static str {
     match class {
-        Class::Hole => "a hole: no System RAM at this frame number, or RAM that firmware keeps",
+        Class::Hole => "a hole: no System RAM at this frame number, or RAM reserved by firmware",
         Class::Free => "free, in a block of the buddy allocator",
-        Class::Offline => "offline: given back to the hypervisor, or in a memory block that is off line",
-        Class::Slab => "slab: objects of the kernel",
+        Class::Offline => "offline: returned to the hypervisor, or in an offline memory block",
+        Class::Slab => "slab: kernel objects",
         Class::PageTable => "a page table",
         Class::Hugetlb => "hugetlb",
-        Class::ZeroPage => "the zero page, which all share that have read and not written",
+        Class::ZeroPage => "the zero page, shared by all pages that were read but never written",
         Class::Reserved => "reserved: the kernel's own image and tables, firmware, vdso",
         Class::Anon => "anonymous memory",
-        Class::Ksm => "anonymous memory that KSM merged",
+        Class::Ksm => "anonymous memory merged by KSM",
         Class::Shmem => "shared memory or tmpfs",
         Class::File => "page cache of a file, or mapped by a driver",
         Class::OtherCompound => "a compound page of a driver, or a large kmalloc",
-        Class::Unclassified => "no flag says what for: kernel text or data, vmalloc, a processor's list of free pages",
+        Class::Unclassified => "no flag says what for: kernel text or data, vmalloc, a per-CPU list of free pages",
     }
 }
 

@@ -35,11 +35,11 @@ pub(crate) fn fields() -> Vec<Field<Run>> {
     vec![
         Field::address("address", "ADDRESS", "Address of the first page", |run: &Run| run.address.0),
         Field::pages("pages", "PAGES", "Number of pages", |run: &Run| run.pages).summed(),
-        Field::text("state", "STATE", "What the page-table entries are", |run: &Run| run.state.name()),
+        Field::text("state", "STATE", "State of the page-table entries", |run: &Run| run.state.name()),
         Field::label(
             "pfn",
             "PFN",
-            "Frame of the first page; those of the others follow it",
+            "Frame of the first page; the others follow it",
             Kind::Unsigned,
             move |run: &Run| run.pfn.map_or_else(|| of_frame(run), Cell::Pfn),
         )
@@ -59,7 +59,7 @@ pub(crate) fn fields() -> Vec<Field<Run>> {
         Field::label(
             "flags",
             "FLAGS",
-            "Flags of the frames: of a folio, those of its first page here",
+            "Flags of the frames; in a folio, those of its first page here",
             Kind::Flags,
             |run: &Run| match (run.flags, run.state) {
                 (Some(flags), _) => Cell::FrameFlags(flags),
@@ -67,7 +67,7 @@ pub(crate) fn fields() -> Vec<Field<Run>> {
                 _ => Cell::None,
             },
         ),
-        Field::label("letters", "FLAGS", "The same in the letters of page-types", Kind::Text, |run: &Run| {
+        Field::label("letters", "FLAGS", "Flags as the letters of page-types", Kind::Text, |run: &Run| {
             match (run.flags, run.state) {
                 (Some(flags), _) => Cell::FrameLetters(flags),
                 (None, State::Present) => Cell::Unknown,
@@ -101,7 +101,7 @@ pub(crate) fn fields() -> Vec<Field<Run>> {
         Field::label(
             "swap.offset",
             "SLOT",
-            "First swap slot; those of the others follow it",
+            "First swap slot; the others follow it",
             Kind::Unsigned,
             move |run: &Run| slot(run, |slot| slot.offset),
         )
@@ -110,7 +110,7 @@ pub(crate) fn fields() -> Vec<Field<Run>> {
         Field::label(
             "exclusive",
             "EXCLUSIVE",
-            "Whether pagemap says that they are mapped once",
+            "Whether pagemap says they are mapped exactly once",
             Kind::Bool,
             |run: &Run| run.exclusive.map_or(Cell::Absent, Cell::Bool),
         ),
@@ -131,7 +131,7 @@ pub(crate) fn write_totals(out: &mut dyn Write, totals: &Totals, by_letters: boo
         totals.states.iter().map(|(state, pages)| format!("{} {}", grouped_string(*pages), state.name())).collect();
     let states = match totals.zero {
         0 => states,
-        zero => [states, vec![format!("{} of these the zero page", grouped_string(zero))]].concat(),
+        zero => [states, vec![format!("{} of them the zero page", grouped_string(zero))]].concat(),
     };
     let line = match totals.pages {
         0 => "no pages".to_owned(),
@@ -145,7 +145,7 @@ pub(crate) fn write_totals(out: &mut dyn Write, totals: &Totals, by_letters: boo
     };
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))?;
     if by_letters {
-        let line = "flags by the letters of page-types: pmem decode --legend";
+        let line = "flags as the letters of page-types: pmem decode --legend";
         writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, line))?;
     }
     Ok(())

@@ -22,7 +22,7 @@ pub(crate) fn fields() -> Vec<Field<ClassRow>> {
     vec![
         Field::text("class", "CLASS", "What the frames are used for", |row: &ClassRow| row.class.name()),
         Field::frames("frames", "FRAMES", "Number of frames", |row: &ClassRow| row.frames).summed(),
-        Field::bytes("bytes", "SIZE", "The same in bytes", |row: &ClassRow| row.bytes).summed(),
+        Field::bytes("bytes", "SIZE", "Size of these frames", |row: &ClassRow| row.bytes).summed(),
     ]
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
 pub(crate) fn write_head(out: &mut dyn Write, report: &Report, took: Duration, layout: &Layout) -> io::Result<()> {
     let size = |frames| human_string(layout.scale.page_size.bytes_of(frames));
     let line = format!(
-        "{} frames looked at ({} of addresses, {} of RAM), {:.2} s",
+        "{} frames read ({} of addresses, {} of RAM), {:.2} s",
         grouped_string(report.frames),
         size(report.frames),
         size(report.ram_frames),
@@ -95,10 +95,10 @@ fn eighths(part: u64, whole: u64, width: usize) -> usize {
     (u128::from(part) * 8 * width as u128 / u128::from(whole.max(1))) as usize
 }
 
-/// From here on a difference is worth a word, in bytes: processors' lists of free pages make less.
+/// The smallest difference worth reporting, in bytes: per-CPU lists of free pages account for less.
 const NOTEWORTHY: u64 = 1 << 30;
 
-/// What there is to say of a class beside its bar.
+/// The remark next to the bar of a class.
 fn beside(class: Class, report: &Report) -> String {
     let folios = &report.folios;
     match class {
@@ -107,8 +107,8 @@ fn beside(class: Class, report: &Report) -> String {
             let free = report.checks.iter().find(|check| check.name == "free memory");
             let more = free.map_or(0, |check| check.difference_bytes.min(0).unsigned_abs());
             match more >= NOTEWORTHY {
-                true => format!("{} of it free by MemFree", human_string(more)),
-                false => "no flag says whose".to_owned(),
+                true => format!("{} counted as free in MemFree", human_string(more)),
+                false => "no flag names an owner".to_owned(),
             }
         }
         Class::Anon | Class::File | Class::Shmem => {
@@ -128,13 +128,13 @@ fn write_folios(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Re
         Column::number("SIZE", move |row: &FolioRow| Cell::Bytes(page.bytes_of(1 << row.order))),
         Column::text("CLASS", |row: &FolioRow| Cell::Text(row.class.title())),
         Column::number("FOLIOS", |row: &FolioRow| Cell::Number(row.folios)),
-        Column::number("TOGETHER", |row: &FolioRow| Cell::Bytes(row.bytes)),
+        Column::number("TOTAL", |row: &FolioRow| Cell::Bytes(row.bytes)),
     ];
     let mut rows: Vec<FolioRow> = report.folios.iter().filter(|row| row.order > 0).cloned().collect();
     rows.sort_by_key(|row| (row.class, row.order));
     section(out, "Folios of more than one frame", &columns, &rows, layout)?;
     if report.torn_folios > 0 {
-        let text = format!("{} more were taken apart or put together meanwhile", grouped_string(report.torn_folios));
+        let text = format!("{} more were split or merged during the reading", grouped_string(report.torn_folios));
         writeln!(out, "  {text}")?;
     }
     Ok(())
@@ -192,7 +192,7 @@ fn write_mapcounts(out: &mut dyn Write, rows: &[MapcountRow], layout: &Layout) -
         Column::number("FRAMES", |row: &MapcountRow| Cell::Number(row.frames)),
         Column::number("SIZE", move |row: &MapcountRow| Cell::Bytes(page.bytes_of(row.frames))),
     ];
-    section(out, "Page-table entries that map a frame", &columns, rows, layout)
+    section(out, "Frames by mapcount", &columns, rows, layout)
 }
 
 /// Writes the cgroups.
@@ -208,13 +208,13 @@ fn write_cgroups(out: &mut dyn Write, rows: &[CgroupRow], layout: &Layout) -> io
 /// Writes what the kernel's counters say: of those that differ, why.
 fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let columns: Vec<Column<Check>> = vec![
-        Column::text("FRAMES SAY", |check: &Check| Cell::Text(check.name)),
+        Column::text("BY FRAMES", |check: &Check| Cell::Text(check.name)),
         Column::number("SIZE", |check: &Check| Cell::Bytes(check.ours_bytes)),
         Column::number("KERNEL", |check: &Check| Cell::Bytes(check.kernel_bytes)),
-        Column::number("OURS LESS ITS", |check: &Check| Cell::SizeChange(check.difference_bytes)),
+        Column::number("DIFF", |check: &Check| Cell::SizeChange(check.difference_bytes)),
         Column::text("COUNTER", |check: &Check| Cell::Text(check.source)),
     ];
-    section(out, "Beside the kernel's own counters", &columns, &report.checks, layout)?;
+    section(out, "Compared with the kernel's own counters", &columns, &report.checks, layout)?;
     for check in &report.checks {
         if let Some(why) = check.why {
             write!(out, "{}", wrapped(&format!("{}: {why}", check.name), layout.width.unwrap_or(80), 2))?;

@@ -28,7 +28,7 @@ pub(crate) struct Row {
     pub(crate) mapper: Mapper,
 }
 
-/// What a mapper says; the frame first, which in JSON it stands in.
+/// The fields of a mapper; the frame first, which contains it in JSON.
 pub(crate) fn fields() -> Vec<Field<Row>> {
     vec![
         Field::label("pfn", "PFN", "Page frame number", Kind::Unsigned, |row: &Row| Cell::Pfn(row.pfn))
@@ -47,13 +47,9 @@ pub(crate) fn fields() -> Vec<Field<Row>> {
             }
         })
         .always(),
-        Field::label(
-            "shares_with",
-            "SHARES",
-            "Process with which it shares its address space",
-            Kind::Unsigned,
-            |row: &Row| row.mapper.shares_with.map_or(Cell::Absent, |pid| Cell::Id(pid.into())),
-        )
+        Field::label("shares_with", "SHARES", "Process that shares its address space", Kind::Unsigned, |row: &Row| {
+            row.mapper.shares_with.map_or(Cell::Absent, |pid| Cell::Id(pid.into()))
+        })
         .aligned_right(),
     ]
 }
@@ -147,7 +143,8 @@ fn write_frame(
     }
     let text = match (&frame.why, frame.found) {
         (None, 0) => return Ok(()),
-        (None, found) => format!("{} found: all there are", grouped_string(found)),
+        (None, 1) => "1 mapping, all that mapcount says".to_owned(),
+        (None, found) => format!("{} mappings, all that mapcount says", grouped_string(found)),
         (Some(why), found) => format!("{} found; {why}", grouped_string(found)),
     };
     let emphasis = if frame.complete { Emphasis::Faint } else { Emphasis::Wrong };
@@ -157,12 +154,12 @@ fn write_frame(
 
 /// Writes how many processes were asked.
 fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Result<()> {
-    let mut text = format!("{} processes asked", grouped_string(asked.processes));
+    let mut text = format!("{} processes searched", grouped_string(asked.processes));
     if !asked.unreadable.is_empty() {
         text += &format!(", {} could not be read ({})", asked.unreadable.len(), asked.unreadable.pids());
     }
     if asked.ended > 0 {
-        text += &format!(", {} ended meanwhile", asked.ended);
+        text += &format!(", {} ended during the search", asked.ended);
     }
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &text))
 }
@@ -235,7 +232,7 @@ pub(crate) fn write_shared(
     let (frames, alone) = (grouped_string(shared.frames), grouped_string(shared.alone_frames));
     let size = human_string(layout.scale.page_size.bytes_of(shared.frames));
     let name = layout.palette.paint(Emphasis::Accent, &name);
-    writeln!(out, "{name}  {frames} frames = {size}, {alone} of them its own alone")?;
+    writeln!(out, "{name}  {frames} frames = {size}, {alone} of them not shared")?;
     if !shared.sharers.is_empty() {
         table::write(out, columns, &shared.sharers, None, layout)?;
     }
@@ -257,7 +254,7 @@ pub(crate) fn write_matrix(out: &mut dyn Write, matrix: &Matrix, layout: &Layout
         }));
     }
     columns.push(name);
-    writeln!(out, "frames in common; a process with itself: all that it has")?;
+    writeln!(out, "frames in common; on the diagonal: all frames of the process")?;
     let lines = matrix.processes.iter().cloned().zip(matrix.frames.iter().cloned());
     let lines: Vec<Line> = lines.map(|(process, frames)| Line { process, frames }).collect();
     table::write(out, &columns.iter().collect::<Vec<_>>(), &lines, None, layout)

@@ -38,7 +38,7 @@ pub(crate) const LEAST: (u16, u16) = (32, 5);
 /// From this height on there is a line for the sums.
 const TALL: u16 = 16;
 
-/// From this width on the parts of all slabs stand in the headline.
+/// The smallest width with the parts of all slabs in the headline.
 const WIDE: u16 = 112;
 
 /// Of the screen, how many lines the detail pane takes at most.
@@ -134,7 +134,7 @@ fn lines(region: Rect) -> impl Iterator<Item = Rect> {
 /// What went wrong, or happened.
 fn trouble(state: &State) -> Option<String> {
     let history = state.shown();
-    let trouble = || history.trouble.as_ref().map(|why| format!("{why}; the numbers are those of {}", history.clock));
+    let trouble = || history.trouble.as_ref().map(|why| format!("{why}; the numbers are from {}", history.clock));
     state.notice.clone().or_else(trouble)
 }
 
@@ -272,7 +272,7 @@ fn nothing(state: &State) -> String {
         1 => format!("one {one}"),
         many => format!("{many} {several}"),
     };
-    format!("  none of {some} is shown: {}", choices(state).join(", "))
+    format!("  none of {some} shown: {}", choices(state).join(", "))
 }
 
 /// What narrows the rows down.
@@ -282,10 +282,10 @@ fn choices(state: &State) -> Vec<String> {
         choices.push(format!("filter: /{}", escaped(state.filter.text().as_bytes())));
     }
     if let Some(least) = state.least_bytes {
-        choices.push(format!("from {} on", human_string(least)));
+        choices.push(format!("at least {}", human_string(least)));
     }
     if state.growing {
-        choices.push("growing ones only".to_owned());
+        choices.push("growing only".to_owned());
     }
     choices
 }
@@ -295,7 +295,7 @@ fn footer(state: &State) -> Vec<Piece> {
     let (rows, all) = (state.rows(), state.shown().rows.len());
     let found = format!("{rows} of {all}");
     if state.is_typing {
-        let plain = if state.filter.is_plain() { "no regular expression: as plain text" } else { "" };
+        let plain = if state.filter.is_plain() { "not a regular expression: plain text" } else { "" };
         return vec![
             Piece::new(9, format!("filter: /{}█", escaped(state.filter.text().as_bytes()))).with(Emphasis::Accent),
             Piece::new(8, found),

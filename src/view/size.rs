@@ -29,7 +29,7 @@ impl Unit {
         }
     }
 
-    /// What follows a size, or stands above a column of sizes alone: pages are named there too.
+    /// The unit after a size, or in the heading of a column of sizes: pages are named there too.
     pub fn behind(self) -> &'static str {
         if self == Self::Pages { " pages" } else { self.heading() }
     }
@@ -71,7 +71,7 @@ impl Scale {
 
     /// Appends a change in a number of pages, with its sign.
     pub fn change(&self, pages: i64, out: &mut Vec<u8>) {
-        // A true minus sign: a hyphen alone stands for what is not known.
+        // A true minus sign: a hyphen alone means "not known".
         out.extend_from_slice(if pages < 0 { "−" } else { "+" }.as_bytes());
         self.pages(pages.unsigned_abs(), out);
     }

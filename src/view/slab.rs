@@ -1,4 +1,4 @@
-//! How `pmem slab` looks: the sums, a line a cache, and what the slabs hold beside meminfo.
+//! How `pmem slab` looks: the sums, a line per cache, and the size of the slabs compared with meminfo.
 
 pub(crate) mod diff;
 pub(crate) mod live;
@@ -57,8 +57,8 @@ const DISPENSABLE: [&str; 8] = [
 /// The room that names get before any number does: that of `signal_cache = UNIX = UNIX-STREAM`.
 const NAMES: usize = 33;
 
-/// The fields for these rows, as far as there is room; where some slabs are smaller than their cache prefers, what they really
-/// hold beside slabtop's size; without slabinfo the names alone.
+/// The fields for these rows, as far as there is room; where some slabs are smaller than their cache prefers, what they
+/// really hold beside slabtop's size; without slabinfo the names alone.
 pub(crate) fn fitting(rows: &[Row], rounds: bool, layout: &Layout) -> Vec<&'static str> {
     if rows.iter().all(|row| row.counts.is_none()) {
         return vec!["names"];
@@ -121,7 +121,7 @@ pub(crate) fn fields(rounds: bool) -> Vec<Field<Row>> {
     let tunable = |name, heading, help, of: fn(&Counts) -> u64| count(name, heading, help, of).on_request();
     vec![
         Field::name("name", "NAME", "Name in slabinfo", |row: &Row| &row.name),
-        Field::label("aliases", "ALIASES", "Names of the caches that were merged into it", Kind::List, |row: &Row| {
+        Field::label("aliases", "ALIASES", "Names of the caches merged into it", Kind::List, |row: &Row| {
             match row.aliases.as_deref() {
                 None => Cell::Unknown,
                 Some([]) => Cell::List(&[]),
@@ -131,7 +131,7 @@ pub(crate) fn fields(rounds: bool) -> Vec<Field<Row>> {
         count(
             "active_objects",
             "ACTIVE",
-            "Objects in use, at most: free objects in per-CPU slabs count as used",
+            "Objects in use (upper bound: free objects in per-CPU slabs count as used)",
             |of| of.cache.active_objects,
         )
         .alias("active"),
@@ -147,42 +147,43 @@ pub(crate) fn fields(rounds: bool) -> Vec<Field<Row>> {
         count("pages_per_slab", "PAGES/SLAB", "Pages in a slab of the preferred order", |of| of.cache.pages_per_slab),
         count("active_slabs", "ACT SLABS", "Slabs with objects in use (SLUB: all)", |of| of.cache.active_slabs),
         count("slabs", "SLABS", "Slabs", |of| of.cache.slabs),
-        bytes("size_bytes", "CACHE SIZE", "Size of its slabs if all were of the preferred order", |of| of.size_bytes)
+        bytes("size_bytes", "CACHE SIZE", "Size of its slabs if all had the preferred order", |of| of.size_bytes)
             .summed()
             .alias("size"),
         bytes(AT_MOST, "CACHE SIZE≤", "Like size_bytes, marked as an upper bound", |of| of.size_bytes).people_only(),
-        bytes("held_bytes", "HELD", "What its slabs really hold: some may be smaller than preferred", |of| {
-            of.held_bytes
-        })
-        .summed()
-        .alias("held"),
+        bytes("held_bytes", "HELD", "Real size of its slabs: some may be smaller than preferred", |of| of.held_bytes)
+            .summed()
+            .alias("held"),
         count("small_slabs", "SMALL", "Slabs smaller than the cache prefers", |of| of.small_slabs),
-        Field::percent("use_percent", "USE≤", "Objects in use, at most, in percent of all", |row: &Row| {
+        Field::percent("use_percent", "USE≤", "Objects in use (upper bound), in percent of all", |row: &Row| {
             row.counts.as_ref().map(|of| of.cache.use_percent())
         })
         .alias("use"),
         Field::bool("reclaimable", "RECLAIMABLE", "Whether its slabs can be reclaimed", |row: &Row| {
             row.details.reclaimable
         }),
-        Field::count_change("objects_change", "Δ OBJECTS", "Change in objects since the round before", |row: &Row| {
-            row.change.map(|change| change.objects)
-        })
+        Field::count_change(
+            "objects_change",
+            "Δ OBJECTS",
+            "Change in objects since the previous round",
+            |row: &Row| row.change.map(|change| change.objects),
+        )
         .only_if(rounds),
         Field::bytes_change(
             "size_change_bytes",
             "Δ SIZE",
-            "Change in the cache's size since the round before",
+            "Change in the cache's size since the previous round",
             |row: &Row| row.change.map(|change| change.size_bytes),
         )
         .summed()
         .only_if(rounds)
         .alias("size_change"),
-        detail("partial_slabs", "PARTIAL", "Slabs with free objects in the nodes' lists", |row| {
+        detail("partial_slabs", "PARTIAL", "Slabs with free objects on the per-node lists", |row| {
             row.details.partial_slabs
         })
         .alias("partial"),
-        detail("cpu_slabs", "CPU SLABS", "Slabs that CPUs have taken for themselves", |row| row.details.cpu_slabs),
-        detail("cpu_partial_slabs", "CPU PARTIAL", "Of the CPU slabs, those in the per-CPU partial lists", |row| {
+        detail("cpu_slabs", "CPU SLABS", "Per-CPU slabs", |row| row.details.cpu_slabs),
+        detail("cpu_partial_slabs", "CPU PARTIAL", "Per-CPU slabs on the per-CPU partial lists", |row| {
             row.details.cpu_partial_slabs
         })
         .alias("cpu_partial"),
@@ -190,8 +191,8 @@ pub(crate) fn fields(rounds: bool) -> Vec<Field<Row>> {
             row.details.nodes.as_deref().map_or(Cell::Unknown, Cell::Nodes)
         })
         .on_request(),
-        tunable("limit", "LIMIT", "SLAB: most objects that a CPU keeps", |of| of.cache.tunables.limit),
-        tunable("batchcount", "BATCH", "SLAB: objects that a CPU takes or gives back at once", |of| {
+        tunable("limit", "LIMIT", "SLAB: maximum of objects that a CPU keeps", |of| of.cache.tunables.limit),
+        tunable("batchcount", "BATCH", "SLAB: objects that a CPU takes or returns at a time", |of| {
             of.cache.tunables.batch_count
         }),
         tunable("sharedfactor", "FACTOR", "SLAB: batches that the shared list holds", |of| {
@@ -218,12 +219,12 @@ pub(crate) fn write_head(out: &mut dyn Write, report: &Report, layout: &Layout) 
     writeln!(out)
 }
 
-/// Writes what the slabs hold beside meminfo, below the table.
+/// Writes the size of the slabs compared with meminfo, below the table.
 pub(crate) fn write_foot(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     report.reconcile.as_ref().map_or(Ok(()), |reconcile| write_reconcile(out, report, reconcile, layout))
 }
 
-/// Writes text behind what it is about, in lines of the terminal's width that begin below each other.
+/// Writes text after its label, wrapped to the terminal's width with a hanging indent.
 pub(super) fn told(out: &mut dyn Write, about: &str, text: &str, width: Option<usize>) -> io::Result<()> {
     let indent = about.width();
     let lines = wrapped(text, width.unwrap_or(usize::MAX), indent);
@@ -250,17 +251,17 @@ fn write_totals(out: &mut dyn Write, totals: &Totals, report: &Report, layout: &
         }
     };
     let mut tell = |about, text: &str| told(out, about, text, layout.width);
-    tell("objects  ", &format!("{objects}, of them at most {active} in use ({percent}): {active_size} of {all_size}"))?;
+    tell("objects  ", &format!("{objects}, at most {active} in use ({percent}): {active_size} of {all_size}"))?;
     let empty = match (report.left_out, totals.caches.saturating_sub(totals.active_caches)) {
         (0, 0) => String::new(),
         (0, _) => format!("; {} with the empty ones", grouped_string(totals.caches)),
-        (left_out, _) => format!("; {left_out} more have nothing and are left out (--all shows them)"),
+        (left_out, _) => format!("; {left_out} more without objects, not shown (--all shows them)"),
     };
     let with = some(totals.active_caches, "cache");
-    tell("slabs    ", &format!("{slabs}, which hold {}, of {with}{empty}", size(held)))?;
+    tell("slabs    ", &format!("{slabs}, holding {}, of {with}{empty}", size(held)))?;
     let [least, average, most] =
         [totals.object_size_min_bytes, totals.object_size_avg_bytes, totals.object_size_max_bytes].map(human_string);
-    tell("object   ", &format!("{least} at least, {average} on average, {most} at most"))
+    tell("object   ", &format!("min {least}, average {average}, max {most}"))
 }
 
 /// Per cent with one decimal, cut off: what is not all is not 100 %.
@@ -269,7 +270,7 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
-/// What the slabs of all caches hold, beside meminfo, and what the difference is: as far as both are known.
+/// The size of the slabs of all caches compared with meminfo, and the difference, if both are known.
 fn write_reconcile(out: &mut dyn Write, report: &Report, reconcile: &Reconcile, layout: &Layout) -> io::Result<()> {
     let size = |bytes| layout.scale.sized(bytes);
     if reconcile.held_bytes.or(reconcile.meminfo_slab_bytes).is_none() {
@@ -296,7 +297,7 @@ fn write_reconcile(out: &mut dyn Write, report: &Report, reconcile: &Reconcile, 
     match reconcile.held_difference_bytes {
         None | Some(0) => Ok(()),
         Some(difference @ 1..) => {
-            line(difference.unsigned_abs(), "less there: its counters lag, and slabs came and went meanwhile")
+            line(difference.unsigned_abs(), "less there: its counters lag, and slabs came and went during the reading")
         }
         Some(difference) => line(difference.unsigned_abs(), &format!("more there: {}", report.beyond_caches)),
     }

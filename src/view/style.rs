@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-/// How a stretch of text is to stand out.
+/// How text is emphasised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emphasis {
     /// Headings.

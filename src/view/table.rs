@@ -1,7 +1,7 @@
 //! Tables for people.
 //!
-//! Up to some two thousand rows on a terminal `comfy-table` lays them out; above that, and into pipes, a plain grid does:
-//! 60,000 rows took comfy-table 273 ms and 163 MiB against 40 ms and 2 MiB. Both give the same lines.
+//! Up to some two thousand rows on a terminal `comfy-table` lays them out; above that, and into pipes, a plain grid
+//! does: 60,000 rows took comfy-table 273 ms and 163 MiB against 40 ms and 2 MiB. Both give the same lines.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -34,11 +34,11 @@ pub struct Layout {
 /// The most rows that comfy-table gets.
 const COMFORTABLE: usize = 2000;
 
-/// What stands between two columns.
+/// The gap between two columns.
 pub(super) const GAP: usize = 2;
 
-/// The most that a column is padded to. A longer cell stands out of its column: a tree can have names of any length, and
-/// every other row would be padded to that.
+/// The most that a column is padded to. A longer cell stands out of its column: a tree can have names of any length,
+/// and every other row would be padded to that.
 const MOST_PADDED: usize = 200;
 
 /// The least width that is left to the last column before lines grow beyond the terminal.
@@ -156,7 +156,7 @@ pub(super) fn widths<R: Sync>(columns: &[&Column<R>], rows: &[R], layout: &Layou
     summaries(&source, 0..rows.len(), layout).into_iter().zip(headings).map(of).collect()
 }
 
-/// A table whose rows come a part at a time: columns are as wide as the rows so far took, and headings come once.
+/// A table written a chunk at a time: columns are as wide as the rows so far need, and headings come once.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     widths: Vec<usize>,
@@ -257,7 +257,7 @@ struct Grid<'c> {
     source: &'c Source<'c>,
     headings: Vec<String>,
     widths: Vec<usize>,
-    /// What stands in each column for none, blanks and all: more than half of the cells of a long table.
+    /// The empty cell of each column, with padding: more than half of the cells of a long table.
     none: Vec<Vec<u8>>,
     /// What is left of a terminal's line for the last column.
     room: Option<usize>,
@@ -398,7 +398,7 @@ fn in_parts<T: Send>(rows: Range<usize>, work: impl Fn(Range<usize>) -> T + Sync
     let done: Vec<T> = match rows.len() {
         0 => Vec::new(),
         1..=PART => vec![work(rows)],
-        // Asking how many CPUs there are takes longer than laying out a small table.
+        // Asking for the number of CPUs takes longer than laying out a small table.
         _ => std::thread::scope(|scope| {
             let work = &work;
             let part = rows.len().div_ceil(threads()).max(PART);
@@ -418,7 +418,7 @@ fn in_parts<T: Send>(rows: Range<usize>, work: impl Fn(Range<usize>) -> T + Sync
 /// More are not needed for a table.
 const MOST_THREADS: usize = 8;
 
-/// The processors there are to work on.
+/// The number of CPUs available.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS)
 }

@@ -42,7 +42,7 @@ pub(crate) fn fields(tables: bool) -> Vec<Field<Translation>> {
     let mut fields = vec![
         Field::id("pid", "PID", "Process", |row: &Row| u64::from(row.pid)),
         Field::name("comm", "COMM", "Name of the process", |row: &Row| &row.comm),
-        text("no_address_space", "NO SPACE", "Why the process has no address space, where it has none", |row| {
+        text("no_address_space", "NO SPACE", "Why the process has no address space", |row| {
             row.no_address_space.map(NoAddressSpace::name)
         }),
         Field::address("address", "ADDRESS", "Virtual address", |row: &Row| row.address.map(|address| address.0)),
@@ -50,8 +50,8 @@ pub(crate) fn fields(tables: bool) -> Vec<Field<Translation>> {
     fields.extend(fields_of_mapping());
     fields.extend([
         offset("file_offset", "IN FILE", "Offset of the byte in the mapped file", |row| row.file_offset),
-        place("below", "Where there is no mapping: the one below", |row| &row.below),
-        place("above", "Where there is no mapping: the one above", |row| &row.above),
+        place("below", "If there is no mapping: the one below", |row| &row.below),
+        place("above", "If there is no mapping: the one above", |row| &row.above),
         Field::label("levels", "", "Entries that the walk uses, from the top down", Kind::Nested, |row: &Row| {
             row.levels.as_ref().map_or(Cell::Unknown, |levels| Cell::Nested(Nested(levels)))
         }),
@@ -127,23 +127,20 @@ fn fields_of_tables() -> Vec<Field<Translation>> {
         row.tables.as_ref()
     }
     vec![
-        Field::label("tables", "", "Page tables that are needed, by level", Kind::Nested, |row: &Row| {
+        Field::label("tables", "", "Page tables needed, by level", Kind::Nested, |row: &Row| {
             tables(row).map_or(Cell::Unknown, |tables| Cell::Nested(Nested(&tables.levels)))
         }),
-        Field::count("needed_tables", "NEEDED", "Page tables that are needed, of the levels in VmPTE", |row: &Row| {
+        Field::count("needed_tables", "NEEDED", "Page tables needed, of the levels in VmPTE", |row: &Row| {
             tables(row).map(|tables| tables.needed)
         }),
         Field::count("vm_pte_tables", "VMPTE", "Page tables that VmPTE counts", |row: &Row| tables(row)?.vm_pte),
-        Field::count_change(
-            "unneeded_tables",
-            "UNNEEDED",
-            "Page tables that VmPTE counts beyond those",
-            |row: &Row| tables(row)?.more,
-        ),
-        Field::label("why_unneeded", "WHY UNNEEDED", "Why there may be such", Kind::Text, |row: &Row| {
+        Field::count_change("unneeded_tables", "UNNEEDED", "Page tables in VmPTE beyond those needed", |row: &Row| {
+            tables(row)?.more
+        }),
+        Field::label("why_unneeded", "WHY UNNEEDED", "Why there may be such tables", Kind::Text, |row: &Row| {
             tables(row).and_then(|tables| tables.why).map_or(Cell::Unknown, Cell::Text)
         }),
-        Field::bytes("passed_over_bytes", "PASSED OVER", "Size of mappings that were passed over", |row: &Row| {
+        Field::bytes("passed_over_bytes", "PASSED OVER", "Size of mappings that were skipped", |row: &Row| {
             tables(row).map(|tables| tables.passed_over_bytes)
         }),
     ]
@@ -189,7 +186,7 @@ fn lines(report: &Translation, layout: &Layout) -> Vec<String> {
     match (&report.why, report.swap) {
         // Above it was said that there is no mapping.
         _ if state == State::NoMapping => {}
-        (Some(why), Some(slot)) => says(&format!("{why}: area {}, page {:#x} of it", slot.area, slot.offset)),
+        (Some(why), Some(slot)) => says(&format!("{why}: area {}, page {:#x}", slot.area, slot.offset)),
         (Some(why), None) => says(why),
         (None, _) => {}
     }
@@ -227,7 +224,7 @@ fn place(report: &Translation, address: VirtAddr, layout: &Layout) -> Vec<String
             lines.extend(offset);
             lines
         }
-        (None, Some(State::NotUser)) => vec![format!("{painted}  is no address of a process")],
+        (None, Some(State::NotUser)) => vec![format!("{painted}  is not a user-space address")],
         (None, _) => vec![
             format!("{painted}  in no mapping"),
             around("below", &report.below, |place, at| at.0.saturating_sub(place.vma.range.end.0)),
@@ -296,10 +293,10 @@ fn write_tables(out: &mut dyn Write, tables: &Tables, layout: &Layout) -> io::Re
     let size = human_string(layout.scale.page_size.bytes_of(tables.needed));
     line("needed", tables.needed, &format!("= {size}"))?;
     match (tables.vm_pte, tables.more) {
-        (Some(vm_pte), Some(0)) => line("VmPTE", vm_pte, "says so too")?,
+        (Some(vm_pte), Some(0)) => line("VmPTE", vm_pte, "agrees")?,
         (Some(vm_pte), Some(more)) => {
             let than = if more > 0 { "more" } else { "fewer" };
-            line("VmPTE", vm_pte, &format!("says: {} {than}", grouped_string(more.unsigned_abs())))?;
+            line("VmPTE", vm_pte, &format!("{} {than}", grouped_string(more.unsigned_abs())))?;
         }
         _ => writeln!(out, "  VmPTE   -")?,
     }
@@ -308,7 +305,7 @@ fn write_tables(out: &mut dyn Write, tables: &Tables, layout: &Layout) -> io::Re
     }
     if tables.passed_over_bytes > 0 {
         let size = human_string(tables.passed_over_bytes);
-        let text = format!("{size} of mappings in which smaps counts nothing were passed over");
+        let text = format!("{size} of mappings with no pages in smaps were skipped");
         write!(out, "{}", wrapped(&text, layout.width.unwrap_or(80), 2))?;
     }
     Ok(())
@@ -319,7 +316,7 @@ fn about(level: &LevelTables) -> String {
         LevelTables { in_vm_pte: false, .. } => "not counted by VmPTE".to_owned(),
         LevelTables { deposited: None | Some(0), .. } => String::new(),
         LevelTables { deposited: Some(deposited), .. } => {
-            format!("{} of them kept for taking huge pages apart", grouped_string(*deposited))
+            format!("{} of them kept for splitting huge pages", grouped_string(*deposited))
         }
     }
 }

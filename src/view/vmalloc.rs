@@ -1,4 +1,5 @@
-//! How `pmem vmalloc` looks: the answer in words, then who asked for the areas, the kernel's counters, and its other mappings.
+//! How `pmem vmalloc` looks: the answer in words, then who asked for the areas, the kernel's counters, and its other
+//! mappings.
 
 use std::io::{self, Write};
 
@@ -28,34 +29,33 @@ pub(crate) fn fields(nodes: &[u32]) -> Vec<Field<Group>> {
         Field::label(
             "function",
             "FUNCTION",
-            "The function that asked for them, where one is noted",
+            "The function that allocated them, if recorded",
             Form::Name,
             |row: &Group| row.function.as_ref().map_or(Cell::Absent, Cell::Name),
         ),
-        Field::label("module", "MODULE", "Its module; none for the kernel itself", Form::Name, |row: &Group| {
-            row.module.as_ref().map_or(Cell::Absent, Cell::Name)
-        }),
-        Field::text("kind", "KIND", "What the areas are", |row: &Group| row.kind.name()),
+        Field::label(
+            "module",
+            "MODULE",
+            "Module of the function; none for the kernel itself",
+            Form::Name,
+            |row: &Group| row.module.as_ref().map_or(Cell::Absent, Cell::Name),
+        ),
+        Field::text("kind", "KIND", "Kind of the areas", |row: &Group| row.kind.name()),
         Field::count("areas", "AREAS", "Number of areas", |row: &Group| row.areas),
-        Field::bytes("size_bytes", "ADDRESSES", "The addresses they take, guard pages included", |row: &Group| {
+        Field::bytes("size_bytes", "ADDRESSES", "Address space they take, including guard pages", |row: &Group| {
             row.size_bytes
         })
         .summed()
         .alias("size"),
-        Field::pages("pages", "PAGES", "The pages they own; ioremap and most of vmap own none", |row: &Group| {
-            row.pages
-        })
-        .summed(),
+        Field::pages("pages", "PAGES", "Pages they own; ioremap and most of vmap own none", |row: &Group| row.pages)
+            .summed(),
         Field::bytes("bytes", "MEMORY", "The pages in bytes", |row: &Group| row.bytes).summed().alias("memory"),
-        Field::pages(
-            "may_be_huge_pages",
-            "HUGE?",
-            "Of the pages, those of areas that have the size of huge pages",
-            |row: &Group| row.may_be_huge_pages,
-        )
+        Field::pages("may_be_huge_pages", "HUGE?", "Pages of areas of huge page size", |row: &Group| {
+            row.may_be_huge_pages
+        })
         .summed()
         .alias("may_be_huge"),
-        Field::label("nodes", "NODES", "The pages by NUMA node", Form::NodePages, |row: &Group| {
+        Field::label("nodes", "NODES", "Pages by NUMA node", Form::NodePages, |row: &Group| {
             Cell::NodePages(&row.nodes)
         })
         .always(),
@@ -82,25 +82,25 @@ pub(crate) fn fields(nodes: &[u32]) -> Vec<Field<Group>> {
 /// What is said of an area.
 pub(crate) fn area_fields(nodes: &[u32]) -> Vec<Field<AreaRow>> {
     let mut all = vec![
-        Field::address("start", "START", "Where it begins, unless the kernel hides addresses", |row: &AreaRow| {
+        Field::address("start", "START", "Start address, unless the kernel hides addresses", |row: &AreaRow| {
             row.start.map(|start| start.0)
         })
         .aligned_right(),
-        Field::address("end", "END", "Where it ends, the guard page included", |row: &AreaRow| {
-            row.end.map(|end| end.0)
-        })
-        .aligned_right(),
+        Field::address("end", "END", "End address, including the guard page", |row: &AreaRow| row.end.map(|end| end.0))
+            .aligned_right(),
         Field::label(
             "physical_address",
             "PHYSICAL",
-            "The physical address that is mapped, where that is one piece",
+            "Physical address mapped, if contiguous",
             Form::Hex,
             |row: &AreaRow| row.physical_address.map_or(Cell::Unknown, |physical| Cell::Address(physical.0)),
         )
         .aligned_right()
         .alias("physical"),
-        Field::bool("user", "USER", "A process may map it, too", |row: &AreaRow| row.user),
-        Field::bool("vpages", "VPAGES", "The list of its pages is in an area of its own", |row: &AreaRow| row.vpages),
+        Field::bool("user", "USER", "Whether a process may map it too", |row: &AreaRow| row.user),
+        Field::bool("vpages", "VPAGES", "Whether the list of its pages is in an area of its own", |row: &AreaRow| {
+            row.vpages
+        }),
     ];
     // An area is one.
     let of_group = fields(nodes).into_iter().filter(|field| field.name != "areas");
@@ -108,7 +108,7 @@ pub(crate) fn area_fields(nodes: &[u32]) -> Vec<Field<AreaRow>> {
     all
 }
 
-/// Callers as a member of a document whose rows are areas; `None` where they are not known.
+/// Callers as a member of a document with areas as rows; `None` if they are not known.
 #[derive(Debug)]
 pub(crate) struct Callers(pub(crate) Option<Vec<Group>>);
 
@@ -193,20 +193,20 @@ fn answer(kinds: &[Group], layout: &Layout) -> String {
         }
     }
     if kinds.iter().any(|group| group.kind == Kind::Unpurged) {
-        text += ". What is unpurged is freed: only its addresses wait to be given back";
+        text += ". Unpurged areas are freed: only their addresses are not yet reusable";
     }
     text
 }
 
 fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
-    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, "Beside the kernel's own counters"))?;
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, "Compared with the kernel's own counters"))?;
     let known = |bytes: Option<u64>| bytes.map_or(Cell::Unknown, Cell::Bytes);
     let columns = [
         Column::text("COUNTER", |check: &Check| Cell::Text(check.name)),
-        Column::number("AREAS SAY", |check: &Check| Cell::Bytes(check.ours_bytes)),
+        Column::number("BY AREAS", |check: &Check| Cell::Bytes(check.ours_bytes)),
         Column::number("MEMINFO", move |check: &Check| known(check.kernel_bytes)),
-        Column::number("OURS LESS ITS", |check: &Check| check.difference_bytes.map_or(Cell::Unknown, Cell::SizeChange)),
-        Column::number("MOVED MEANWHILE", move |check: &Check| known(check.moved_bytes)),
+        Column::number("DIFF", |check: &Check| check.difference_bytes.map_or(Cell::Unknown, Cell::SizeChange)),
+        Column::number("MOVED", move |check: &Check| known(check.moved_bytes)),
     ];
     table::write(out, &columns.iter().collect::<Vec<_>>(), &report.checks, None, layout)?;
     for check in &report.checks {
@@ -225,15 +225,15 @@ fn why(check: &Check) -> Option<&'static str> {
     };
     match (check.name, check.difference_bytes) {
         _ if explained => None,
-        ("VmallocUsed", None) => Some("Linux 4.4 to 5.2 always say 0"),
+        ("VmallocUsed", None) => Some("always 0 in Linux 4.4 to 5.2"),
         ("VmallocUsed", Some(_)) => Some(
-            "it counts what is just taken or given back, too, and where it is a counter of vmstat (nr_vmalloc) it lags by a \
-             batch a processor. Some kernels up to 6.12 also take off it what was given to vmap for good (i915 does).",
+            "it also counts areas being allocated or freed, and where it is a vmstat counter (nr_vmalloc) it lags by a \
+             batch per CPU. Some kernels up to 6.12 also subtract pages handed over to vmap (as i915 does).",
         ),
         (_, None) => None,
         _ => Some(
-            "areas have also the free stacks that are kept for the next processes, two a processor, and those that wait to \
-             be freed; and the counter lags by a batch a processor.",
+            "areas include the free stacks cached for new processes, two per CPU, and stacks waiting to be freed; and the \
+             counter lags by a batch per CPU.",
         ),
     }
 }
@@ -246,7 +246,7 @@ struct Mapping {
 }
 
 fn write_mappings(out: &mut dyn Write, mappings: &Mappings, layout: &Layout) -> io::Result<()> {
-    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, "What the kernel maps for itself"))?;
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, "The kernel's own mappings"))?;
     let rows = [
         Mapping { name: "direct map", bytes: mappings.direct_map_bytes, means: direct_map(mappings) },
         Mapping {
@@ -257,8 +257,8 @@ fn write_mappings(out: &mut dyn Write, mappings: &Mappings, layout: &Layout) -> 
                 None => String::new(),
             },
         },
-        Mapping { name: "kmap", bytes: None, means: "single pages for a moment; no kernel tells".to_owned() },
-        Mapping { name: "fixmap", bytes: None, means: "addresses fixed when it was built; no kernel tells".to_owned() },
+        Mapping { name: "kmap", bytes: None, means: "temporary mappings of single pages; not reported".to_owned() },
+        Mapping { name: "fixmap", bytes: None, means: "addresses fixed at build time; not reported".to_owned() },
     ];
     let columns = [
         Column::text("MAPPING", |row: &Mapping| Cell::Text(row.name)),
@@ -268,12 +268,12 @@ fn write_mappings(out: &mut dyn Write, mappings: &Mappings, layout: &Layout) -> 
     table::write(out, &columns.iter().collect::<Vec<_>>(), &rows, None, layout)
 }
 
-/// The direct map in words: by what pages, and beside how much memory.
+/// The direct map in words: page sizes, and the amount of memory.
 fn direct_map(mappings: &Mappings) -> String {
     let Some(all) = mappings.direct_map_bytes.filter(|&all| all > 0) else {
         return match mappings.memory_bytes {
-            Some(_) => "all memory at one place; this architecture does not tell how".to_owned(),
-            None => "all memory at one place; meminfo, which would tell how, is not there".to_owned(),
+            Some(_) => "all memory in one range; this architecture does not report page sizes".to_owned(),
+            None => "all memory in one range; page sizes are in meminfo, which is missing".to_owned(),
         };
     };
     let share = |direct: &Direct| {

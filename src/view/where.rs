@@ -33,21 +33,20 @@ pub(crate) fn fields(rounds: bool, frames: bool) -> Vec<Field<Row>> {
     let text = |text: Option<&'static str>| text.map_or(Cell::Unknown, Cell::Text);
     vec![
         Field::text("name", "NAME", "Name of the line", |row: &Row| row.line.name),
-        Field::text("title", "LINE", "Name of the line as people see it", |row: &Row| row.line.title)
+        Field::text("title", "LINE", "Title of the line in tables", |row: &Row| row.line.title)
             .alias("line")
             .people_only(),
         Field::signed_bytes("bytes", "SIZE", "Size; the lines add up to MemTotal", |row: &Row| row.line.bytes)
             .summed()
             .alias("size"),
         Field::percent_exact("share_percent", "SHARE", "Share of MemTotal", |row: &Row| row.share_percent),
-        Field::text("source", "COUNTED BY", "The counters it is made of", |row: &Row| row.line.source),
-        Field::label("note", "NOTE", "What to know of the number", Kind::Text, move |row: &Row| text(row.line.note)),
-        Field::nested("parts", "Parts of the line, for information: they may overlap", |row: &Row| &row.line.parts)
-            .always(),
+        Field::text("source", "COUNTED BY", "Counters it is computed from", |row: &Row| row.line.source),
+        Field::label("note", "NOTE", "Remark on the number", Kind::Text, move |row: &Row| text(row.line.note)),
+        Field::nested("parts", "Parts of the line, which may overlap", |row: &Row| &row.line.parts).always(),
         Field::label(
             "frames_group",
             "GROUP",
-            "The lines that page frames cannot tell apart",
+            "Lines that page frames cannot separate",
             Kind::Text,
             move |row: &Row| text(row.frames_group),
         )
@@ -56,13 +55,13 @@ pub(crate) fn fields(rounds: bool, frames: bool) -> Vec<Field<Row>> {
         Field::signed_bytes(
             "frames_bytes",
             "FRAMES",
-            "What page frames say of the group, once a group",
+            "Size of the group by page frames, once per group",
             |row: &Row| row.frames_bytes,
         )
         .summed()
         .only_if(frames)
         .alias("frames"),
-        trend("change_bytes", "CHANGE", "Change since the round before", |t| Some(t.change_bytes)).alias("change"),
+        trend("change_bytes", "CHANGE", "Change since the previous round", |t| Some(t.change_bytes)).alias("change"),
         trend("since_start_bytes", "SINCE START", "Change since the first round", |t| Some(t.since_start_bytes))
             .alias("since_start"),
         trend("per_minute_bytes", "PER MINUTE", "Change per minute, after the first minute", |t| t.per_minute_bytes)
@@ -87,8 +86,8 @@ pub(crate) enum Room {
     },
 }
 
-/// Writes the report for people. `rounds` says that there are several, so that how lines move is shown; `explained`, that the
-/// explanations are wanted that are the same on every machine.
+/// Writes the report for people. `rounds` says that there are several, so that how lines move is shown; `explained`,
+/// that the explanations are wanted that are the same on every machine.
 pub(crate) fn write(
     out: &mut dyn Write,
     report: &Report,
@@ -112,8 +111,8 @@ fn width(layout: &Layout) -> usize {
 /// Is this machine short?
 fn write_head(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let available = match report.available.bytes {
-        Some(bytes) => format!("{} to be had without swapping", layout.scale.sized(bytes)),
-        None => "what can be had without swapping is not known".to_owned(),
+        Some(bytes) => format!("{} available without swapping", layout.scale.sized(bytes)),
+        None => "memory available without swapping is not known".to_owned(),
     };
     let pressure = match &report.pressure {
         Some(found) => format!("pressure some {:.1} % full {:.1} %", found.some.avg10, found.full.avg10),
@@ -280,7 +279,7 @@ fn part_of(row: &Row, part: &Part, report: &Report) -> Shown {
         bar: String::new(),
         frames: frames.map_or_else(|| Err(String::new()), |bytes| Ok(Some(bytes))),
         trend: None,
-        beside: "of it".to_owned(),
+        beside: "included above".to_owned(),
     }
 }
 
@@ -288,7 +287,7 @@ fn part_of(row: &Row, part: &Part, report: &Report) -> Shown {
 fn together(report: &Report) -> Option<Shown> {
     let group = report.frames.as_ref()?.without_flag()?;
     Some(Shown {
-        title: "  together, without a flag".into(),
+        title: "  all without a flag".into(),
         bytes: group.counters_bytes,
         bar: String::new(),
         frames: Ok(Some(group.frames_bytes)),
@@ -332,8 +331,8 @@ fn write_foot(out: &mut dyn Write, report: &Report, explained: bool, layout: &La
     {
         let memmap = human_string(memmap.unsigned_abs());
         paragraph(&format!(
-            "outside of MemTotal: the kernel's image, firmware, page descriptors ({memmap}), and where one is set up, memory for a \
-             crash kernel"
+            "outside of MemTotal: the kernel image, firmware, page descriptors ({memmap}), and memory reserved for a crash \
+             kernel, if any"
         ))?;
     }
     let Some(frames) = &report.frames else { return Ok(()) };
@@ -354,14 +353,14 @@ fn write_foot(out: &mut dyn Write, report: &Report, explained: bool, layout: &La
 fn available(report: &Report) -> String {
     let found = &report.available;
     let (Some(bytes), Some(recomputed)) = (found.bytes, found.recomputed_bytes) else {
-        return "to be had (MemAvailable): free memory less what zones keep, with the file lists and reclaimable kernel memory, of \
-                each of which half is left, or the low watermarks where they are less"
+        return "available (MemAvailable): free memory minus the reserves of zones, plus the file lists and reclaimable kernel \
+                memory, minus half of each or the low watermarks, whichever is less"
             .to_owned();
     };
     let shown = |bytes: Option<u64>| human_string(bytes.unwrap_or(0));
     let part = |whole| format!("{} of {}", shown(found.gain(whole)), shown(whole));
     let mut text = format!(
-        "to be had (MemAvailable): {} free − {} that zones keep + {} of files + {} of the kernel that can be reclaimed",
+        "available (MemAvailable): {} free − {} zone reserves + {} of file lists + {} of reclaimable kernel memory",
         shown(found.free_bytes),
         shown(found.reserve_bytes),
         part(found.file_lists_bytes),
@@ -369,7 +368,7 @@ fn available(report: &Report) -> String {
     );
     // Counters of two files, read one after the other.
     if recomputed.abs_diff(bytes) > report.total_bytes.unsigned_abs() / 200 {
-        text += &format!(" = {}, which the kernel's {} is not", human_string(recomputed), human_string(bytes));
+        text += &format!(" = {}, but the kernel says {}", human_string(recomputed), human_string(bytes));
     }
     text
 }

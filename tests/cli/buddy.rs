@@ -70,9 +70,9 @@ Number of blocks type     Unmovable      Movable
 Node 0, zone   Normal            3            5 
 ";
 
-/// Blocks of 512 frames, eight in the first zone and two in the second: free; a huge page; half free, half anonymous; free
-/// but for a slab; anonymous, ten page tables and two of slab; no flag; free but for twelve without a flag; free but for
-/// twelve that are locked; and then free; not wholly memory.
+/// Blocks of 512 frames, eight in the first zone and two in the second: free; a huge page; half free, half anonymous;
+/// free but for a slab; anonymous, ten page tables and two of slab; no flag; free but for twelve without a flag; free
+/// but for twelve that are locked; and then free; not wholly memory.
 const KPAGEFLAGS: &str = "\
 pmem-words 1 holes=zero
 400 200 400 0
@@ -167,10 +167,10 @@ fn the_table_answers_first() {
     let run = buddy(tree.path(), &[]).with_status(0);
     let text = run.text();
     let answer = "\
-8.9 MiB free, and 168.0 KiB more on the lists of processors
+8.9 MiB free, and 168.0 KiB more on per-CPU lists
 2 MiB pages: 2 free now, up to 1 more by compaction, 2 blocked by unmovable
-frames (page tables 1, slab 1), and 1 by 12 frames that no flag tells: free
-pages on the lists of processors, or the kernel's own
+frames (page tables 1, slab 1), and 1 by 12 frames without a flag: free pages on
+per-CPU lists, or the kernel's own
 ";
     assert!(text.starts_with(answer), "{text}");
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -285,7 +285,7 @@ fn a_tree_that_lies_is_refused_soon() {
     for (name, from, to, words) in [
         ("zoneinfo", "spanned  4096", "spanned  18446744073709551615", "more memory than can be handled"),
         ("zoneinfo", "zone   Normal", "zone   \x1b[2J", "zoneinfo:1"),
-        ("buddyinfo", "Node 1", "Node 2", "no line for one of the zones"),
+        ("buddyinfo", "Node 1", "Node 2", "a zone with memory has no line"),
         ("buddyinfo", "6      1", "6      x", "buddyinfo:1"),
         ("buddyinfo", "6      1", &"1 ".repeat(200_000), "buddyinfo:1"),
         ("kpageflags", "200", "", "kpageflags:2"),

@@ -35,8 +35,7 @@ fn a_word_is_explained_bit_by_bit() {
 
 0x11080  slab
    7  SLAB           Used by the slab allocator; set on every frame of the slab.
-  12  ANON           Left over: the field it is read from holds something else
-                     here.
+  12  ANON           Left over: the underlying field holds something else here.
   16  COMPOUND_TAIL  A further page of a compound page.
 ",
     );
@@ -72,13 +71,13 @@ fn entries_of_page_tables_are_explained() {
   62  SWAP  Not present, but not empty either: in swap, being migrated,
             poisoned, a guard or another marker.
   Page 7 of swap area 2, 0x7000 bytes from its start. Types up to 21 are swap
-  areas on every kernel. The lines of /proc/swaps stand in the order of their
-  types, but an area that was taken away leaves a gap.
+  areas on every kernel. The lines of /proc/swaps are in the order of their
+  types, but an area removed with swapoff leaves a gap.
 ",
     );
     assert_shows(
         &["--swap", "9f"],
-        "0x9f  guard  type 31, offset 0x4\n  A marker: a guard region. Type 31 is one on every kernel since 6.2.\n",
+        "0x9f  guard  type 31, offset 0x4\n  A marker: a guard region. Type 31 is a marker on every kernel since 6.2.\n",
     );
 }
 
@@ -149,11 +148,11 @@ fn columns_can_be_chosen() {
 #[test]
 fn what_has_no_form_is_refused_whole() {
     for (arguments, part) in [
-        (&["28", "lru,swapbakced"][..], "'swapbakced' is neither a word in hexadecimal"),
+        (&["28", "lru,swapbakced"][..], "'swapbakced' is neither a hexadecimal word"),
         (&["PG_dirtty"], "did you mean 'dirty'?"),
-        (&["12345678901234567"], "in hexadecimal"),
+        (&["12345678901234567"], "a hexadecimal word"),
         (&["\x1b[2J"], "\\x1b[2J"),
-        (&["--pagemap", "lru"], "no word of pagemap"),
+        (&["--pagemap", "lru"], "not a pagemap word"),
         (&["--swap", "8000000000000000"], "--pagemap"),
         (&["--pagemap", "--swap", "1"], "cannot be used with"),
         (&["--legend", "1"], "cannot be used with"),

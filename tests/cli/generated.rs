@@ -70,7 +70,7 @@ fn the_man_pages_are_laid_out_as_man_pages_are() {
     }
     // Its own, where a command has one.
     assert!(pages["pmem-slab-diff.1"].contains("no cache changed"));
-    assert!(pages["pmem-frames.1"].contains("all that was asked for is in the output"));
+    assert!(pages["pmem-frames.1"].contains("success, and the output is complete"));
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn what_a_tree_has_not_recorded_is_not_said_to_be_nothing() {
     let some = Machine::of_some_frames();
     let unrecorded = (0x10_0000..).find(|frame| !some.flags.contains_key(frame)).unwrap();
     let said = some.pmem(&["page", &unrecorded.to_string()]).with_status(1);
-    assert!(said.text().contains("has not recorded"), "{}", said.text());
+    assert!(said.text().contains("this tree does not have the frame"), "{}", said.text());
     let frame = &some.pmem(&["page", "--json", &unrecorded.to_string()]).with_status(1).json()["data"]["frames"][0];
     assert_eq!((&frame["exists"], &frame["class"]), (&Value::Null, &Value::Null));
 }

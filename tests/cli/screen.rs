@@ -18,7 +18,7 @@ fn a_recorded_tree_has_no_rounds() {
 #[test]
 fn a_screen_of_processes_has_no_mappings() {
     let run = pmem(["frames", "--all", "--top", "--kind", "heap"]).with_status(2);
-    assert!(run.stderr.contains("--top is of whole processes"), "{}", run.stderr);
+    assert!(run.stderr.contains("--top shows whole processes"), "{}", run.stderr);
 }
 
 #[test]

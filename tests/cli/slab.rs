@@ -204,7 +204,7 @@ fn what_is_not_known_has_a_note_in_json() {
     assert_eq!(codes(&["show", "dentry"], 0), ["names-unknown"]);
     tree.remove("proc/meminfo");
     assert_eq!(codes(&[], 0), ["active-at-most", "names-unknown", "meminfo-unknown"]);
-    assert!(tree.pmem(&["slab"]).with_status(0).text().contains("meminfo counts as slab is not known"));
+    assert!(tree.pmem(&["slab"]).with_status(0).text().contains("meminfo's slab counters are not known"));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_torn_round_is_compared_with_nothing() {
     tree.write("proc/slabinfo", SLABINFO.trim_end());
     assert_eq!(second(&tree, 1), "");
     let growing = tree.pmem(&["slab", "--growing", "-d", "0.01", "-n", "2"]).with_status(1);
-    assert!(growing.stdout.is_empty() && growing.stderr.contains("torn"), "{}", growing.stderr);
+    assert!(growing.stdout.is_empty() && growing.stderr.contains("truncated"), "{}", growing.stderr);
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_story_has_all_that_is_known() {
         tree.pmem(&["slab", "show", name]).with_status(0).text().split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let signal = story("signal_cache");
-    for words in ["at most 2 full, 3 partial", "at least 4 of processors (3", "at most 100 of 126", "always charged"] {
+    for words in ["at most 2 full, 3 partial", "at least 4 per-CPU (3", "at most 100 of 126", "always charged"] {
         assert!(signal.contains(words), "no {words:?}: {signal}");
     }
     // The kernel estimates the free objects of so many.
@@ -271,15 +271,15 @@ fn a_story_has_all_that_is_known() {
     tree.write("slab_sysfs", SYSFS);
 
     let words = tree.pmem(&["slab", "show", "dentri", "inode_cache", "zzz"]).with_status(1);
-    assert!(words.text().contains("624 B: 616 B and 8 B that the allocator adds"), "{}", words.text());
+    assert!(words.text().contains("624 B: 616 B and 8 B added by the allocator"), "{}", words.text());
     assert!(words.text().contains("20.0 KiB in 3 slabs, one of them smaller"), "{}", words.text());
-    assert!(words.stderr.contains("dentri: no such cache; there is dentry\n"), "{}", words.stderr);
+    assert!(words.stderr.contains("dentri: no such cache; did you mean dentry?\n"), "{}", words.stderr);
     assert!(words.stderr.contains("zzz: no such cache\n"), "{}", words.stderr);
     for wrong in
         [&["dentry", "-s", "name"][..], &["-s", "name"], &["--columns", "help"], &["dentry", "--format", "csv"]]
     {
         let refused = tree.pmem(&[&["slab", "show"], wrong].concat()).with_status(2);
-        assert!(refused.stderr.contains("it has no columns"), "{wrong:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("slab show has no columns"), "{wrong:?}: {}", refused.stderr);
     }
     assert!(pmem(["slab", "show"]).with_status(2).stderr.contains("<NAME>"));
 }
@@ -349,7 +349,7 @@ fn numbers_that_no_machine_has_are_not_shown() {
     tree.write("proc/slabinfo", SLABINFO);
     tree.write("proc/sys/fs/dentry-state", "-5\t30\t45\t0\t7\t0\n");
     let story = tree.pmem(&["slab", "show", "dentry"]).with_status(0);
-    assert!(story.text().contains("dentries -, of them 30 unused"), "{}", story.text());
+    assert!(story.text().contains("dentries -, 30 of them unused"), "{}", story.text());
 }
 
 #[test]
@@ -380,7 +380,7 @@ fn caches_that_have_nothing_are_left_out_of_the_table() {
     let table = |arguments: &[&str]| tree.pmem(&[&["slab"], arguments].concat()).with_status(0);
     let short = table(&[]);
     assert_eq!(shown(&short), ["signal_cache = UNIX", "inode_cache", "dentry"]);
-    assert!(short.text().contains("of 3 caches; 1 more have nothing and are left out (--all"), "{}", short.text());
+    assert!(short.text().contains("of 3 caches; 1 more without objects, not shown (--all"), "{}", short.text());
     assert!(!short.text().contains("shown:"), "{}", short.text());
     for all in [&["--all"][..], &["--filter", "."]] {
         assert_eq!(shown(&table(all)).last().unwrap(), "empty_cache", "{all:?}");
@@ -437,7 +437,7 @@ fn without_slabinfo_there_are_names_and_meminfo() {
     let story = tree.pmem(&["slab", "show", "UNIX", "dentry"]).with_status(3);
     for line in [
         "  object   1,152 B\n",
-        "  a slab   14 objects in 4 pages = 16.0 KiB; 256 B left over (1.5 %)\n",
+        "  a slab   14 objects in 4 pages = 16.0 KiB; 256 B unused (1.5 %)\n",
         "  holds    -\n",
         "  a slab   -\n",
     ] {

@@ -82,14 +82,14 @@ fn what_grew_comes_first_under_all_of_its_names() {
     let expected = "\
 Slab grew by 2.2 MiB to 12.0 MiB in 1 h 30 min: reclaimable −32.0 KiB, not
 reclaimable +2.2 MiB.
-All caches together: +2.2 MiB; the other +4.0 KiB is in none: large kmalloc
-(over 8 KiB), and counters that lag.
+All caches together: +2.2 MiB; the other +4.0 KiB is not in any cache: large
+kmalloc (over 8 KiB), and counters that lag.
 The largest growth is in signal_cache = UNIX = UNIX-STREAM: +2.2 MiB, +2,000
-objects, +1.5 MiB an hour. Not reclaimable: a leak candidate if it goes on.
-That is one cache under 3 names, which the kernel merged: the objects can be of
-any of them, not only of signal_cache.
+objects, +1.5 MiB an hour. Not reclaimable: a leak candidate if it continues.
+That is one cache under 3 names, merged by the kernel: the objects can belong to
+any of them, not only to signal_cache.
 
-   CHANGE    AN HOUR  ACTIVE        NOW  RECL        NAMES
+   CHANGE   PER HOUR  ACTIVE        NOW  RECL        NAMES
  +2.2 MiB   +1.5 MiB  +2,000    2.3 MiB  no          signal_cache = UNIX = UNIX-STREAM
  +8.0 KiB   +5.3 KiB     +42    8.0 KiB  yes   new   new_cache
  −4.0 KiB   −2.7 KiB     −21          ·  -     gone  old_cache
@@ -175,7 +175,7 @@ fn the_status_is_that_of_diff() {
     let expected = "\
 Slab unchanged at 9.8 MiB in 0 s.
 No cache changed.
-  note: no time lies between the two: there are no rates
+  note: both have the same time: there are no rates
 ";
     assert_eq!(run.text(), expected);
     let alone = trees[0].pmem(&["slab", "diff"]).with_status(2);
@@ -209,7 +209,7 @@ fn what_cannot_be_compared_is_said() {
     let large = trees();
     large[1].replace("pmem-capture.json", "\"page_size\": 4096", "\"page_size\": 65536");
     let run = diff(&large, &[]).with_status(2);
-    assert!(run.stderr.contains("pages of 4.0 KiB, the other of 64.0 KiB"), "{}", run.stderr);
+    assert!(run.stderr.contains("page sizes differ (4.0 KiB and 64.0 KiB)"), "{}", run.stderr);
     for (which, text, status, words) in [
         (0, "slabinfo - version: 1.1\n", 3, "not a slabinfo"),
         (1, "", 3, "not a slabinfo"),
@@ -265,7 +265,7 @@ fn large_allocations_are_a_change_without_a_cache() {
 Slab grew by 2.0 GiB to 2.0 GiB in 1 h: reclaimable unchanged, not reclaimable
 +2.0 GiB.
 Allocations over 8 KiB, in no cache (large kmalloc): +2.0 GiB, +2.0 GiB an hour:
-a leak candidate if it goes on.
+a leak candidate if it continues.
 No cache changed.
 ";
     assert_eq!(run.text(), expected);
@@ -287,9 +287,10 @@ No cache changed.
         diff(&grown(bytes), arguments).with_status(status);
     }
     let small = diff(&grown(1 << 20), &[]).with_status(0);
-    let rest = "All caches together: unchanged; the other +1.0 MiB is in none: large kmalloc";
+    let rest = "All caches together: unchanged; the other +1.0 MiB is not in any cache: large";
     assert!(small.text().contains(rest), "{}", small.text());
-    // Caches that hold more than Slab: this kernel does not count them there. A cache that cannot be read could be them.
+    // Caches that hold more than Slab: this kernel does not count them there. A cache that cannot be read could be
+    // them.
     let [before, after] = trees;
     before.write("proc/meminfo", "Slab: 100 kB\nSReclaimable: 50 kB\nSUnreclaim: 50 kB\n");
     let less = diff(&[before, after], &["--json"]).json();
@@ -310,9 +311,9 @@ fn grown_by(objects: i64, seconds: u32) -> [Tree; 2] {
 #[test]
 fn a_leak_has_more_objects_and_some_time() {
     for (objects, words) in [
-        (-500, "Fewer objects in use lie in more slabs than before: fragmentation, no leak."),
-        (0, "As many objects in use lie in more slabs than before: fragmentation, no leak."),
-        (500, "a leak candidate only if it still grows when watched for longer (-d 300)."),
+        (-500, "Fewer objects in use occupy more slabs than before: fragmentation, not a leak."),
+        (0, "As many objects in use occupy more slabs than before: fragmentation, not a leak."),
+        (500, "a leak candidate only if it keeps growing over a longer time (-d 300)."),
     ] {
         let run = diff(&grown_by(objects, 59), &[]).with_status(1);
         let text = run.text().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -329,9 +330,9 @@ fn names_are_whole_where_columns_can_go() {
     let trees = trees();
     let [before, after] = [0, 1].map(|which| trees[which].path("").to_str().unwrap().to_owned());
     for (width, expected) in [
-        (80, "CHANGE    AN HOUR  ACTIVE  RECL        NAMES"),
+        (80, "CHANGE   PER HOUR  ACTIVE  RECL        NAMES"),
         (60, "CHANGE  ACTIVE        NAMES"),
-        (120, "CHANGE    AN HOUR  ACTIVE        NOW  RECL        NAMES"),
+        (120, "CHANGE   PER HOUR  ACTIVE        NOW  RECL        NAMES"),
     ] {
         let terminal = Terminal::start((width, 40), &[env!("CARGO_BIN_EXE_pmem"), "slab", "diff", &before, &after]);
         terminal.wait_for("dentry");
@@ -350,9 +351,9 @@ fn sides_that_are_none_are_refused() {
     let tree = &trees()[0];
     let good = tree.path("proc/slabinfo");
     for (path, words) in [
-        (Path::new("/there/is/no/such/file"), "there is no such file or directory; BEFORE and AFTER are trees"),
-        (&good.join("x"), "there is no such file or directory"),
-        (&fifo, "neither a directory nor a regular file; BEFORE and AFTER are trees"),
+        (Path::new("/there/is/no/such/file"), "no such file or directory; BEFORE and AFTER are 'pmem capture' trees"),
+        (&good.join("x"), ": no such file or directory"),
+        (&fifo, "neither a directory nor a regular file; BEFORE and AFTER are 'pmem capture' trees"),
         (Path::new("/dev/zero"), "neither a directory nor a regular file"),
     ] {
         for two in [[path, &good], [&good, path]] {
@@ -418,7 +419,7 @@ fn a_hostile_tree_moves_no_cursor_and_overflows_nothing() {
             let run = diff(&trees, &["--format", format]).with_status(1);
             assert_no_control(&run.stdout, format);
             assert_eq!(run.stdout.is_empty(), format == "jsonl", "no row can be told");
-            assert!(run.stderr.contains("numbers that no machine can have: =\\x1b"), "{}", run.stderr);
+            assert!(run.stderr.contains("impossible numbers: =\\x1b"), "{}", run.stderr);
             assert!(!run.text().contains("8.0 EiB") && !run.text().contains("9223372036854775807"), "{}", run.text());
             if format == "json" {
                 assert_eq!(codes(&run.json())[0], "numbers-impossible");

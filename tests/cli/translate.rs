@@ -1,4 +1,5 @@
-//! `pmem translate` over recorded trees: every size of page and number of levels, worked out by hand; and trees that lie.
+//! `pmem translate` over recorded trees: every size of page and number of levels, worked out by hand; and trees that
+//! lie.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -134,8 +135,8 @@ fn huge_pages_end_the_walk_at_their_level_on_every_kernel() {
     }
 }
 
-/// Up to Linux 6.10 a huge page has no bit 61, and up to 6.16 scans do not tell the huge zero page: without frame flags it
-/// looks like any other that is shared.
+/// Up to Linux 6.10 a huge page has no bit 61, and up to 6.16 scans do not tell the huge zero page: without frame flags
+/// it looks like any other that is shared.
 #[test]
 fn what_may_be_the_huge_zero_page_is_not_called_a_fact() {
     let without_bit_61 =
@@ -167,7 +168,7 @@ fn what_is_no_frame_is_told_apart() {
         ("6.18/swapped", "200100003000", "marker", Value::Null, "userfaultfd"),
         ("6.18/swapped", "200280001000", "zero", Value::Null, "zero page"),
         // Shared memory that was swapped out leaves no trace.
-        ("6.18/swapped", "200200000000", "none", Value::Null, "swapped out, which leaves no trace"),
+        ("6.18/swapped", "200200000000", "none", Value::Null, "swapped-out shared memory, which leaves no trace"),
         ("6.18/kinds", "[vvar]", "not_shown", Value::Null, "shows no entries"),
         ("6.1/user", "200b80000000", "swapped", Value::Null, "or a marker"),
         ("6.14/scene", "7f2a51010000", "guard", Value::Null, "guard region"),
@@ -204,14 +205,14 @@ fn what_a_frame_is_stands_beside_the_walk() {
 #[test]
 fn what_is_no_address_of_a_process_is_said_to_be_none() {
     for (tree, address, part) in [
-        ("x86-64-la57/scene", "100000000000000", "neither half"),
-        ("x86-64-la57/scene", "fffffffffff000", "last page"),
-        ("x86-64-la57/scene", "ff00000000000000", "kernel's half"),
-        ("6.18/sleep", "7ffffffff000", "last page"),
-        ("6.18/sleep", "800000000000", "neither half"),
-        ("6.18/sleep", "ffff888000000000", "kernel's half"),
-        ("arm64-16k/scene", "1000000000000", "neither half"),
-        ("arm64-16k/scene", "ffff000000000000", "kernel's half"),
+        ("x86-64-la57/scene", "100000000000000", "not canonical"),
+        ("x86-64-la57/scene", "fffffffffff000", "end of user space"),
+        ("x86-64-la57/scene", "ff00000000000000", "kernel half"),
+        ("6.18/sleep", "7ffffffff000", "end of user space"),
+        ("6.18/sleep", "800000000000", "not canonical"),
+        ("6.18/sleep", "ffff888000000000", "kernel half"),
+        ("arm64-16k/scene", "1000000000000", "not canonical"),
+        ("arm64-16k/scene", "ffff000000000000", "kernel half"),
     ] {
         let found = data(tree, address);
         assert_eq!((&found["state"], &found["levels"]), (&json!("not_user"), &Value::Null), "{tree}, {address}");
@@ -249,7 +250,7 @@ fn the_tables_that_are_needed_are_those_that_vm_pte_counts() {
         assert_eq!(number(&found["needed_tables"]), sum, "{tree}");
         assert_eq!((number(&found["vm_pte_tables"]), &found["unneeded_tables"]), (sum, &json!(0)), "{tree}: {found}");
         let table = translate(tree, &["--tables"]).with_status(0);
-        assert!(table.text().contains("says so too"), "{tree}: {}", table.text());
+        assert!(table.text().contains("agrees"), "{tree}: {}", table.text());
     }
     let more = translate("arm64-64k/scene", &["--tables"]).with_status(0);
     assert!(more.text().contains("6 more") && more.text().contains("MADV_DONTNEED"), "{}", more.text());
@@ -265,7 +266,7 @@ fn without_a_scan_tables_may_be_too_many_and_that_is_said() {
     };
     for (tree, told) in [("6.1/kinds", false), ("6.18/kinds", true)] {
         let exact = translate(tree, &["--tables"]).with_status(0);
-        assert!(!exact.text().contains("huge pages are not told apart"), "{tree}: {}", exact.text());
+        assert!(!exact.text().contains("huge pages are not recognised"), "{tree}: {}", exact.text());
         let table = of_changed(tree, &[("proc/PID/status", &fewer)], &["--tables"]).with_status(0);
         let document = of_changed(tree, &[("proc/PID/status", &fewer)], &["--tables", "--json"]).with_status(0).json();
         let data = &document["data"];
@@ -274,7 +275,7 @@ fn without_a_scan_tables_may_be_too_many_and_that_is_said() {
         assert_eq!(why.contains("huge pages of files and shared memory"), !told, "{tree}: {why}");
         assert_eq!(document["notes"].to_string().contains("huge-not-told"), !told, "{tree}: {document}");
         assert_eq!(data["tables"][2]["deposited"].is_u64(), told, "{tree}: {data}");
-        assert_eq!(table.text().contains("huge pages are not told apart"), !told, "{tree}: {}", table.text());
+        assert_eq!(table.text().contains("huge pages are not recognised"), !told, "{tree}: {}", table.text());
     }
 }
 
@@ -317,7 +318,7 @@ fn the_answer_reads_as_it_should() {
 
   PGD 171 → P4D 254 → PUD 89 → PMD 325 → PTE 63 → byte 0x1
   not present, not empty                   pagemap 0x4000000000000a40
-  swapped out: area 0, page 0x52 of it
+  swapped out: area 0, page 0x52
 ",
         ),
         (
@@ -338,9 +339,9 @@ fn the_answer_reads_as_it_should() {
   P4D      2  not counted by VmPTE
   PUD      4
   PMD      3
-  PTE      5  1 of them kept for taking huge pages apart
+  PTE      5  1 of them kept for splitting huge pages
   needed  12  = 48.0 KiB
-  VmPTE   12  says so too
+  VmPTE   12  agrees
 ",
         ),
     ] {
@@ -476,8 +477,8 @@ fn where_the_first_thread_has_ended_another_tells() {
     assert_eq!((&none["no_address_space"], &none["state"]), (&json!("zombie"), &Value::Null), "{none}");
 }
 
-/// Linux up to about 6.11 does not tell how many levels an x86-64 machine has; a tree of pmem's before this command, which
-/// does not say it, is read all the same.
+/// Linux up to about 6.11 does not tell how many levels an x86-64 machine has; a tree of pmem's before this command,
+/// which does not say it, is read all the same.
 #[test]
 fn levels_that_are_not_known_are_not_guessed() {
     let unknown = |text: String| text.replace("\"user_end\": 140737488351232", "\"user_end\": 9223372036854771712");

@@ -106,8 +106,8 @@ fn the_table_answers_first_and_fits() {
     let answer = "\
 8.0 MiB of memory (2,059 pages) in areas of the kernel's vmalloc address space,
 which take 10.1 MiB of addresses: 6 vmalloc with 8.0 MiB, 1 vmap with 8.0 KiB, 1
-unpurged, 1 ioremap, 1 vm_map_ram. What is unpurged is freed: only its addresses
-wait to be given back
+unpurged, 1 ioremap, 1 vm_map_ram. Unpurged areas are freed: only their
+addresses are not yet reusable
 ";
     assert!(text.starts_with(answer), "{text}");
     for line in [
@@ -120,11 +120,11 @@ wait to be given back
         "KernelStack 32.0 KiB 16.0 KiB +16.0 KiB ·",
         "direct map 1.0 GiB 2 MiB 97 %, 4 KiB 3 %; MemTotal 1.0 GiB",
         "vmalloc 10.1 MiB of 32.0 TiB of addresses",
-        "kmap - single pages for a moment; no kernel tells",
+        "kmap - temporary mappings of single pages; not reported",
     ] {
         assert!(text.lines().any(|found| words(found) == line), "no line {line:?} in\n{text}");
     }
-    assert!(text.contains("free stacks that are kept"), "the difference has a reason: {text}");
+    assert!(text.contains("free stacks cached"), "the difference has a reason: {text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let order: Vec<_> = text.lines().filter(|line| line.starts_with("vmalloc ") && line.contains('_')).collect();
     assert!(
@@ -196,12 +196,12 @@ fn hashes_are_no_addresses() {
 fn a_counter_that_is_always_none_is_not_known() {
     let old = MEMINFO.replace("VmallocUsed:        8228 kB", "VmallocUsed:           0 kB");
     let run = vmalloc(&tree(VMALLOCINFO, &old), &[]).with_status(0);
-    assert!(run.text().contains("VmallocUsed: Linux 4.4 to 5.2 always say 0"), "{}", run.text());
+    assert!(run.text().contains("VmallocUsed: always 0 in Linux 4.4 to 5.2"), "{}", run.text());
     assert!(run.text().lines().any(|line| words(line) == "VmallocUsed 8.0 MiB - - -"), "{}", run.text());
     // An architecture that does not tell of its direct map.
     let arm = "MemTotal: 1048576 kB\nVmallocUsed: 8228 kB\n";
     let run = vmalloc(&tree(VMALLOCINFO, arm), &[]).with_status(0);
-    assert!(run.text().contains("direct map          -  all memory at one place"), "{}", run.text());
+    assert!(run.text().contains("direct map          -  all memory in one range"), "{}", run.text());
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_torn_file_loses_only_its_end() {
     assert!(notes.as_array().unwrap().iter().any(|note| note["code"] == "areas-incomplete"), "{notes}");
     let bad = VMALLOCINFO.replace("pages=4 ", "pages=x ");
     let run = vmalloc(&tree(&bad, MEMINFO), &["--format", "csv", "-o", "caller"]).with_status(1);
-    assert!(run.stderr.contains("2 lines of vmallocinfo could not be understood"), "{}", run.stderr);
+    assert!(run.stderr.contains("2 lines of vmallocinfo could not be parsed"), "{}", run.stderr);
     assert!(run.stderr.contains("vmallocinfo:1: "), "{}", run.stderr);
     assert!(run.text().contains("htab_map_alloc") && !run.text().contains("copy_process"), "{}", run.text());
 }
@@ -225,7 +225,7 @@ fn a_tree_without_the_file_still_has_the_direct_map() {
     fs::remove_file(tree.path().join("proc/vmallocinfo")).unwrap();
     let run = vmalloc(&tree, &[]).with_status(3);
     assert!(run.stderr.contains("not in this tree"), "{}", run.stderr);
-    assert!(run.text().starts_with("What the kernel maps for itself\n"), "{}", run.text());
+    assert!(run.text().starts_with("The kernel's own mappings\n"), "{}", run.text());
     let data = vmalloc(&tree, &["--json"]).with_status(3).json()["data"].take();
     assert_eq!(
         (&data["kinds"], &data["callers"], &data["mappings"]["vmalloc_bytes"]),
@@ -272,7 +272,7 @@ fn nothing_is_counted_in_an_empty_file() {
         let tree = tree(text, MEMINFO);
         let run = vmalloc(&tree, &[]).with_status(1);
         assert!(run.stderr.contains("proc/vmallocinfo:1: "), "{}", run.stderr);
-        assert!(run.text().starts_with("What the kernel maps for itself\n"), "no zeros: {}", run.text());
+        assert!(run.text().starts_with("The kernel's own mappings\n"), "no zeros: {}", run.text());
         let data = vmalloc(&tree, &["--json"]).with_status(1).json()["data"].take();
         assert_eq!((&data["kinds"], &data["mappings"]["vmalloc_bytes"]), (&Value::Null, &Value::Null));
     }
@@ -298,7 +298,7 @@ fn a_missing_meminfo_is_not_the_architectures_fault() {
     let tree = tree(VMALLOCINFO, MEMINFO);
     fs::remove_file(tree.path().join("proc/meminfo")).unwrap();
     let run = vmalloc(&tree, &[]).with_status(0);
-    assert!(run.text().contains("meminfo, which would tell") && !run.text().contains("architecture"), "{}", run.text());
+    assert!(run.text().contains("page sizes are in meminfo") && !run.text().contains("architecture"), "{}", run.text());
 }
 
 /// Whole machines: the sum of all `pages=`, and what the machine's own counter says.

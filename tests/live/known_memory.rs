@@ -148,7 +148,7 @@ fn the_table_says_what_json_says() {
     for (field, words) in [
         ("present_pages", "page-table entries are present"),
         ("resident_pages", "frames resident"),
-        ("statm_resident_pages", "statm says so too"),
+        ("statm_resident_pages", "statm agrees"),
         ("guard_pages", "are guard regions"),
     ] {
         let pages = grouped(number(&ledger[field]));

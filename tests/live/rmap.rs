@@ -240,10 +240,10 @@ fn nearly_all_frames_of_the_machine_have_as_many_mappers_as_the_kernel_counts() 
         let looked_at: BTreeSet<u64> =
             before.iter().filter(|(_, count)| **count > 0).map(|(pfn, _)| *pfn).take(10_000).collect();
         let frames = rmap(&as_arguments(&looked_at));
-        // What the kernel counts otherwise now has moved; so has what pmem saw to be counted otherwise on the way, while
-        // a process came and went. (pmem itself maps some of them once more, and is counted too.)
+        // What the kernel counts otherwise now has moved; so has what pmem saw to be counted otherwise on the way,
+        // while a process came and went. (pmem itself maps some of them once more, and is counted too.)
         let came_and_went = |pfn: &u64| {
-            let said = |why: &str| why.starts_with("the mapcount moved") || why.contains("ended meanwhile");
+            let said = |why: &str| why.starts_with("the mapcount went from") || why.contains("ended during the search");
             frames[pfn]["why"].as_str().is_some_and(said)
         };
         let still = |pfn: &&u64| counts.word(**pfn) == before.get(pfn).copied() && !came_and_went(pfn);

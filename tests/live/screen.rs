@@ -49,7 +49,7 @@ fn the_screen_does_what_keys_say_and_gives_the_terminal_back() {
         top.keys("\r");
         top.wait_for("── dentry ──");
         top.resize((100, 30));
-        top.wait_for("stands for  a name in a directory");
+        top.wait_for("holds  a cached name in a directory");
         top.resize((20, 4));
         top.wait_for("too small");
         top.resize(size);

@@ -178,7 +178,7 @@ fn an_ordinary_user_gets_the_direct_map_and_the_reason() {
     let user = Ordinary::new();
     let run = user.pmem(&["vmalloc"]).with_status(4);
     assert!(run.stderr.contains("CAP_DAC_READ_SEARCH"), "{}", run.stderr);
-    assert!(run.text().starts_with("What the kernel maps for itself\n"), "{}", run.text());
+    assert!(run.text().starts_with("The kernel's own mappings\n"), "{}", run.text());
     let data = user.pmem(&["vmalloc", "--json"]).with_status(4).json()["data"].take();
     assert_eq!((&data["callers"], &data["kinds"]), (&Value::Null, &Value::Null));
     assert!(number(&data["mappings"]["memory_bytes"]) > 0);

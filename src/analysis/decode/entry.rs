@@ -15,21 +15,21 @@ const FLAGS: [(u32, &str, &str, Option<&str>); 7] = [
     (
         55,
         "SOFT_DIRTY",
-        "Written since soft-dirty bits were cleared, or in a mapping made since.",
-        Some("Always 0 on a kernel built without it. Holes of a new mapping have it too."),
+        "Written since the soft-dirty bits were cleared, or in a mapping created since.",
+        Some("Always 0 on a kernel built without it. Holes in a new mapping have it too."),
     ),
     (
         56,
         "EXCLUSIVE",
         "Mapped exactly once.",
-        Some("Up to 6.8 of a huge page mapped as a whole its first page is asked."),
+        Some("Up to 6.8, for a huge page mapped as a whole, this is the state of its first page."),
     ),
     (57, "UFFD_WP", "Write-protected by userfaultfd (since 5.13).", None),
-    (58, "GUARD", "A guard region (since 6.15): touching it ends the process.", None),
+    (58, "GUARD", "A guard region (since 6.15): touching it raises SIGSEGV.", None),
     (
         61,
         "FILE",
-        "Not anonymous: of a file, or shared memory.",
+        "Not anonymous: a page of a file or of shared memory.",
         Some("The huge zero page has it too. Up to 6.10 huge pages mapped as a whole lack it."),
     ),
     (
@@ -53,7 +53,7 @@ pub(super) fn pagemap(input: &str, word: u64, page_size: PageSize) -> Word {
     if entry.is_present() {
         explained.state = Some(State::Present.name());
         if pfn.is_none() {
-            explained.notes.push("The frame number is hidden: who read the word had no CAP_SYS_ADMIN.".to_owned());
+            explained.notes.push("The frame number is hidden: the reader had no CAP_SYS_ADMIN.".to_owned());
         }
         if entry.is_swap_like() {
             explained.notes.push("No kernel sets PRESENT and SWAP together.".to_owned());
@@ -63,11 +63,10 @@ pub(super) fn pagemap(input: &str, word: u64, page_size: PageSize) -> Word {
     } else {
         explained.state = Some(State::None.name());
         explained.notes.push(
-            "Nothing: never touched, given back, or shared memory that was swapped out, which leaves no trace here."
-                .to_owned(),
+            "Nothing: never touched, freed, or swapped-out shared memory, which leaves no trace here.".to_owned(),
         );
         if word & SWAP_ENTRY != 0 {
-            explained.notes.push("Yet it has a frame number or a place in swap: no kernel writes that.".to_owned());
+            explained.notes.push("Yet it has a frame number or a swap offset: no kernel writes that.".to_owned());
         }
     }
     explained
@@ -96,7 +95,7 @@ fn swap_like(word: &mut Word, entry: Entry, page_size: PageSize) {
         // Type and offset are hidden: only what has a bit of its own is certain.
         word.state = entry.is_guard().then_some(State::Guard.name());
         let hidden =
-            "Type and offset are 0, which no entry has: they are hidden, because who read it had no CAP_SYS_ADMIN.";
+            "Type and offset are 0, which no entry has: they are hidden, because the reader had no CAP_SYS_ADMIN.";
         let what = if entry.is_guard() { "" } else { " It is in swap, or of a special kind." };
         word.notes.push(format!("{hidden}{what}"));
         return;
@@ -109,18 +108,18 @@ fn swap_like(word: &mut Word, entry: Entry, page_size: PageSize) {
             let header = if offset == 0 { " That is the area's header: no page is there." } else { "" };
             format!(
                 "Page {offset} of swap area {swap_type}, {at:#x} bytes from its start.{header} Types up to 21 are swap areas on \
-                 every kernel. The lines of /proc/swaps stand in the order of their types, but an area that was taken away \
+                 every kernel. The lines of /proc/swaps are in the order of their types, but an area removed with swapoff \
                  leaves a gap."
             )
         }
         (_, 31) => marker(offset),
         (State::Guard, _) => "A guard region, by bit 58.".to_owned(),
         (State::Marker, _) => "A marker of userfaultfd, by bit 57; before Linux 6.2 its type can be 30.".to_owned(),
-        (_, 28..) => "By the kernel's configuration: a page being migrated, or memory of a device (before 6.2 perhaps a marker). \
-                      Of both the offset is a frame number. No swap area, unless that many are in use."
+        (_, 28..) => "Depends on the kernel configuration: a page being migrated, or device memory (before 6.2 perhaps a marker). \
+                      In both cases the offset is a frame number. Not a swap area, unless that many are in use."
             .to_owned(),
-        _ => "By the kernel's configuration: a page being migrated, a poisoned one, or memory of a device, all of which have a \
-              frame number as offset; or a swap area, where that many are in use."
+        _ => "Depends on the kernel configuration: a page being migrated, a poisoned page, or device memory, all with a \
+              frame number as offset; or a swap area, if that many are in use."
             .to_owned(),
     };
     word.notes.push(note);
@@ -130,12 +129,12 @@ fn swap_like(word: &mut Word, entry: Entry, page_size: PageSize) {
 fn marker(offset: u64) -> String {
     let kinds = [
         (1, "write-protected by userfaultfd without a page"),
-        (2, "poisoned, so that touching it ends the process"),
+        (2, "poisoned: touching it raises SIGBUS"),
         (4, "a guard region"),
     ];
     let named: Vec<&str> = kinds.into_iter().filter(|(bit, _)| offset & bit != 0).map(|(_, kind)| kind).collect();
-    let what = if named.is_empty() { "of a kind that pmem does not know".to_owned() } else { named.join("; ") };
-    format!("A marker: {what}. Type 31 is one on every kernel since 6.2.")
+    let what = if named.is_empty() { "of a kind unknown to pmem".to_owned() } else { named.join("; ") };
+    format!("A marker: {what}. Type 31 is a marker on every kernel since 6.2.")
 }
 
 #[cfg(test)]
@@ -182,13 +181,13 @@ mod tests {
             (SWAP_LIKE | 7 << 5 | 21, Some("swapped"), swapped(21, 7), "Page 7 of swap area 21"),
             (SWAP_LIKE | 21, Some("swapped"), swapped(21, 0), "header"),
             (SWAP_LIKE | 7 << 5 | 24, Some("special"), swapped(24, 7), "or a swap area"),
-            (SWAP_LIKE | 7 << 5 | 28, Some("special"), swapped(28, 7), "No swap area, unless"),
+            (SWAP_LIKE | 7 << 5 | 28, Some("special"), swapped(28, 7), "Not a swap area, unless"),
             (SWAP_LIKE | 1 << 58 | 0x9f, Some("guard"), swapped(31, 4), "a guard region"),
             (SWAP_LIKE | 0x9f, Some("guard"), swapped(31, 4), "a guard region"),
             (SWAP_LIKE | 1 << 57 | 0x3f, Some("marker"), swapped(31, 1), "userfaultfd"),
             (SWAP_LIKE | 0x5f, Some("marker"), swapped(31, 2), "poisoned"),
             (SWAP_LIKE | 0x7f, Some("marker"), swapped(31, 3), "userfaultfd without a page; poisoned"),
-            (SWAP_LIKE | 0x11f, Some("marker"), swapped(31, 8), "does not know"),
+            (SWAP_LIKE | 0x11f, Some("marker"), swapped(31, 8), "unknown to pmem"),
             (SWAP_LIKE | 1 << 57 | 1 << 5 | 30, Some("marker"), swapped(30, 1), "its type can be 30"),
             (SWAP_LIKE, None, None, "hidden"),
             (SWAP_LIKE | 1 << 57, None, None, "hidden"),

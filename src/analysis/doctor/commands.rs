@@ -25,7 +25,8 @@ impl Lacks {
         self
     }
 
-    /// Lacks this instead of parts of its own: who cannot see which frames a process has does not miss what they are used for.
+    /// Lacks this instead of parts of its own: who cannot see which frames a process has does not miss what they are
+    /// used for.
     fn instead(mut self, part: Option<&str>) -> Self {
         self.parts.truncate(1);
         if let Some(part) = part {
@@ -81,7 +82,7 @@ impl Seen {
             let Some(reader) = interface.file.readers.iter().find(|reader| reader.command == command) else { continue };
             let (name, capability) = (interface.file.name(), interface.file.access.capability());
             match (reader.without, capability) {
-                (Without::All, None) => drop(lacks.all.get_or_insert_with(|| format!("there is no {name}"))),
+                (Without::All, None) => drop(lacks.all.get_or_insert_with(|| format!("no {name}"))),
                 (Without::All, Some(capability)) => {
                     lacks.all.get_or_insert_with(|| format!("{name} is not readable: needs {capability}"));
                 }
@@ -99,23 +100,24 @@ impl Seen {
     fn no_pagemap(&self) -> Option<&'static str> {
         let own = self.interfaces.iter().find(|i| i.file.path == "pagemap" && !i.of_others)?;
         (!own.readable).then_some(match self.capabilities {
-            None => "the tree has no page map of its first process",
-            Some(_) => "pmem's own page map cannot be read: see the interfaces",
+            None => "the tree has no pagemap of its first process",
+            Some(_) => "pmem's own pagemap cannot be read: see the interfaces",
         })
     }
 
     /// The page map of another user's process that was tried.
     fn others_closed(&self) -> Option<&'static str> {
         let mut others = self.interfaces.iter().filter(|i| i.file.path == "pagemap" && i.of_others);
-        others.any(|i| !i.readable).then_some("some other users' processes are closed")
+        others.any(|i| !i.readable).then_some("some processes of other users cannot be read")
     }
 
     fn demos(&self) -> Lacks {
         let none = match self.capabilities {
-            None => Some("demos make memory happen on the live machine"),
+            None => Some("demos allocate memory on the live machine"),
             Some(_) => self.no_pagemap(),
         };
-        let hidden = (!self.features.pfns_visible).then_some("what needs frame numbers is left out: CAP_SYS_ADMIN");
+        let hidden =
+            (!self.features.pfns_visible).then_some("parts that need frame numbers are left out: CAP_SYS_ADMIN");
         self.files("demo").first(none).and(hidden)
     }
 
@@ -131,33 +133,33 @@ impl Seen {
         match self.features.ksm_flag_wrong {
             Some(false) => None,
             Some(true) => Some("this kernel's KSM flag is wrong: merged frames count as anonymous"),
-            None => Some("whether the KSM flag is right could not be tried: merged frames count as anonymous"),
+            None => Some("the KSM flag could not be tested: merged frames count as anonymous"),
         }
     }
 
     fn counting(&self) -> Vec<&'static str> {
         let mut parts: Vec<&'static str> = self.others_closed().into_iter().collect();
         if self.features.scan_categories.is_none() {
-            parts.push("without PAGEMAP_SCAN, mappings over 1 GiB in which smaps counts nothing are passed over");
+            parts.push("without PAGEMAP_SCAN, mappings over 1 GiB with no pages in smaps are skipped");
             if !self.features.pfns_visible {
                 parts.push("zero pages are inferred from smaps");
             }
         }
         if self.features.statm_exact == Some(false) {
-            parts.push("statm is not exact here: --verify compares with smaps, which is");
+            parts.push("statm is not exact here; --verify compares with smaps, which is");
         }
         parts
     }
 
     fn of_files(&self) -> Lacks {
         let Some(capabilities) = self.capabilities else {
-            let none = "files are looked at on the live machine: a recorded tree has none";
+            let none = "files need the live machine: a recorded tree has none";
             return Lacks::default().first(Some(none));
         };
         const FOWNER: u32 = 3;
         let not_owner = capabilities.0 >> FOWNER & 1 == 0;
-        let others = "of files that you neither own nor could write to, the kernel does not tell: CAP_FOWNER";
-        let closed = self.others_closed().map(|_| "with --mapped, some other users' processes are closed");
+        let others = "files you neither own nor may write to need CAP_FOWNER";
+        let closed = self.others_closed().map(|_| "with --mapped, some processes of other users cannot be read");
         self.files("file").and(not_owner.then_some(others)).and(closed)
     }
 }

@@ -1,7 +1,7 @@
 //! Which pages of files are in page tables now: one look at every process for any number of files.
 //!
-//! Found without touching a file: by the lines of maps that have its device and inode, and the page-table entries behind
-//! them. What a process has written to in a private mapping is its own copy, and no page of the file any more.
+//! Found without touching a file: by the lines of maps that have its device and inode, and the page-table entries
+//! behind them. What a process has written to in a private mapping is its own copy, and no page of the file any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -29,8 +29,8 @@ pub struct Mapped {
     files: BTreeMap<Identity, PageSet>,
     /// The processes that could not be looked at: permission was denied.
     pub closed: Vec<(u32, Name)>,
-    /// The files of which more pages may be mapped: as huge pages in private mappings, where the kernel does not say that
-    /// those are of the file.
+    /// The files of which more pages may be mapped: as huge pages in private mappings, where the kernel does not say
+    /// that those are of the file.
     pub maybe_huge: BTreeSet<Identity>,
 }
 
@@ -58,7 +58,7 @@ impl Mapped {
         Self { files, closed: Vec::new(), maybe_huge: BTreeSet::new() }
     }
 
-    /// Looks at every process; `progress` is told how many of how many are done.
+    /// Reads every process; `progress` gets the number done and the total.
     ///
     /// # Errors
     /// Where the list of processes, or a file in the form of none, cannot be read. Processes that end meanwhile map
@@ -116,8 +116,8 @@ impl Mapped {
     }
 }
 
-/// Pages of address space that are looked at in one call, at most: a process waits that long for its mmap lock, and a scan
-/// that tells files from copies takes 80 ns for each page of 4 KiB.
+/// Pages of address space that are looked at in one call, at most: a process waits that long for its mmap lock, and a
+/// scan that tells files from copies takes 80 ns for each page of 4 KiB.
 const MAX_PAGES: u64 = 16 * 1024;
 
 /// Hands out the addresses in a mapping whose entries are present and of its file. Returns whether there may be more of
@@ -148,8 +148,8 @@ fn for_each_file_page(
 
 /// The same on a kernel without PAGEMAP_SCAN, word by word.
 ///
-/// There a huge page that is mapped as a whole does not say that it is a file's. In a shared mapping everything is; in a
-/// private one it looks like copies, of which as many lie side by side.
+/// There a huge page that is mapped as a whole does not say that it is a file's. In a shared mapping everything is; in
+/// a private one it looks like copies, of which as many lie side by side.
 fn by_words(pagemap: &Words, machine: &Machine, vma: &Vma, mut each: impl FnMut(Range<VirtAddr>)) -> Result<bool> {
     let page_size = machine.page_size;
     let mut huge = HugePages { pages: machine.huge_pages, ..HugePages::default() };
@@ -324,7 +324,8 @@ mod tests {
 
     const FILE: Identity = (Dev { major: 0, minor: 1 }, 7);
 
-    /// What is mapped of [`FILE`], and whether there may be more, where a process has this line of maps and these words.
+    /// What is mapped of [`FILE`], and whether there may be more, where a process has this line of maps and these
+    /// words.
     fn mapped(perm: &str, words: &str) -> (Option<u64>, bool) {
         let maps = format!("00200000-00800000 {perm} 00000000 00:01 7 /file\n");
         let words = format!("pmem-words 1 holes=zero\n{words}");

@@ -37,7 +37,7 @@ use crate::unit::PageSize;
 pub struct Counter<'r> {
     root: &'r Root,
     features: Features,
-    /// Whether scans do not tell the huge zero page: tried when the first huge page is met.
+    /// Whether scans do not report the huge zero page: tested at the first huge page.
     lacks_huge_zero: OnceCell<bool>,
     page_size: PageSize,
     kernel: &'r str,
@@ -49,8 +49,8 @@ pub struct Counter<'r> {
     pub cost: WalkCost,
 }
 
-/// From this many mappings on, the page tables are scanned while `maps` is still being read: both take a microsecond for
-/// every four or so, and the machine has more than one processor.
+/// From this many mappings on, the page tables are scanned while `maps` is still being read: both take a microsecond
+/// for every four or so, and the machine has more than one processor.
 const SCAN_BESIDE: usize = 1024;
 
 /// From this many rows on there is made room for as many as a process has by default (vm.max_map_count), in huge pages.
@@ -64,7 +64,7 @@ const WAITING: usize = 512;
 const COMMAND_LINE: usize = 4096;
 
 impl<'r> Counter<'r> {
-    /// A counter for what is wanted of the processes of `root`.
+    /// A counter for the processes of `root`.
     ///
     /// # Errors
     /// [`Error::Hidden`] and [`Error::Denied`] where owners are wanted, and frame numbers or kpagecount are not to be
@@ -75,7 +75,7 @@ impl<'r> Counter<'r> {
             if !features.pfns_visible {
                 return Err(Error::Hidden {
                     what: "--owners: frame numbers are hidden from this user",
-                    help: "Page maps show them with CAP_SYS_ADMIN in the first user namespace. Without it, `pmem frames` \
+                    help: "pagemap shows them with CAP_SYS_ADMIN in the initial user namespace. Without it, `pmem frames` \
                            still counts present frames of your own processes.",
                 });
             }
@@ -90,7 +90,7 @@ impl<'r> Counter<'r> {
             page_size: root.page_size(),
             kernel: &root.host().kernel,
             swap_areas: root.swap_areas(),
-            // Flags tell zero pages where frames are seen and a scan does not.
+            // Flags identify zero pages where frames are visible and a scan does not report them.
             kpageflags: if features.pfns_visible { root.words("proc/kpageflags").ok() } else { None },
             root,
             lacks_huge_zero: OnceCell::new(),
@@ -101,7 +101,7 @@ impl<'r> Counter<'r> {
         })
     }
 
-    /// What is wanted of every process.
+    /// What to read of every process.
     pub fn wanted(&self) -> &Wanted {
         &self.wanted
     }
@@ -140,10 +140,10 @@ impl<'r> Counter<'r> {
         self.count_through(space, &mut report)?;
         let mut note = |code, text: &str| report.notes.push(Note::of(process.pid(), code, text));
         if seen.was_replaced() {
-            note("exec", "the process called exec while it was looked at; this is what it runs now");
+            note("exec", "the process called exec while it was read; this is the new program");
         }
         if seen.is_through_thread() {
-            note("first-thread-ended", "its first thread has ended, and others still run: this is what they see");
+            note("first-thread-ended", "its first thread has exited and others still run: this is what they see");
         }
         Ok(report)
     }
@@ -270,7 +270,7 @@ impl<'r> Counter<'r> {
     }
 
     fn by_words(&mut self, process: &Process, maps: &File, pagemap: &Words, status: &[u8]) -> Result<Look> {
-        // smaps tells of whole mappings only, and what it tells is needed here: none is cut.
+        // smaps covers whole mappings only, and its numbers are needed here: none is cut.
         let mut look = self.rows(process, maps, &Selection::default(), |_| ())?;
         look.whole = self.wanted.rows.range.is_some();
         let mappings = process.smaps(&by_words::KEYS.map(str::to_owned))?;
@@ -286,15 +286,15 @@ impl<'r> Counter<'r> {
     /// Notes on what is `null` in JSON and `-` in tables without being asked about in words.
     fn note_unknown(&self, report: &mut ProcessFrames) {
         if report.vmas.iter().any(|row| row.counts.is_none()) {
-            let text = "of [vvar] and [vsyscall] the kernel shows no page-table entries";
+            let text = "the kernel shows no page-table entries for [vvar] and [vsyscall]";
             report.notes.push(Note { in_json_only: true, ..Note::of(report.pid, "not-shown", text) });
         }
         if self.wanted.owners && report.vmas.iter().any(|row| row.kind == Kind::Hugetlb) {
-            let text = "hugetlb pages have no owners here: smaps leaves them out of its shares too";
+            let text = "hugetlb pages are not divided by owner: smaps leaves them out of PSS too";
             report.notes.push(Note { in_json_only: true, ..Note::of(report.pid, "hugetlb-owners", text) });
         }
         if self.wanted.rows.range.is_some() && !self.wanted.smaps_keys.is_empty() {
-            let text = "smaps tells of whole mappings only: of one that the range cuts it tells nothing";
+            let text = "smaps covers whole mappings only: it has no values for a mapping cut by the range";
             report.notes.push(Note::of(report.pid, "range-smaps", text));
         }
     }
@@ -331,7 +331,7 @@ impl<'r> Counter<'r> {
     }
 }
 
-/// What a scan beside the reading of maps sends.
+/// What a scan running in parallel with the reading of maps sends.
 enum Scanned {
     Regions(Vec<Region>),
     Done(Result<WalkCost>),
@@ -358,5 +358,5 @@ fn rollup_rss(process: &Process, page_size: PageSize) -> Result<u64> {
         }
         Ok(())
     })?;
-    rss.ok_or_else(|| Error::malformed(&process.path("smaps_rollup"), 1, "there is no Rss"))
+    rss.ok_or_else(|| Error::malformed(&process.path("smaps_rollup"), 1, "Rss is missing"))
 }

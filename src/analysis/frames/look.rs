@@ -1,4 +1,4 @@
-//! One look at a process: what was read, whether it moved meanwhile, and what a reader must know of that.
+//! One reading of a process: what was read, whether the process changed, and what a reader must know about that.
 
 use crate::analysis::frames::by_words::Blind;
 use crate::analysis::frames::{Ledger, VmaRow, ledger};
@@ -20,7 +20,7 @@ pub(super) struct Look {
     pub(super) blind: Blind,
     /// VmSwap, in pages.
     pub(super) vm_swap: Option<u64>,
-    /// Huge pages may be the zero page, and it cannot be told.
+    /// Huge pages may be the zero page, which cannot be determined.
     pub(super) unsure_of_huge_zero: bool,
     /// What could show that the process moved, read before and after everything else.
     pub(super) witnesses: (Witness, Witness),
@@ -73,12 +73,12 @@ impl Look {
         let (before, after) = self.witnesses;
         let what = match (before, after) {
             _ if before.statm_resident != after.statm_resident => {
-                format!("statm went from {} to {} pages meanwhile", before.statm_resident, after.statm_resident)
+                format!("statm went from {} to {} pages", before.statm_resident, after.statm_resident)
             }
-            _ if before.faults != after.faults => "it took page faults meanwhile".to_owned(),
-            _ => "its mappings changed meanwhile".to_owned(),
+            _ if before.faults != after.faults => "it took page faults".to_owned(),
+            _ => "its mappings changed".to_owned(),
         };
-        format!("the process did not hold still: {what}")
+        format!("the process changed while it was read: {what}")
     }
 
     /// What a reader must know of it.
@@ -90,7 +90,7 @@ impl Look {
         if self.torn {
             note(
                 "maps-torn",
-                "the process changed its mappings while they were read; overlapping lines were clipped".into(),
+                "the process changed its mappings while they were read; overlapping ones were clipped".into(),
             );
         }
         if self.outside_pages > 0 {
@@ -108,21 +108,21 @@ impl Look {
         if !held_still {
             note("moving", self.how_it_moved());
         } else if unexplained != 0 && (ledger.smaps_rss_pages.is_some() || exact) {
-            note("unexplained", format!("the readings differ by {unexplained} pages, and nothing was seen to move"));
+            note("unexplained", format!("the readings differ by {unexplained} pages, and no change was seen"));
         }
         if self.unsure_of_huge_zero {
             note(
                 "huge-zero-unknown",
-                "huge pages that are the shared zero page may be counted as resident: this kernel's scan does not tell \
-                 them, and frame flags are hidden"
+                "huge zero pages may be counted as resident: this kernel's PAGEMAP_SCAN does not report them, and \
+                 frame flags are hidden"
                     .into(),
             );
         }
         if self.whole {
             note(
                 "range-whole",
-                "mappings are shown whole, not cut at the ends of the range: without PAGEMAP_SCAN some counts come from \
-                 smaps, which tells of whole mappings only"
+                "mappings are shown whole, not cut to the range: without PAGEMAP_SCAN some counts come from \
+                 smaps, which covers whole mappings only"
                     .into(),
             );
         }
@@ -130,8 +130,8 @@ impl Look {
             note(
                 "swap-differs",
                 format!(
-                    "{swapped} entries look swapped out, and VmSwap says {vm_swap} pages: to who does not see frame numbers, \
-                     markers of userfaultfd or poison look like swap"
+                    "{swapped} entries look swapped out, but VmSwap is {vm_swap} pages: without access to frame numbers, \
+                     userfaultfd and poison markers look like swap"
                 ),
             );
         }
@@ -139,8 +139,8 @@ impl Look {
             note(
                 "passed-over",
                 format!(
-                    "{} bytes of mappings in which smaps counts nothing were passed over; zero pages and markers in \
-                     them are not counted (this kernel has no PAGEMAP_SCAN)",
+                    "{} bytes of mappings with no pages in smaps were skipped; zero pages and markers in them are not \
+                     counted (this kernel has no PAGEMAP_SCAN)",
                     self.blind.passed_over_bytes
                 ),
             );
@@ -148,7 +148,7 @@ impl Look {
         if self.blind.zero_inferred {
             note(
                 "zero-inferred",
-                "zero pages are inferred from what smaps leaves out: frames or their flags are hidden, and this kernel \
+                "zero pages are inferred from what smaps omits: frames or their flags are hidden, and this kernel \
                  has no PAGEMAP_SCAN"
                     .into(),
             );
@@ -157,7 +157,7 @@ impl Look {
         if unknown > 0 {
             note(
                 "mapcount-unknown",
-                format!("the mapcount of {unknown} pages could not be had: they were unmapped meanwhile"),
+                format!("the mapcount of {unknown} pages is not known: they were unmapped during the reading"),
             );
         }
         notes

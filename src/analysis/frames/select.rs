@@ -10,7 +10,7 @@ use crate::unit::VirtAddr;
 /// How often a process that does not hold still is looked at, at most.
 pub const ATTEMPTS: u32 = 3;
 
-/// What is wanted of a process.
+/// What to read of a process.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// Compare with `smaps_rollup` too.

@@ -1,7 +1,8 @@
 //! The ledger of one node: lines of which no two count the same page, and which add up to the node's MemTotal exactly.
 //!
-//! The counters are those of `nodeN/meminfo`, and where that is missing, those of zoneinfo. Per-CPU data, page descriptors and
-//! (before Linux 7.1 or so) vmalloc areas have no counter by node: they are in the last line, with what no counter names.
+//! The counters are those of `nodeN/meminfo`, and where that is missing, those of zoneinfo. Per-CPU data, page
+//! descriptors and (before Linux 7.1 or so) vmalloc areas have no counter by node: they are in the last line, with what
+//! no counter names.
 
 use serde::Serialize;
 
@@ -110,7 +111,7 @@ const OTHER_LISTS: [Key; 3] = [
 ];
 
 const OTHER_SIZES: &str =
-    "huge pages of the default size only: no node's pools of other sizes can be read, and those are in rest";
+    "huge pages of the default size only: the per-node pools of other sizes cannot be read, and are in rest";
 
 fn line(name: &'static str, title: &'static str, bytes: Option<i64>, source: &'static str) -> Line {
     let counted_in = if bytes.is_none() { Some(REST) } else { None };
@@ -269,8 +270,8 @@ impl<'s> Node<'s> {
         ]
     }
 
-    /// SwapCached has mapped pages too, which are in AnonPages. Every page of FilePages and AnonPages is on some LRU list, so that
-    /// what the lists have besides is what is in the swap cache and not mapped.
+    /// SwapCached has mapped pages too, which are in AnonPages. Every page of FilePages and AnonPages is on some LRU
+    /// list, so that what the lists have besides is what is in the swap cache and not mapped.
     fn swap_cache(&self) -> (Option<i64>, Option<&'static str>) {
         let Some(cached) = self.size(SWAP_CACHED).filter(|&bytes| bytes > 0) else {
             return (self.size(SWAP_CACHED), None);
@@ -279,8 +280,8 @@ impl<'s> Node<'s> {
             let lists = self.sum(&FILE_LISTS)? + self.sum(&OTHER_LISTS)?;
             Some(lists - self.size(ANON)? - (self.size(FILE_PAGES)? - cached).max(0))
         };
-        let note = "an estimate: what the LRU lists have besides AnonPages and FilePages, SwapCached at most; the rest of \
-                    SwapCached is mapped, and in AnonPages";
+        let note = "an estimate: LRU lists − AnonPages − FilePages, but at most SwapCached; the rest of SwapCached is \
+                    mapped, and in AnonPages";
         // FilePages has it, and it was taken out there.
         let unknown = "how much of it is unmapped is not known: it is in rest";
         rest().map_or((None, Some(unknown)), |rest| (Some(rest.clamp(0, cached)), Some(note)))
@@ -334,14 +335,14 @@ impl<'s> Node<'s> {
             // Nothing says whether MemTotal has it.
             None => (bytes.filter(|&bytes| bytes == 0), bytes.filter(|&bytes| bytes > 0)),
         };
-        let note = note.map(|_| "what a balloon has is in rest, or outside of MemTotal: it is not known which");
+        let note = note.map(|_| "the balloon's pages are in rest or outside of MemTotal: it is not known which");
         line("balloon", "balloon", bytes, "Balloon").noted(note).rare()
     }
 
     /// Why lines are more than MemTotal, where that is known.
     fn why_negative(&self) -> Option<&'static str> {
         let swaps = self.size(SWAP_CACHED).is_none() && self.sources.machine.bytes("SwapCached") > Some(0);
-        let twice = "the swap cache has no counter by node here: its pages are in FilePages, and those that are mapped in AnonPages too";
+        let twice = "the swap cache has no per-node counter here: its pages are in FilePages, and mapped ones also in AnonPages";
         if swaps { Some(twice) } else { self.stacks_are_slab() }
     }
 }

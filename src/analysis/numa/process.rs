@@ -69,8 +69,8 @@ pub struct MappingNodes {
     pub name: Name,
     /// What is mapped, in bytes.
     pub bytes: u64,
-    /// The size of a page of this mapping, in which `anon` and what follows are counted; `None` where nothing is mapped. A
-    /// transparent huge page counts as base pages.
+    /// The size of a page of this mapping, in which `anon` and what follows are counted; `None` where nothing is
+    /// mapped. A transparent huge page counts as base pages.
     pub kernel_page_size_bytes: Option<u64>,
     /// Of its pages, the anonymous ones.
     pub anon_pages: u64,
@@ -127,7 +127,7 @@ impl Kind {
         }
     }
 
-    /// What stands for the name of a mapping of this kind that has none.
+    /// The name shown for a mapping of this kind without one.
     pub fn shown(self) -> &'static str {
         match self {
             Self::Heap => "[heap]",

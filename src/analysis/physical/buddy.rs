@@ -17,7 +17,7 @@ use crate::model::pagetypeinfo::{self, PageTypes};
 use crate::model::zoneinfo::{self, Zone};
 use crate::unit::{PageSize, difference};
 
-/// The most that is read of one of these files, in bytes: zoneinfo has a few lines for each zone and processor.
+/// The most that is read of one of these files, in bytes: zoneinfo has a few lines for each zone and CPU.
 const LARGEST: u64 = 64 << 20;
 
 /// The report.
@@ -54,12 +54,12 @@ pub struct ZoneReport {
     pub free_bytes: u64,
     /// How many more these are than in the round before.
     pub free_change_pages: Option<i64>,
-    /// By order, the share of the free memory that is in blocks too small for a request of this order, from 0 to 1; `None`
-    /// where nothing is free. (unusable_free_index, mm/vmstat.c)
+    /// By order, the share of the free memory that is in blocks too small for a request of this order, from 0 to 1;
+    /// `None` where nothing is free. (unusable_free_index, mm/vmstat.c)
     pub unusable_index: Option<Vec<f64>>,
     /// Free blocks of huge pages, those in larger blocks among them.
     pub free_huge_pages: u64,
-    /// Free pages on the lists of processors: in no free block, and no frame flag tells them.
+    /// Free pages on per-CPU lists: in no free block, and without a frame flag.
     pub per_cpu_pages: u64,
     /// How near the zone is to being reclaimed.
     pub watermarks: Watermarks,
@@ -88,11 +88,11 @@ pub struct Watermarks {
     pub promo_pages: Option<u64>,
     /// By how much they are raised for the moment; `None` before Linux 5.10.
     pub boost_pages: Option<u64>,
-    /// Where the free pages stand.
+    /// The free pages compared with the watermarks.
     pub standing: Standing,
 }
 
-/// Where the free pages of a zone stand. A watermark is kept while more pages than that are free.
+/// The free pages of a zone compared with its watermarks. A watermark is met while more pages than that are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -172,7 +172,7 @@ impl Machine {
         let zones = zoneinfo::parse(&read("proc/zoneinfo")?, &path("proc/zoneinfo"))?;
         let has_line = |zone: &Zone| free.iter().any(|free| (free.node, &free.zone) == (zone.node, &zone.name));
         if !zones.iter().filter(|zone| zone.present > 0).all(has_line) {
-            return Err(Error::malformed(&path("proc/buddyinfo"), 1, "no line for one of the zones that have memory"));
+            return Err(Error::malformed(&path("proc/buddyinfo"), 1, "a zone with memory has no line"));
         }
         let mem_free = dir.read("proc/meminfo", LARGEST).ok().and_then(|text| Meminfo::parse(&text).bytes("MemFree"));
         let types = dir.read("proc/pagetypeinfo", LARGEST);
@@ -186,7 +186,7 @@ impl Machine {
         self.free.iter().map(|free| free.blocks.len()).max().unwrap_or(0)
     }
 
-    /// Looks at the blocks that could be huge pages. `progress` is told how many frames were read.
+    /// Reads the blocks that could be huge pages. `progress` gets the number of frames read.
     ///
     /// # Errors
     /// When `/proc/kpageflags` cannot be read, or a recorded tree has only some of it.
@@ -268,8 +268,8 @@ impl Machine {
                 notes.push(missing("migrate-types-unknown", "free memory by migrate type is not known", error, help));
             }
             Ok(types) if types.free.iter().flat_map(|free| &free.blocks).any(|count| count.cut) => {
-                let text = "some migrate types have more free memory than is shown: the kernel stops counting the blocks \
-                            of an order at 100,000";
+                let text = "some migrate types have more free memory than shown: the kernel stops counting blocks of an \
+                            order at 100,000";
                 notes.push(Note::general("free-blocks-cut", text));
             }
             Ok(_) => {}
@@ -277,19 +277,19 @@ impl Machine {
         match counted {
             None | Some(Err(_)) => {}
             Some(Ok(counted)) => {
-                let text = "movable is what the flags tell: a pinned page looks the same. Free pages on the lists of \
-                            processors have no flag, and the blocks they are in count as unclassified.";
+                let text = "movable is judged by flags: a pinned page looks the same. Free pages on per-CPU lists have no \
+                            flag, and their blocks count as unclassified.";
                 notes.push(Note { in_json_only: true, ..Note::general("movable-by-flags", text) });
                 if !counted.holes_known {
-                    let text = "/proc/iomem shows no addresses (CAP_SYS_ADMIN is needed): holes that the kernel does not \
+                    let text = "/proc/iomem shows no addresses (needs CAP_SYS_ADMIN): holes that the kernel does not \
                                 report are among the blocks without a flag";
                     notes.push(Note::general("holes-unknown", text));
                 }
             }
         }
         if overlap(&self.zones) {
-            let text = "zones of different nodes overlap: a huge-page block of which sysfs does not tell the node is counted for \
-                        the first that spans it";
+            let text = "zones of different nodes overlap: a huge-page block without a node in sysfs counts for the first \
+                        zone that spans it";
             notes.push(Note::general("zones-overlap", text));
         }
         notes
@@ -309,8 +309,8 @@ fn missing(code: &'static str, what: &str, error: &Error, with_help: bool) -> No
     Note::general(code, format!("{what}: {error}{help}"))
 }
 
-/// The order of a huge page of `bytes`; where that cannot be one, of what one table of the last level maps. At most that of
-/// a sweep's window: huge pages are smaller on all machines there are.
+/// The order of a huge page of `bytes`; where that cannot be one, of what one table of the last level maps. At most
+/// that of a sweep's window: huge pages are smaller on all machines there are.
 pub(in crate::analysis) fn huge_order(page_size: PageSize, bytes: Option<u64>) -> u32 {
     let table = (page_size.bytes() / 8).min(WINDOW);
     let pages = bytes.filter(|bytes| bytes % page_size.bytes() == 0).map(|bytes| page_size.pages_in(bytes));
@@ -324,7 +324,7 @@ fn unusable_index(blocks: &[u64]) -> Option<Vec<f64>> {
     (free > 0).then(|| (0..blocks.len()).map(share).collect())
 }
 
-/// Where the free pages of this zone stand.
+/// The free pages of this zone compared with its watermarks.
 pub(crate) fn standing(zone: &Zone) -> Standing {
     match zone.free {
         free if free > zone.high => Standing::AboveHigh,

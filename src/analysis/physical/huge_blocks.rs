@@ -1,4 +1,4 @@
-//! What every block of memory that could be a huge page is, and what stands in the way: from the flags of its frames.
+//! What every block of memory that could be a huge page is, and what blocks it: from the flags of its frames.
 
 use std::cmp::Reverse;
 
@@ -31,13 +31,13 @@ pub struct HugeBlocks {
     /// Held by frames that are unclassified, and by none that is known not to be movable: free pages on the lists of
     /// processors, or what the kernel allocated without a type.
     pub unclassified: u64,
-    /// No frame has a flag: kernel text, what a driver holds whole, a huge page on the list of a processor, memory that is
-    /// not initialised yet.
+    /// No frame has a flag: kernel text, what a driver holds whole, a huge page on the list of a processor, memory that
+    /// is not initialised yet.
     pub unflagged: u64,
     /// Blocks that are partly or wholly no memory; not among `blocks`.
     pub outside: u64,
-    /// How many compaction can empty at most: no more than are `movable`, nor than the free frames in blocks that are not
-    /// wholly free have room for.
+    /// How many compaction can empty at most: no more than are `movable`, nor than the free frames in blocks that are
+    /// not wholly free have room for.
     pub by_compaction: u64,
     /// What holds the unmovable ones, most blocks first.
     pub blockers: Vec<Blocker>,
@@ -91,8 +91,8 @@ impl HugeBlocks {
     }
 }
 
-/// Looks at the aligned blocks of 2^`order` frames (a sweep's window at most) up to `end`, and says what those of each zone
-/// are, from `words` (`/proc/kpageflags`). `progress` is told how many frames were read, now and then.
+/// Looks at the aligned blocks of 2^`order` frames (a sweep's window at most) up to `end`, and says what those of each
+/// zone are, from `words` (`/proc/kpageflags`). `progress` is told how many frames were read, now and then.
 ///
 /// # Errors
 /// What reading kpageflags says.
@@ -152,8 +152,8 @@ struct Block {
 }
 
 impl Block {
-    /// Counts frames. `head` are the flags of the head of the compound page that a tail is of, from one block to the next; 0
-    /// where it was not seen.
+    /// Counts frames. `head` are the flags of the head of the compound page that a tail is of, from one block to the
+    /// next; 0 where it was not seen.
     fn of(words: &[u64], head: &mut u64) -> Self {
         let mut block = Self::default();
         for run in words.chunk_by(|a, b| a == b) {
@@ -372,8 +372,8 @@ mod tests {
 
     #[test]
     fn what_is_no_memory_is_left_out() {
-        // Frames 8 to 15 are memory, of the next eight all but the last; then comes what is no memory, what is off line, a
-        // block of which the zone has half, and one that is no zone's.
+        // Frames 8 to 15 are memory, of the next eight all but the last; then comes what is no memory, what is off
+        // line, a block of which the zone has half, and one that is no zone's.
         let segments = [
             (0..8, None, Memory::Hole),
             (8..23, Some(0), Memory::Ram),

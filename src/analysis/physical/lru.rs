@@ -1,4 +1,5 @@
-//! The LRU lists as the flags of frames show them: the four states of a page, what cannot be evicted, what is on no list.
+//! The LRU lists as the flags of frames show them: the four states of a page, what cannot be evicted, what is on no
+//! list.
 
 use serde::Serialize;
 
@@ -20,8 +21,8 @@ pub struct Report {
     /// Frames on the active and inactive lists, by state and class. All that can be are there, also those of 0.
     #[serde(skip)]
     pub states: Vec<State>,
-    /// Frames of processes and of the page cache that are on no list: not yet (new ones wait in batches of a processor), or
-    /// taken off to be moved or reclaimed, or never (what drivers map).
+    /// Frames of processes and of the page cache that are on no list: not yet (new ones wait in batches of a
+    /// processor), or taken off to be moved or reclaimed, or never (what drivers map).
     pub not_on_lru_frames: u64,
     /// The same by class.
     pub not_on_lru: Vec<ClassFrames>,
@@ -56,7 +57,7 @@ pub struct ClassFrames {
     pub frames: u64,
 }
 
-/// A list beside the kernel's counter of it.
+/// A list compared with the kernel's counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ListCheck {
@@ -68,7 +69,7 @@ pub struct ListCheck {
     pub kernel_bytes: u64,
     /// Ours less the kernel's.
     pub difference_bytes: i64,
-    /// By how much the counter moved meanwhile.
+    /// By how much the counter changed during the reading.
     pub moved_bytes: u64,
 }
 
@@ -177,13 +178,13 @@ fn report(counted: &Counted, before: &Counters, after: &Counters, page_size: Pag
 pub fn notes(root: &Root) -> Vec<Note> {
     let mut notes = Vec::new();
     if root.swap_areas() == 0 {
-        let text = "there is no swap: of anonymous and shared memory nothing can be reclaimed, wherever it stands";
+        let text = "there is no swap: anonymous and shared memory cannot be reclaimed, whatever list it is on";
         notes.push(Note::general("no-swap", text));
     }
     let generations = text(root.dir(), "sys/kernel/mm/lru_gen/enabled").and_then(|bits| hexadecimal(&bits));
     if generations.is_some_and(|bits| bits & 1 != 0) {
-        let text = "this kernel runs the multi-generational LRU: it keeps a page's age in its generation, which no flag shows, \
-                    and ACTIVE and REFERENCED tell less of it";
+        let text = "this kernel runs the multi-generational LRU: the age of a page is its generation, which no flag shows, \
+                    so ACTIVE and REFERENCED say less";
         notes.push(Note::general("multi-gen-lru", text));
     }
     notes

@@ -25,17 +25,18 @@ pub struct Frame {
     pub pfn: Pfn,
     /// The physical address where it begins.
     pub physical_address: PhysAddr,
-    /// Whether there is a frame of this number: `false` behind the end of memory; `None` where a tree has not recorded it.
+    /// Whether there is a frame of this number: `false` behind the end of memory; `None` where a tree has not recorded
+    /// it.
     pub exists: Option<bool>,
     /// What it is used for.
     pub class: Option<Class>,
     /// Its flags.
     pub flags: Option<FrameFlags>,
-    /// How many page-table entries map it; `None` where that is not known, as of the zero page, of which the kernel does not
-    /// count it.
+    /// How many page-table entries map it; `None` where that is not known, as of the zero page, of which the kernel
+    /// does not count it.
     pub mapcount: Option<u64>,
-    /// The memory cgroup that it is charged to, or the nearest ancestor of it that is not removed; `None` where it is charged
-    /// to none, and where there is no kpagecgroup, which is a note.
+    /// The memory cgroup that it is charged to, or the nearest ancestor of it that is not removed; `None` where it is
+    /// charged to none, and where there is no kpagecgroup, which is a note.
     pub cgroup: Option<Cgroup>,
     /// The name of its zone.
     pub zone: Option<String>,
@@ -50,7 +51,8 @@ pub struct Frame {
 pub struct Folio {
     /// Its first frame.
     pub head_pfn: Pfn,
-    /// Its size, as a power of two of frames; `None` where it changed while it was looked at, or a tree has a part of it.
+    /// Its size, as a power of two of frames; `None` where it changed while it was looked at, or a tree has a part of
+    /// it.
     pub order: Option<u32>,
     /// Its size in frames, as far as they were seen.
     pub frames: u64,
@@ -72,7 +74,7 @@ impl Cgroup {
     pub fn shown(&self) -> String {
         match self {
             Self::Path(path) => path.escaped().into_owned(),
-            Self::Gone(inode) => format!("inode {inode} (out of sight, or removed just now)"),
+            Self::Gone(inode) => format!("inode {inode} (not visible here, or just removed)"),
         }
     }
 }
@@ -86,8 +88,8 @@ impl Serialize for Cgroup {
     }
 }
 
-/// Serializes a group, flattened into the struct it belongs to, as `cgroup`: its path (and where that is not UTF-8, whole as
-/// `cgroup_hex`), or the inode number of one without.
+/// Serializes a group, flattened into the struct it belongs to, as `cgroup`: its path (and where that is not UTF-8,
+/// whole as `cgroup_hex`), or the inode number of one without.
 pub fn as_cgroup<S: Serializer>(
     cgroup: &impl Borrow<Option<Cgroup>>,
     serializer: S,
@@ -164,19 +166,19 @@ impl FrameReader {
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
         if !self.ksm_flag_tried {
-            let text = "whether this kernel's KSM flag can be believed could not be tried, which takes frame numbers \
-                        (CAP_SYS_ADMIN): it is left out, and frames that KSM merged count as anonymous";
+            let text = "this kernel's KSM flag could not be tested, which needs frame numbers (CAP_SYS_ADMIN): it is \
+                        ignored, and frames merged by KSM count as anonymous";
             notes.push(Note::general("ksm-flag-not-tried", text));
         } else if !self.classifier.ksm_flag_right {
-            let text = "this kernel sets the KSM flag on every anonymous frame (Linux 6.10 to 7.0): it is left out, and frames that \
-                        KSM merged count as anonymous";
+            let text = "this kernel sets the KSM flag on every anonymous frame (Linux 6.10 to 7.0): it is ignored, and \
+                        frames merged by KSM count as anonymous";
             notes.push(Note::general("ksm-flag-wrong", text));
         }
         if self.files.cgroups.is_none() {
-            let text = "there is no kpagecgroup here: to which memory cgroups frames are charged is not known";
+            let text = "no kpagecgroup here: the memory cgroups that frames are charged to are not known";
             notes.push(Note { in_json_only: true, ..Note::general("no-kpagecgroup", text) });
         } else if self.cgroups.is_none() {
-            let text = "no memory cgroup hierarchy is in sight: groups are shown by their inode numbers";
+            let text = "no memory cgroup hierarchy is visible: groups are shown by their inode numbers";
             notes.push(Note::general("no-cgroups", text));
         }
         notes
@@ -244,7 +246,7 @@ impl FrameReader {
         }
     }
 
-    /// The class of a frame as it is now; `None` behind the end of memory.
+    /// The class of a frame as it is now; `None` beyond the end of memory.
     pub fn class_of(&self, pfn: Pfn) -> Result<Option<Class>> {
         let Some(flags) = self.word(&self.files.flags, pfn)? else { return Ok(None) };
         Ok(Some(self.class(pfn, self.head(pfn, flags)?.1)))

@@ -17,14 +17,14 @@ use crate::kernel::words::Words;
 use crate::model::frame_flags::{FrameFlags, MMAP};
 use crate::unit::PageSize;
 
-/// What is wanted of a sweep besides classes, flags, folios and zones.
+/// What to read in a sweep in addition to classes, flags, folios and zones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The mapcounts of mapped frames.
     pub mapcounts: bool,
     /// The cgroups that frames are charged to.
     pub cgroups: bool,
-    /// Classes by blocks of so many frames, for a picture.
+    /// Classes by blocks of this many frames, for a picture.
     pub block_frames: Option<u64>,
 }
 
@@ -166,7 +166,7 @@ pub struct CgroupRow {
 /// Recorded trees that claim more frames are refused: 16 TiB of 4 KiB pages.
 const MOST_RECORDED: u64 = 1 << 32;
 
-/// Where the sweep is to end at most: behind the last frame that any zone or RAM has, or at the end of the file.
+/// The end of the sweep at most: after the last frame of any zone or RAM, or at the end of the file.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for a recorded tree that has only some frames, or more than any machine.
@@ -181,12 +181,13 @@ pub fn end(root: &Root, physical: &Physical, flags: &Words) -> Result<u64> {
     let end = if known == u64::MAX { end } else { end.max(known) };
     if end > MOST_RECORDED {
         let path = root.dir().path().display();
-        return Err(Error::Unsupported { what: format!("{path}: it claims more frames than pmem looks at") });
+        return Err(Error::Unsupported { what: format!("{path}: it claims more frames than pmem supports") });
     }
     Ok(end)
 }
 
-/// How many frames there are to look at, before they are: up to `end`, or where that is not known, as many as are recorded.
+/// How many frames there are to look at, before they are: up to `end`, or where that is not known, as many as are
+/// recorded.
 pub fn frames(frame_reader: &FrameReader, end: u64) -> u64 {
     let recorded = || frame_reader.files.flags.recorded().and_then(Runs::whole_end);
     if end == u64::MAX { recorded().unwrap_or(MOST_RECORDED) } else { end }
@@ -205,7 +206,7 @@ struct Gathered {
     charged: Vec<u64>,
 }
 
-/// Looks at every frame up to `end`. `progress` is told how many were looked at.
+/// Reads every frame up to `end`. `progress` gets the number read.
 ///
 /// # Errors
 /// What reading the frame files says.
@@ -285,7 +286,8 @@ impl Gathered {
     }
 }
 
-/// Counts the words of these frames, which are done with then. Neighbours mostly have the same, which is then looked up once.
+/// Counts the words of these frames, which are done with then. Neighbours mostly have the same, which is then looked up
+/// once.
 fn count(file: &Words, frames: &mut Vec<u64>, numbers: &mut HashMap<u64, u64>) -> Result<()> {
     let mut same = (0, 0);
     let mut add = |(word, times)| {

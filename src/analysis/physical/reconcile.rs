@@ -1,4 +1,4 @@
-//! What pmem counted frame by frame, beside the kernel's own counters, and why they differ where they do.
+//! What pmem counted frame by frame, compared with the kernel's own counters, and why they differ where they do.
 
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ struct Compared {
     why: (&'static str, &'static str),
 }
 
-const MOVING: &str = "memory moved while it was looked at";
+const MOVING: &str = "memory moved while it was read";
 
 const COMPARED: [Compared; 9] = [
     Compared {
@@ -53,7 +53,10 @@ const COMPARED: [Compared; 9] = [
         classes: &[Class::Free],
         source: "meminfo MemFree",
         counter: |c, _| c.meminfo.bytes("MemFree"),
-        why: ("MemFree has memory that is not initialised yet, which no flag shows: it is unclassified here", MOVING),
+        why: (
+            "MemFree includes memory that is not initialised yet, which no flag shows: it is unclassified here",
+            MOVING,
+        ),
     },
     Compared {
         name: "slab",
@@ -68,7 +71,7 @@ const COMPARED: [Compared; 9] = [
         source: "meminfo Slab",
         counter: |c, _| c.meminfo.bytes("Slab"),
         why: (
-            "Slab has allocations over 8 KiB too, which are no slabs: they are other compound or unclassified here",
+            "Slab includes allocations over 8 KiB, which are not slabs: they are other compound or unclassified here",
             MOVING,
         ),
     },
@@ -80,8 +83,8 @@ const COMPARED: [Compared; 9] = [
             Some(c.meminfo.bytes("PageTables")?.saturating_add(c.meminfo.bytes("SecPageTables").unwrap_or(0)))
         },
         why: (
-            "PageTables has what was given back to a processor's list, and may lag",
-            "frames of the kernel's own page tables have the flag too, and PageTables does not count them all",
+            "PageTables includes tables freed to a per-CPU list, and may lag",
+            "the kernel's own page tables have the flag too, and PageTables does not count them all",
         ),
     },
     Compared {
@@ -89,7 +92,7 @@ const COMPARED: [Compared; 9] = [
         classes: &[Class::Anon, Class::Ksm],
         source: "meminfo AnonPages",
         counter: |c, _| c.meminfo.bytes("AnonPages"),
-        why: (MOVING, "AnonPages counts what is mapped; frames of the swap cache and of exits under way are not"),
+        why: (MOVING, "AnonPages counts mapped pages, not frames of the swap cache and of exiting processes"),
     },
     Compared {
         name: "shared memory",
@@ -107,8 +110,8 @@ const COMPARED: [Compared; 9] = [
             Some(bytes("Cached")?.saturating_add(bytes("Buffers")?).saturating_sub(bytes("Shmem")?))
         },
         why: (
-            "files that were just read or written have frames without flags yet",
-            "frames of drivers that processes map (io_uring, sockets) look like files, and so do those of files deleted meanwhile",
+            "frames of files just read or written may not have flags yet",
+            "frames of drivers that processes map (io_uring, sockets) look like files, and so do those of files just deleted",
         ),
     },
     Compared {
@@ -120,8 +123,8 @@ const COMPARED: [Compared; 9] = [
     },
 ];
 
-/// Compares what was counted with the counters as they were before and after. A counter that cannot be read, or that this
-/// kernel does not have, is left out.
+/// Compares what was counted with the counters as they were before and after. A counter that cannot be read, or that
+/// this kernel does not have, is left out.
 pub fn checks(
     tally: &Tally,
     before: &Counters,
@@ -158,7 +161,7 @@ pub fn checks(
             merged,
             "ksm/pages_shared",
             &shared,
-            "pages_shared keeps frames whose last mapper has gone until ksmd comes by",
+            "pages_shared includes frames that are no longer mapped until ksmd scans them",
         );
     }
     checks

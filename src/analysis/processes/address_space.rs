@@ -1,4 +1,5 @@
-//! The address space of a process: whether there is one, and what it has: mappings, and the page map for looking closer.
+//! The address space of a process: whether there is one, and what it has: mappings, and the page map for looking
+//! closer.
 
 use std::fs::File;
 
@@ -41,7 +42,7 @@ impl NoAddressSpace {
     /// Why there is nothing to count, in words.
     pub fn words(self) -> &'static str {
         match self {
-            Self::KernelThread => "a thread of the kernel: it has no address space of its own",
+            Self::KernelThread => "a kernel thread: it has no address space of its own",
             Self::Zombie => "a zombie: it has exited, and its address space is gone; its parent has not reaped it",
         }
     }
@@ -74,8 +75,8 @@ pub fn is_alive(process: &Process) -> bool {
     process.stat().is_ok_and(|stat| !stat.is_zombie() && !stat.is_exiting())
 }
 
-/// The swap areas, of `all` there are, that an entry of the process with this `status` may be in. One that has nothing swapped
-/// out is in none, which tells markers from swap where the kernel hides what an entry is.
+/// The swap areas, of `all` there are, that an entry of the process with this `status` may be in. One that has nothing
+/// swapped out is in none, which tells markers from swap where the kernel hides what an entry is.
 pub fn swap_areas(features: &Features, status: &[u8], all: u64) -> u64 {
     let nothing = status::bytes_of(status, "VmSwap") == Some(0);
     // The counter is one of those that are approximate on some kernels.
@@ -119,8 +120,8 @@ impl<'p> Space<'p> {
         }
         let recorded_scan = process.recorded_scan()?;
         let space = Self { process, vmas, status, pagemap, recorded_scan, maps, page_size: root.page_size() };
-        // maps is handed out in pieces, and ends early where the address space goes between two of them. One that is still
-        // there now was there all the time.
+        // maps is handed out in pieces, and ends early where the address space goes between two of them. One that is
+        // still there now was there all the time.
         if let Some(vma) = space.vmas.first().filter(|vma| !vma.range.start.is_kernel()) {
             space.entry(vma.range.start)?;
         }
@@ -227,8 +228,8 @@ impl<'p> Space<'p> {
         Ok(collector.mappings.into_iter().rfind(|values| values.range == vma.range))
     }
 
-    /// The swap areas that an entry may be in. Of a process that has nothing swapped out it is in none, which tells markers
-    /// from swap where the kernel hides what an entry is.
+    /// The swap areas that an entry may be in. Of a process that has nothing swapped out it is in none, which tells
+    /// markers from swap where the kernel hides what an entry is.
     pub fn swap_areas(&self, root: &Root, features: &Features) -> u64 {
         swap_areas(features, &self.status, root.swap_areas())
     }

@@ -147,7 +147,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts one process; returns what was found of it. One without an address space has nothing that could be missing.
+    /// Counts one process; returns what was found of it. One without an address space has nothing that could be
+    /// missing.
     pub fn take<T>(&mut self, pid: u32, looked: Looked<T>) -> Option<T> {
         match looked {
             Ok(found) => {
@@ -162,7 +163,7 @@ impl Tally {
     }
 }
 
-/// Looks at all processes, on several threads. `progress` is told how many of how many were taken up.
+/// Reads all processes, on several threads. `progress` gets the number started and the total.
 ///
 /// # Errors
 /// What listing the processes says.

@@ -77,8 +77,8 @@ pub struct Meminfo {
     pub unreclaimable_bytes: Option<u64>,
 }
 
-/// Allocations of more than two pages, which SLUB takes straight from the page allocator: they are in no cache, and `Slab` of
-/// meminfo counts them. So this is `Slab` less what all caches hold, and as exact as the counters behind it.
+/// Allocations of more than two pages, which SLUB takes straight from the page allocator: they are in no cache, and
+/// `Slab` of meminfo counts them. So this is `Slab` less what all caches hold, and as exact as the counters behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LargeKmalloc {
@@ -92,9 +92,9 @@ pub struct LargeKmalloc {
     pub bytes_per_hour: Option<i64>,
 }
 
-/// What of a change in large allocations may be none, in bytes: each processor keeps up to 125 pages of a counter for itself
-/// (`vm_stat_diff` in mm/vmstat.c) and hands them on every second, and slabs come and go between slabinfo and meminfo.
-/// 1 MiB is what two processors can keep; a leak passes it soon.
+/// What of a change in large allocations may be none, in bytes: each processor keeps up to 125 pages of a counter for
+/// itself (`vm_stat_diff` in mm/vmstat.c) and hands them on every second, and slabs come and go between slabinfo and
+/// meminfo. 1 MiB is what two processors can keep; a leak passes it soon.
 pub const SLACK: u64 = 1 << 20;
 
 impl LargeKmalloc {
@@ -103,8 +103,8 @@ impl LargeKmalloc {
         self.change_bytes.unsigned_abs() > SLACK
     }
 
-    /// From `Slab` of meminfo and what the caches hold. `None` where that is more than `Slab`: then the kernel does not count
-    /// them there (mm/slub.c before Linux 5.4), or what the counters lag is all that could be seen.
+    /// From `Slab` of meminfo and what the caches hold. `None` where that is more than `Slab`: then the kernel does not
+    /// count them there (mm/slub.c before Linux 5.4), or what the counters lag is all that could be seen.
     fn of(meminfo: Sides<Option<Meminfo>>, held: Sides<u64>, time: Option<Duration>) -> Option<Self> {
         let slab = |side: Option<Meminfo>| side?.slab_bytes;
         let before_bytes = slab(meminfo.before)?.checked_sub(held.before)?;
@@ -289,7 +289,8 @@ impl Side {
         })
     }
 
-    /// Caches by their names, without those whose numbers cannot be. Kernels let two have the same: then they count as one.
+    /// Caches by their names, without those whose numbers cannot be. Kernels let two have the same: then they count as
+    /// one.
     fn by_name(&self) -> BTreeMap<&Name, (&Row, Amount)> {
         let mut found = BTreeMap::new();
         for row in &self.reading.caches {
@@ -310,7 +311,7 @@ impl Side {
         let impossible: Vec<_> = self.impossible().map(Name::escaped).collect();
         let [first, others @ ..] = &impossible[..] else { return None };
         let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-        Some(format!("the {which} slabinfo has numbers that no machine can have: {first}{more} is left out"))
+        Some(format!("the {which} slabinfo has impossible numbers: {first}{more} is left out"))
     }
 
     /// Whether objects of any size have a cache: with SLAB (up to Linux 6.7), whose caches have tunables.
@@ -332,7 +333,7 @@ pub fn compare(before: &Side, after: &Side, measured: Option<Duration>) -> (Diff
     let same_boot = same_boot(before.host.as_ref(), after.host.as_ref());
     notes.extend(match same_boot && (before.time.is_none() || after.time.is_none()) {
         true => {
-            let text = "a saved slabinfo does not say when it was read, nor on which boot: there are no rates";
+            let text = "a saved slabinfo has no time and no boot ID: there are no rates";
             Some(Note::general("time-unknown", text))
         }
         false => no_rates(same_boot, between),
@@ -415,7 +416,7 @@ fn other_notes(before: &Side, after: &Side, caches: &[Change]) -> Vec<Note> {
     if let (Some(before), Some(after)) = (kernel(before), kernel(after))
         && before != after
     {
-        let text = format!("of two kernels, {before} and {after}: their objects and names can differ");
+        let text = format!("the kernels differ, {before} and {after}: so may their objects and names");
         note("different-kernels", &text);
     }
     for (side, which) in [before, after].into_iter().zip(SIDES) {
@@ -423,22 +424,22 @@ fn other_notes(before: &Side, after: &Side, caches: &[Change]) -> Vec<Note> {
             note("numbers-impossible", &text);
         }
         if side.reading.trouble.is_some() {
-            let text = format!("the {which} slabinfo is torn: caches that it lacks are left out");
+            let text = format!("the {which} slabinfo is truncated: the missing caches are left out");
             note("torn", &text);
         }
     }
     if caches.iter().any(|row| row.aliases.is_none()) {
-        let text = "the names of merged caches are not known of all (/sys/kernel/slab): the objects of a cache may be \
-                    those of another name";
+        let text = "not all names of merged caches are known (/sys/kernel/slab): a cache may hold objects of another \
+                    name";
         note("names-unknown", text);
     }
     if before.source == "file" && after.source == "file" && caches.iter().any(|row| row.aliases.is_some()) {
-        let text = "a saved slabinfo does not say which caches were merged: further names, and what is reclaimable, are \
-                    those of this machine as it is now";
+        let text = "a saved slabinfo does not say which caches were merged: other names, and which caches are \
+                    reclaimable, are from this machine as it is now";
         note("names-of-now", text);
     }
-    let text = "objects in use are the most there can be: under SLUB the free ones that processors keep count as used, so that \
-                a change is off by what they keep, slabs' worth on each";
+    let text = "objects in use are an upper bound: with SLUB, free objects in per-CPU slabs count as used, so a change can be \
+                off by a few slabs per CPU";
     notes.push(Note { in_json_only: true, ..Note::general("active-objects-upper-bound", text) });
     notes
 }

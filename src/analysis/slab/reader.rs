@@ -82,8 +82,8 @@ impl<'r> Reader<'r> {
         Reading { caches, totals, reconcile, trouble, is_torn, lacking, ..Reading::default() }
     }
 
-    /// The caches of `/sys/kernel/slab` that a recorded slabinfo lacks. The live kernel's is whole: what it lacks came or went
-    /// meanwhile.
+    /// The caches of `/sys/kernel/slab` that a recorded slabinfo lacks. The live kernel's is whole: what it lacks came
+    /// or went meanwhile.
     fn lacking(&self, slabinfo: &Slabinfo) -> Vec<Name> {
         if !self.root.is_recorded() {
             return Vec::new();
@@ -96,10 +96,12 @@ impl<'r> Reader<'r> {
         // Behind the last, with the two lines of the header.
         let end = slabinfo.caches.len().saturating_add(3);
         let (line, what) = match slabinfo.broken_line {
-            Some(line) => (line, "not a line of slabinfo: the file is torn, or not the kernel's"),
-            None if slabinfo.caches.is_empty() => (end, "it lists no caches: the file is torn, or not the kernel's"),
+            Some(line) => (line, "not a line of slabinfo: the file is truncated, or not the kernel's"),
+            None if slabinfo.caches.is_empty() => {
+                (end, "it lists no caches: the file is truncated, or not the kernel's")
+            }
             None if !lacking.is_empty() => {
-                (end, "it ends here, and caches of /sys/kernel/slab are missing: it is torn")
+                (end, "it ends here, and caches of /sys/kernel/slab are missing: it is truncated")
             }
             None => return None,
         };

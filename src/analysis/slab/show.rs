@@ -1,4 +1,4 @@
-//! The story of one slab cache: its sizes, what of its slabs is full, what its names stand for.
+//! One slab cache in detail: its sizes, how full its slabs are, what its names mean.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::unit::{PageSize, decimal};
 pub struct Story {
     /// Its row of the table.
     pub row: Row,
-    /// What its names stand for, of those of which it is common knowledge.
+    /// The meaning of its well-known names.
     pub meanings: Vec<Meaning>,
     /// What a slab has room for, by slabinfo or else by sysfs; `None` where neither can be read.
     pub slab: Option<SlabSizes>,
@@ -64,7 +64,7 @@ pub struct SlabSizes {
 }
 
 impl SlabSizes {
-    /// Of slabs of so many pages, with so many objects of so many bytes.
+    /// Of slabs with this many pages, objects, and bytes per object.
     pub fn new(object_bytes: u64, objects: u64, pages: u64, page_size: PageSize) -> Self {
         let slab_bytes = page_size.bytes_of(pages);
         let waste_bytes = slab_bytes.saturating_sub(objects.saturating_mul(object_bytes));
@@ -82,8 +82,8 @@ pub struct Traits {
     pub user_copy_bytes: Option<u64>,
     /// At what addresses objects begin: multiples of this, in bytes.
     pub align_bytes: Option<u64>,
-    /// Whether its objects are charged to memory cgroups whoever takes them (SLAB_ACCOUNT); known of caches that can be merged.
-    /// Where they are not, some of them may be: who takes one can ask for it (`__GFP_ACCOUNT`).
+    /// Whether its objects are charged to memory cgroups whoever takes them (SLAB_ACCOUNT); known of caches that can be
+    /// merged. Where they are not, some of them may be: who takes one can ask for it (`__GFP_ACCOUNT`).
     pub accounted: Option<bool>,
     /// Whether it is of memory for devices with few address lines (ZONE_DMA).
     pub dma: Option<bool>,
@@ -101,8 +101,8 @@ pub struct Traits {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fullness {
-    /// Slabs that are neither in a list of a node nor known as a processor's, so at most those whose objects were all handed
-    /// out: to a sheaf, too.
+    /// Slabs that are neither in a list of a node nor known as a processor's, so at most those whose objects were all
+    /// handed out: to a sheaf, too.
     pub full_slabs: Option<u64>,
     /// Slabs in the lists of nodes. Empty ones may be among them: see `kept_empty_slabs`.
     pub partial_slabs: Option<u64>,
@@ -110,8 +110,8 @@ pub struct Fullness {
     pub partial_objects: Option<u64>,
     /// Free objects in those: all that slabinfo takes for free.
     pub partial_free_objects: Option<u64>,
-    /// Slabs that processors have taken for themselves, at least: the list of a processor that takes objects from no slab at
-    /// the moment is left out (`show_slab_objects` in mm/slub.c). How full they are, is not told.
+    /// Slabs that processors have taken for themselves, at least: the list of a processor that takes objects from no
+    /// slab at the moment is left out (`show_slab_objects` in mm/slub.c). How full they are, is not told.
     pub cpu_slabs: Option<u64>,
     /// Those of them that wait in the processors' lists.
     pub cpu_partial_slabs: Option<u64>,
@@ -139,7 +139,7 @@ pub struct NodeSlabs {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tunables {
-    /// The most that a processor keeps.
+    /// The maximum that a CPU keeps.
     pub limit: u64,
     /// How many it takes or gives back at once.
     pub batchcount: u64,
@@ -310,8 +310,8 @@ fn by_node(slabs: &Count, partial: Option<&Count>, objects: Option<&Count>) -> V
     slabs.nodes.iter().map(node).collect()
 }
 
-/// Whether a cache's objects are charged to cgroups: SLUB calls the directory of a cache that can be merged by its flags and
-/// size, as `:aA-0000192`. (`create_unique_id` in mm/slub.c)
+/// Whether a cache's objects are charged to cgroups: SLUB calls the directory of a cache that can be merged by its
+/// flags and size, as `:aA-0000192`. (`create_unique_id` in mm/slub.c)
 fn is_accounted(directory: &Name) -> Option<bool> {
     let id = directory.bytes().strip_prefix(b":")?;
     let flags = id.iter().position(|&byte| byte == b'-').map_or(&[][..], |end| &id[..end]);

@@ -26,8 +26,8 @@ pub struct LevelTables {
     pub name: &'static str,
     /// How many tables the entries below need.
     pub tables: u64,
-    /// Of these, tables that the kernel keeps ready for taking transparent huge pages apart; `None` where nothing tells huge
-    /// pages.
+    /// Of these, tables that the kernel keeps ready for taking transparent huge pages apart; `None` where nothing tells
+    /// huge pages.
     pub deposited: Option<u64>,
     /// Whether VmPTE counts this level.
     pub in_vm_pte: bool,
@@ -48,8 +48,8 @@ pub struct Tables {
     pub why: Option<&'static str>,
     /// Bytes of mappings that were passed over, where pagemap had to be read word by word.
     pub passed_over_bytes: u64,
-    /// Whether huge pages were told apart. Without a scan they are counted as small ones: anonymous ones rightly, since their
-    /// tables are kept ready; those of files and shared memory with tables that nobody made.
+    /// Whether huge pages were told apart. Without a scan they are counted as small ones: anonymous ones rightly, since
+    /// their tables are kept ready; those of files and shared memory with tables that nobody made.
     pub huge_told: bool,
 }
 
@@ -102,7 +102,8 @@ struct Mapping<'v> {
 
 struct Count<'l> {
     levels: &'l Levels,
-    /// For each level the tables, those of them that are deposited, and the place behind the last table that was counted.
+    /// For each level the tables, those of them that are deposited, and the place behind the last table that was
+    /// counted.
     tables: Vec<(u64, u64, u64)>,
 }
 
@@ -155,21 +156,21 @@ impl<'l> Count<'l> {
         let why = more.and_then(|more| match more {
             0 => None,
             1.. => Some(
-                "empty tables are left over where memory was given back (MADV_DONTNEED keeps them) or file pages were \
-                 reclaimed; and some mappings' entries are not shown ([vvar], devices)",
+                "empty tables remain where memory was freed (MADV_DONTNEED keeps them) or file pages were reclaimed; \
+                 and the entries of some mappings are not shown ([vvar], devices)",
             ),
             _ if !huge_told => Some(
-                "huge pages of files and shared memory were counted with tables that they do not need, or the process was \
-                 changing its memory meanwhile",
+                "huge pages of files and shared memory were counted with tables that they do not need, or the process \
+                 changed its memory during the reading",
             ),
-            _ => Some("the process was changing its memory meanwhile"),
+            _ => Some("the process changed its memory during the reading"),
         });
         Tables { levels, needed, vm_pte, more, why, passed_over_bytes, huge_told }
     }
 }
 
-/// Without a scan: hands on what is not empty in the page map, word by word. Returns the size of what was passed over since
-/// smaps counts nothing in it.
+/// Without a scan: hands on what is not empty in the page map, word by word. Returns the size of what was passed over
+/// since smaps counts nothing in it.
 fn by_words(
     space: &Space<'_>,
     features: &Features,
@@ -227,7 +228,8 @@ mod tests {
     #[test]
     fn tables_are_those_that_hold_the_entries() {
         let levels = x86(4);
-        // 100 pages 10 GiB apart, seen on Linux 6.18: 100 + 100 + 2 tables (two slots of 512 GiB from 0x200000000000 on).
+        // 100 pages 10 GiB apart, seen on Linux 6.18: 100 + 100 + 2 tables (two slots of 512 GiB from 0x200000000000
+        // on).
         let sparse: Vec<_> = (0..100).map(|n| (0x2000_0000_0000 + n * (10 << 30), 1, 0)).collect();
         assert_eq!(counted(&levels, PAGE, true, &sparse), [("PUD", 2, 0), ("PMD", 100, 0), ("PTE", 100, 0)]);
         // Two pages around the end of a table, then one more in the second.

@@ -199,9 +199,9 @@ impl Lack {
     pub fn words(self) -> &'static str {
         match self {
             Self::FrameNumber => {
-                "frame numbers and swap slots are hidden from this user: they need CAP_SYS_ADMIN in the first user namespace"
+                "frame numbers and swap slots are hidden: they need CAP_SYS_ADMIN in the initial user namespace"
             }
-            Self::Stillness => "the entry changed while it was looked at: what is said of the frame may be of another",
+            Self::Stillness => "the entry changed while it was read: the frame shown may be another one",
         }
     }
 

@@ -1,4 +1,5 @@
-//! Is this machine short of memory? What can be had without swapping, how the kernel computes that, and how long tasks wait.
+//! Is this machine short of memory? What can be had without swapping, how the kernel computes that, and how long tasks
+//! wait.
 
 use serde::Serialize;
 
@@ -139,8 +140,8 @@ impl Verdict {
             return (None, None);
         }
         let percent = available.map(|bytes| bytes as f64 * 100.0 / total.max(1) as f64);
-        let left =
-            percent.map_or_else(String::new, |percent| format!("{percent:.0} % of memory can be had without swapping"));
+        let left = percent
+            .map_or_else(String::new, |percent| format!("{percent:.0} % of memory is available without swapping"));
         let (some, full) = pressure.map_or((0.0, 0.0), |pressure| (pressure.some.avg10, pressure.full.avg10));
         let is_below = |limit: f64| percent.is_some_and(|percent| percent < limit);
         let waits =
@@ -160,7 +161,7 @@ impl Verdict {
                 let left = if is_below(LITTLE) { format!("; {left}") } else { String::new() };
                 (Self::Waiting, Some(format!("Some pressure: {waits}{left}.")))
             }
-            () if is_below(LITTLE) => (Self::Little, Some(format!("Little is left: {left}."))),
+            () if is_below(LITTLE) => (Self::Little, Some(format!("Memory is low: {left}."))),
             () => (Self::Enough, None),
         };
         (Some(verdict), text)
@@ -196,7 +197,7 @@ mod tests {
         assert_eq!(Verdict::of(0, None, None), (None, None));
         let all_wait = Pressure { some: share(9.0), full: share(5.0) };
         let text = |available| Verdict::of(100, available, Some(&all_wait));
-        assert!(text(Some(50)).1.is_some_and(|text| text.contains("though 50 % of memory can be had")));
+        assert!(text(Some(50)).1.is_some_and(|text| text.contains("though 50 % of memory is available")));
         assert_eq!(text(None).0, Some(Verdict::Short));
     }
 

@@ -102,7 +102,8 @@ impl Report {
 }
 
 impl Row {
-    /// Whether it changed, by `least` bytes at least; by how much one did that is known in one of the two, nobody knows.
+    /// Whether it changed, by `least` bytes at least; by how much one did that is known in one of the two, nobody
+    /// knows.
     pub fn changed(&self, least: u64) -> bool {
         match self.change_bytes {
             Some(change) => change != 0 && change.unsigned_abs() >= least,
@@ -136,12 +137,12 @@ fn notes(before: &Side, after: &Side, same_boot: bool, time: Option<Duration>) -
     let mut note = |code, text: &str| notes.push(Note::general(code, text));
     let (old, new) = (&before.host.kernel, &after.host.kernel);
     if old != new {
-        note("different-kernels", &format!("of two kernels, {old} and {new}: what some counters count can differ"));
+        note("different-kernels", &format!("the kernels differ, {old} and {new}: so may the meaning of some counters"));
     }
     for (side, which) in [(before, "first"), (after, "second")] {
         for trouble in &side.sources.troubles {
             // It is also said as an error.
-            let text = format!("of the {which}: {trouble}");
+            let text = format!("in the {which}: {trouble}");
             notes.push(Note { in_json_only: true, ..Note::general("source-incomplete", text) });
         }
     }
@@ -171,7 +172,7 @@ fn alike(a: &mut Sources, b: &mut Sources) -> Option<Note> {
     if one_only(!a.pools.is_empty(), !b.pools.is_empty(), "the pools of hugetlb pages") {
         (a.pools, b.pools) = (Vec::new(), Vec::new());
     }
-    let text = format!("only one of the two has {}: so of neither it is looked at", left_out.join(", "));
+    let text = format!("only one of the two has {}: not used for either", left_out.join(", "));
     (!left_out.is_empty()).then(|| Note::general("in-one-only", text))
 }
 

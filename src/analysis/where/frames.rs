@@ -1,7 +1,7 @@
 //! The ledger's second witness: what the flags of every frame say, beside what the counters say.
 //!
-//! Frames cannot tell all lines apart (buffers are page cache like other files): lines that they see as one are a group, and
-//! everything that no flag names is one too. Together with what boot reserved the groups are all of RAM.
+//! Frames cannot tell all lines apart (buffers are page cache like other files): lines that they see as one are a
+//! group, and everything that no flag names is one too. Together with what boot reserved the groups are all of RAM.
 
 use serde::Serialize;
 
@@ -75,7 +75,7 @@ const KINDS: [Kind; 7] = [
         lines: &["anonymous", "swap_cache"],
         why: (
             MOVING,
-            "AnonPages has what is mapped: what exits leave behind, and unmapped parts of huge pages, are frames still",
+            "AnonPages counts mapped pages: pages of exiting processes and unmapped parts of huge pages are still frames",
         ),
     },
     Kind {
@@ -83,8 +83,8 @@ const KINDS: [Kind; 7] = [
         classes: &[Class::File],
         lines: &["file_cache", "buffers"],
         why: (
-            "files that were just read or written have frames without flags yet",
-            "frames of drivers that processes map look like files, and so do those of files deleted meanwhile",
+            "frames of files just read or written may not have flags yet",
+            "frames of drivers that processes map look like files, and so do those of files just deleted",
         ),
     },
     Kind { name: "shared memory", classes: &[Class::Shmem], lines: &["shared_memory"], why: (MOVING, MOVING) },
@@ -93,8 +93,8 @@ const KINDS: [Kind; 7] = [
         classes: &[Class::Slab],
         lines: &["slab_reclaimable", "slab_unreclaimable"],
         why: (
-            "without slabinfo the counters have large kmalloc too, and else what it holds more than its slabs, which have no flag",
-            "some slabs are not in slabinfo's numbers yet, and large kmalloc is that much more",
+            "without slabinfo the counters include large kmalloc, otherwise any excess of slabinfo; neither has a flag",
+            "some slabs are not in slabinfo's numbers yet, and count as large kmalloc",
         ),
     },
     Kind {
@@ -102,8 +102,8 @@ const KINDS: [Kind; 7] = [
         classes: &[Class::PageTable],
         lines: &["page_tables", "secondary_page_tables"],
         why: (
-            "tables of guests and devices have no flag, and PageTables may lag",
-            "tables of the kernel's own addresses have the flag too, and PageTables does not count them all",
+            "page tables of guests and devices have no flag, and PageTables may lag",
+            "the kernel's own page tables have the flag too, and PageTables does not count them all",
         ),
     },
     Kind {
@@ -117,7 +117,7 @@ const KINDS: [Kind; 7] = [
 /// What boot reserved: outside of MemTotal.
 pub const RESERVED: &str = "reserved";
 
-/// What is off line, or in a balloon.
+/// What is offline or in a balloon.
 pub const OFFLINE: &str = "off line";
 
 /// What no flag names.
@@ -152,8 +152,8 @@ impl Counted {
         Self { mapped: self.mapped + other.mapped, dirty: self.dirty + other.dirty, ..self }
     }
 
-    /// Puts the frames beside the counters as they were before and after. By those, boot `reserved` so much, and so much is
-    /// `offline` outside of MemTotal.
+    /// Puts the frames beside the counters as they were before and after. By those, boot `reserved` so much, and so
+    /// much is `offline` outside of MemTotal.
     pub fn beside(&self, [before, after]: [&Ledger; 2], reserved: i64, offline: i64, page_size: PageSize) -> Frames {
         let size = |frames: u64| i64::try_from(page_size.bytes_of(frames)).unwrap_or(i64::MAX);
         let frames = |classes: &[Class]| size(classes.iter().map(|&class| self.classes[class as usize]).sum());
@@ -169,13 +169,12 @@ impl Counted {
         if after.part("free", "not initialised yet") > moved
             && groups[0].difference_bytes.is_some_and(|bytes| bytes < 0)
         {
-            groups[0].why = Some("MemFree has memory that is not initialised yet, which no flag shows".to_owned());
+            groups[0].why = Some("MemFree includes memory that is not initialised yet, which no flag shows".to_owned());
         }
-        let why = ("part of what boot reserved has no flag", "memory of the firmware is in no zone's count");
+        let why = ("part of the memory reserved at boot has no flag", "firmware memory is not counted in any zone");
         groups.push(group(RESERVED, Vec::new(), frames(&[Class::Reserved]), [Some(reserved); 2], why));
         let sum = |ledger: &Ledger| Some(ledger.bytes("balloon").unwrap_or(0).saturating_add(offline));
-        let why =
-            ("not every balloon marks what it has", "memory was put off line, or into a balloon that has no counter");
+        let why = ("not every balloon marks its pages", "memory was set offline, or is in a balloon without a counter");
         let lines = if after.bytes("balloon") > Some(0) { vec!["balloon"] } else { Vec::new() };
         groups.push(group(OFFLINE, lines, frames(&[Class::Offline]), [sum(before), sum(after)], why));
         groups.push(self.without_flag(&groups, before, after, frames(&REST)));
@@ -189,7 +188,8 @@ impl Counted {
         }
     }
 
-    /// All other lines are one to the frames. What they have too much is what other groups lack, and the other way round.
+    /// All other lines are one to the frames. What they have too much is what other groups lack, and the other way
+    /// round.
     fn without_flag(&self, others: &[Group], before: &Ledger, after: &Ledger, frames: i64) -> Group {
         let has = |name| name == "balloon" || KINDS.iter().any(|kind| kind.lines.contains(&name));
         let names: Vec<&'static str> = after.lines.iter().map(|line| line.name).filter(|name| !has(*name)).collect();
@@ -202,13 +202,13 @@ impl Counted {
         let less = |group: &Group| group.difference_bytes.is_some_and(|bytes| bytes < 0);
         let opposite = largest.filter(|other| less(other) != less(&rest));
         if let (Some(other), Some(why)) = (others.iter().find(|other| other.counters_bytes.is_none()), &mut rest.why) {
-            *why = format!("unaccounted has what counters do not say of '{}'", other.name);
+            *why = format!("unaccounted includes the part of '{}' that counters miss", other.name);
         } else if let (Some(other), Some(why)) = (opposite, &mut rest.why)
             && differs
         {
             *why = match less(other) {
-                true => format!("what other groups lack is here, above all of '{}'", other.name),
-                false => format!("what other groups have too much is missing here, above all of '{}'", other.name),
+                true => format!("frames missing in other groups are here, above all of '{}'", other.name),
+                false => format!("frames in excess in other groups are missing here, above all of '{}'", other.name),
             };
         }
         rest
@@ -230,7 +230,7 @@ fn group(
     let mut group = Group { name, lines, frames_bytes, counters_bytes, difference_bytes, moved_bytes, why: None };
     let why = match difference_bytes {
         Some(0) => None,
-        None => Some("the counters do not say all of it: some is in unaccounted"),
+        None => Some("the counters miss part of it: that part is in unaccounted"),
         Some(_) if !group.is_different() => Some(MOVING),
         Some(bytes) if bytes < 0 => Some(fewer),
         Some(_) => Some(more),
@@ -248,8 +248,8 @@ impl Group {
 }
 
 impl Frames {
-    /// The group of a line, and whether the line is its first, which shows its number. Of what no flag names none does: those
-    /// lines are everywhere, and any one would seem to be that large.
+    /// The group of a line, and whether the line is its first, which shows its number. Of what no flag names none does:
+    /// those lines are everywhere, and any one would seem to be that large.
     pub fn of_line(&self, line: &str) -> Option<(&Group, bool)> {
         let group = self.groups.iter().find(|group| group.lines.contains(&line))?;
         Some((group, group.name != WITHOUT_FLAG && group.lines.first() == Some(&line)))

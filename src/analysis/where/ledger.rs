@@ -1,7 +1,7 @@
 //! A ledger of the machine's memory: lines of which no two count the same page, and which add up to MemTotal exactly.
 //!
-//! What overlaps in the kernel's counters (fs/proc/meminfo.c, mm/vmstat.c) is taken apart here, a function each. What no
-//! counter names is the last line.
+//! What overlaps in the kernel's counters (fs/proc/meminfo.c, mm/vmstat.c) is taken apart here, a function each. What
+//! no counter names is the last line.
 
 use serde::Serialize;
 
@@ -17,8 +17,8 @@ pub struct Line {
     /// What people call it.
     #[serde(skip)]
     pub title: &'static str,
-    /// Its size; `None` where it is not known, and then it is in another line (see the note), or in the last one. Only the
-    /// last can be negative.
+    /// Its size; `None` where it is not known, and then it is in another line (see the note), or in the last one. Only
+    /// the last can be negative.
     pub bytes: Option<i64>,
     /// The counters it is made of.
     pub source: &'static str,
@@ -80,11 +80,10 @@ pub(crate) const LARGEST_STACK: u64 = 16 << 10;
 
 /// Where pages are larger than stacks, those that are no vmalloc areas are objects of a slab cache. (kernel/fork.c)
 pub(crate) const IN_SLAB_TOO: &str =
-    "without CONFIG_VMAP_STACK they are objects of the slab cache thread_stack here, and count there too";
+    "without CONFIG_VMAP_STACK they are objects of the slab cache thread_stack here, and count as slab too";
 
 /// Why reserved and free hugetlb pages are not known, where they are in another line.
-const IN_HUGETLB_USED: &str =
-    "they are in hugetlb, in use: sysfs, which tells them apart, has no pools that can be read";
+const IN_HUGETLB_USED: &str = "they are in hugetlb, in use: the pools in sysfs, which separate them, cannot be read";
 
 /// A counter of more bytes says nothing: no machine has 128 PiB. So no sum of lines overflows.
 pub(crate) const MOST: i64 = 1 << 57;
@@ -96,7 +95,7 @@ pub(crate) const MOST: i64 = 1 << 57;
 pub fn ledger(sources: &Sources, page_size: PageSize) -> Result<Ledger, Error> {
     let known = Known { sources, page_size };
     let total = known.size("MemTotal").filter(|&total| total > 0).ok_or_else(|| Error::Unsupported {
-        what: "meminfo has a MemTotal that no machine has: there is nothing to add up to".to_owned(),
+        what: "meminfo has an impossible MemTotal: there is nothing to add up to".to_owned(),
     })?;
     let mut lines = known.lines();
     let sum: i64 = lines.iter().filter_map(|line| line.bytes).sum();
@@ -204,10 +203,10 @@ impl Known<'_> {
         vec![
             line("free", "free", self.size("MemFree"), "meminfo MemFree")
                 .with("not initialised yet", self.not_initialised(), "MemTotal − zoneinfo managed", Exact)
-                .with("of the contiguous allocator", self.size("CmaFree"), "meminfo CmaFree", Exact)
+                .with("in CMA areas", self.size("CmaFree"), "meminfo CmaFree", Exact)
                 .with("not accepted from the hypervisor yet", self.size("Unaccepted"), "meminfo Unaccepted", Exact),
-            line("per_cpu_lists", "free, on CPUs' lists", lists, "zoneinfo pagesets").noted(match lists {
-                None => Some("zoneinfo cannot be read: they are in unaccounted"),
+            line("per_cpu_lists", "free, per-CPU lists (pcp)", lists, "zoneinfo pagesets").noted(match lists {
+                None => Some("zoneinfo cannot be read: it is in unaccounted"),
                 Some(_) => None,
             }),
             line("anonymous", "anonymous", self.size("AnonPages"), "meminfo AnonPages")
@@ -218,8 +217,8 @@ impl Known<'_> {
                 .with("mapped", self.size("Mapped"), "meminfo Mapped", AtMost)
                 .with("unmapped", unmapped, "meminfo Cached − Shmem − Mapped", AtLeast)
                 .with("dirty", self.size("Dirty"), "meminfo Dirty", AtMost)
-                .with("being written", self.size("Writeback"), "meminfo Writeback", AtMost)
-                .with("of the kernel itself", self.vmstat("nr_kernel_file_pages"), "vmstat nr_kernel_file_pages", Exact),
+                .with("under writeback", self.size("Writeback"), "meminfo Writeback", AtMost)
+                .with("of the kernel", self.vmstat("nr_kernel_file_pages"), "vmstat nr_kernel_file_pages", Exact),
             line("shared_memory", "shared memory", self.size("Shmem"), "meminfo Shmem")
                 .with("in huge pages", self.size("ShmemHugePages"), "meminfo ShmemHugePages", Exact),
             line("buffers", "buffers", self.size("Buffers"), "meminfo Buffers"),
@@ -240,12 +239,12 @@ impl Known<'_> {
             line("shadow_stacks", "shadow call stacks", self.size("ShadowCallStack"), "meminfo ShadowCallStack").rare(),
             self.vmalloc(stacks, shadow),
             line("per_cpu_data", "per-CPU data", self.size("Percpu"), "meminfo Percpu").noted(self.size("Percpu").map(|_| {
-                "with its first chunk, which was taken at boot before MemTotal was counted: that much is missing elsewhere"
+                "includes the first chunk, allocated at boot before MemTotal was counted: another line is too small by it"
             })),
             // Surplus pages may be free ones too.
             hugetlb("hugetlb_used", "hugetlb, in use", used)
                 .with("surplus", self.surplus(), "sysfs surplus_hugepages", AtMost)
-                .noted(apart.map(|_| "with reserved and free ones, which nothing tells apart here")),
+                .noted(apart.map(|_| "includes reserved and free ones, which cannot be separated here")),
             hugetlb("hugetlb_reserved", "hugetlb, reserved", reserved).noted(apart).within(in_used),
             hugetlb("hugetlb_free", "hugetlb, free", free).noted(apart).within(in_used),
             self.zsmalloc(),
@@ -273,8 +272,8 @@ impl Known<'_> {
         if zones.is_empty() { None } else { self.pages(pages) }
     }
 
-    /// SwapCached has mapped pages too, and they are in AnonPages; Cached has none of it. Every page of these is on some LRU
-    /// list, so that what the lists have besides is what is not mapped.
+    /// SwapCached has mapped pages too, and they are in AnonPages; Cached has none of it. Every page of these is on
+    /// some LRU list, so that what the lists have besides is what is not mapped.
     fn swap_cache(&self) -> (Option<i64>, Option<&'static str>) {
         const LISTS: [&str; 5] = ["Active(anon)", "Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable"];
         let Some(cached) = self.size("SwapCached").filter(|&bytes| bytes > 0) else {
@@ -285,10 +284,10 @@ impl Known<'_> {
             Some(lists - self.size("AnonPages")? - self.size("Cached")? - self.size("Buffers")?)
         };
         let Some(rest) = rest() else {
-            return (None, Some("which part of it is not mapped is not known: it is in unaccounted"));
+            return (None, Some("how much of it is unmapped is not known: it is in unaccounted"));
         };
-        let note = "an estimate: what the LRU lists have besides AnonPages, Cached and Buffers, SwapCached at most; the rest of \
-                    SwapCached is mapped, and in AnonPages";
+        let note = "an estimate: LRU lists − AnonPages − Cached − Buffers, but at most SwapCached; the rest of SwapCached \
+                    is mapped, and in AnonPages";
         (Some(rest.clamp(0, cached)), Some(note))
     }
 
@@ -313,7 +312,7 @@ impl Known<'_> {
             _ => 0,
         };
         let bytes = self.size("SUnreclaim").map(|bytes| (bytes - self.large().unwrap_or(0) - shadow).max(0));
-        let note = "with large kmalloc, which only slabinfo tells apart (root)";
+        let note = "includes large kmalloc, which only slabinfo separates (root)";
         line("slab_unreclaimable", "slab, unreclaimable", bytes, "meminfo SUnreclaim").noted(
             match (bytes, self.large()) {
                 (Some(_), None) if !self.is_before_5_4() => Some(note),
@@ -327,17 +326,17 @@ impl Known<'_> {
         let (bytes, note) = match self.large() {
             None if self.size("SUnreclaim").is_none() => (None, None),
             None if self.is_before_5_4() => {
-                (None, Some("it is not counted before Linux 5.4, and in unaccounted (SLAB has it in its caches)"))
+                (None, Some("it is not counted before Linux 5.4: it is in unaccounted (SLAB has it in its caches)"))
             }
             None => {
                 within = Some("slab_unreclaimable");
-                (None, Some("it is in slab, unreclaimable: only slabinfo tells it apart (root)"))
+                (None, Some("it is in slab, unreclaimable: only slabinfo separates it (root)"))
             }
             // Hardly any machine has none.
             Some(0) => (
                 None,
                 Some(
-                    "Slab has no more than slabinfo: SLAB has caches for all sizes (up to Linux 6.0), and SLUB does not count it \
+                    "Slab is not larger than slabinfo: SLAB has caches for all sizes (up to Linux 6.0), and SLUB does not count it \
                      before Linux 5.4: then it is in unaccounted",
                 ),
             ),
@@ -346,7 +345,8 @@ impl Known<'_> {
         line("large_kmalloc", "large kmalloc", bytes, "meminfo Slab − slabinfo").noted(note).within(within)
     }
 
-    /// How much of KernelStack and of ShadowCallStack VmallocUsed has too: with CONFIG_VMAP_STACK stacks are vmalloc areas.
+    /// How much of KernelStack and of ShadowCallStack VmallocUsed has too: with CONFIG_VMAP_STACK stacks are vmalloc
+    /// areas.
     fn stacks_in_vmalloc(&self) -> (InVmalloc, InVmalloc) {
         // Where callers have no names, nobody knows which are stacks.
         let vmalloc = self.sources.vmalloc.filter(|pages| !pages.nameless);
@@ -376,22 +376,22 @@ impl Known<'_> {
             _ => "meminfo VmallocUsed − stacks",
         };
         let note = match (bytes, stacks) {
-            (None, _) if used.is_some() => Some("it has stacks, whose size is not known: all of it is in unaccounted"),
+            (None, _) if used.is_some() => Some("it includes stacks of unknown size: all of it is in unaccounted"),
             // That it is not there is said of the file.
             (None, _) if self.size("VmallocUsed").is_none() => None,
             (None, _) => {
-                Some("this kernel's VmallocUsed is a constant 0, and vmallocinfo is for root: it is in unaccounted")
+                Some("this kernel's VmallocUsed is always 0, and vmallocinfo needs root: it is in unaccounted")
             }
             (Some(_), InVmalloc::Assumed(_)) => {
-                Some("all stacks are taken to be vmalloc areas, as they mostly are; vmallocinfo would tell (root)")
+                Some("assumes that all stacks are vmalloc areas, as most are; vmallocinfo is exact (root)")
             }
             _ => None,
         };
         line("vmalloc", "vmalloc", bytes, source).noted(note)
     }
 
-    /// In use, reserved and free. Reserved pages are among the free ones of a pool; meminfo's HugePages_* are of one size.
-    /// Where there are others, and nothing tells which of them are free, all are in the first.
+    /// In use, reserved and free. Reserved pages are among the free ones of a pool; meminfo's HugePages_* are of one
+    /// size. Where there are others, and nothing tells which of them are free, all are in the first.
     fn hugetlb(&self) -> [Option<i64>; 3] {
         let meminfo = &self.sources.counters.meminfo;
         let by_meminfo = || {
@@ -429,8 +429,8 @@ impl Known<'_> {
         possible(bytes.fold(0, u64::saturating_add))
     }
 
-    /// zram and zswap keep what they compress in zsmalloc; before Linux 6.15 zswap could use other pools, which only Zswap
-    /// tells.
+    /// zram and zswap keep what they compress in zsmalloc; before Linux 6.15 zswap could use other pools, which only
+    /// Zswap tells.
     fn zsmalloc(&self) -> Line {
         let (pages, zswap) = (self.vmstat("nr_zspages"), self.size("Zswap"));
         let source = match (pages, zswap) {
@@ -440,7 +440,7 @@ impl Known<'_> {
         };
         let zsmalloc = |bytes| line("zsmalloc", "zram and zswap", bytes, source).rare();
         match self.sources.vmstat.is_empty() {
-            true => zsmalloc(None).noted(Some("vmstat cannot be read, which counts it: it is in unaccounted")),
+            true => zsmalloc(None).noted(Some("its counter is in vmstat, which cannot be read: it is in unaccounted")),
             false => zsmalloc(pages.max(zswap)),
         }
     }
@@ -452,18 +452,19 @@ impl Known<'_> {
         let note = match (inside, self.ballooned()) {
             (_, None | Some(0)) => None,
             (Some(true), _) if self.sources.balloon_in_total.is_none() => {
-                Some("MemTotal still has it: less than that is outside of it")
+                Some("still in MemTotal: less than this is outside of MemTotal")
             }
-            (Some(true), _) => Some("it gives back when memory runs out, and so MemTotal still has it"),
-            (Some(false), _) => Some("what the balloon took is outside of MemTotal"),
+            (Some(true), _) => Some("deflates when memory runs out, so it is still in MemTotal"),
+            (Some(false), _) => Some("the balloon's pages are outside of MemTotal"),
             (None, _) => {
-                Some("taken to be outside of MemTotal, as with virtio, Hyper-V and Xen; VMware's is in unaccounted")
+                Some("assumed to be outside of MemTotal, as with virtio, Hyper-V and Xen; VMware's is in unaccounted")
             }
         };
         line("balloon", "balloon", bytes, "meminfo Balloon").noted(note).rare()
     }
 
-    /// Whether MemTotal has what a balloon took. Of a balloon that tells nothing it has where less than that is missing in it.
+    /// Whether MemTotal has what a balloon took. Of a balloon that tells nothing it has where less than that is missing
+    /// in it.
     fn is_balloon_inside(&self) -> Option<bool> {
         let missing = || {
             let zones = &self.sources.zones;

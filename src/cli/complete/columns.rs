@@ -8,7 +8,7 @@ use crate::cli::fields;
 use crate::kernel::process::smaps_keys;
 use crate::kernel::root::Root;
 
-/// For `--columns`: a list, whose last name is completed, with or without the `+` of what is added to the default.
+/// For `--columns`: completes the last name of a list, with or without the `+` of names added to the default.
 pub(super) fn shown(context: &Context, typed: &str) -> Vec<CompletionCandidate> {
     let begin = typed.rfind([',', '+']).map_or(0, |at| at + 1);
     let (before, typed) = typed.split_at(begin);

@@ -22,17 +22,17 @@ pub(super) struct Session<'a> {
     before: Vec<Before>,
 }
 
-/// One round of counting: what was told already, and what the next round will want to know.
+/// One round of counting: what was reported already, and what the next round needs.
 struct Round {
     total: usize,
     done: usize,
-    /// Processes that are closed to this user, where they are told together.
+    /// Processes this user may not read, where they are reported together.
     denied: Gaps,
     before: Vec<Before>,
     progress: Progress,
 }
 
-/// What a round came to, besides what was counted.
+/// The outcome of a round, apart from the counts.
 #[derive(Default)]
 pub(super) struct Lacks {
     /// What could not be counted.
@@ -46,10 +46,10 @@ impl<'a> Session<'a> {
         Self { args, counter, before: Vec::new() }
     }
 
-    /// The processes of a round; none where all that a watch looked at have ended.
+    /// The processes of a round; none if all watched processes have ended.
     pub(super) fn find(&mut self, cx: &Context<'_>, is_first: bool, lacks: &mut Lacks) -> Result<Vec<u32>> {
         let found = match target::find(&cx.root, &self.args.targets, self.args.all) {
-            // What was there a moment ago has ended: that is how a watch ends, and it is told.
+            // They existed a moment ago and have ended: that ends the watch, and is reported.
             Err(error) if !is_first && error.downcast_ref::<UsageError>().is_some() => {
                 lacks.troubles.push(Trouble::incomplete(error.to_string()));
                 return Ok(Vec::new());
@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Counts one process. One that cannot be counted is told, unless it is the only one: then it is the error.
+    /// Counts one process. Failure is reported, unless it is the only process: then it is the error.
     fn count(
         &mut self,
         cx: &Context<'_>,
@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
         round.progress.show(|| format!("{} of {} processes", round.done, round.total));
         let mut report = match visit::process(&cx.root, pid, |seen| self.counter.count_seen(seen)) {
             Ok(report) => report,
-            // It ended between the listing and now: there is nothing to miss.
+            // It ended since the listing: nothing is missing.
             Err(Reason::NotThere) if self.args.all => return Ok(None),
             Err(reason) if round.total == 1 && !reason.is_gone() => return Err(error_of(Gap::process(pid, reason))),
             Err(reason) => {
@@ -117,7 +117,7 @@ impl<'a> Session<'a> {
             }
         };
         if self.args.is_summary() {
-            // Of thousands of processes, their mappings would be most of what is remembered.
+            // With thousands of processes, their mappings would take most of the memory.
             report.vmas = Vec::new();
         }
         if let Some(before) = self.before.iter().find(|before| before.is_of(&report)) {
@@ -128,14 +128,14 @@ impl<'a> Session<'a> {
         }
         let rows = &self.counter.wanted().rows;
         report.vmas.retain(|row| rows.keeps(row));
-        // Of all processes, those are wanted that have something to show.
+        // With --all, only processes with something to show.
         let shows = report.ledger.is_some() && (self.args.is_summary() || !rows.is_narrow() || !report.vmas.is_empty());
         Ok(Some(report).filter(|_| shows || !self.args.all))
     }
 
     fn lacks(&self, cx: &Context<'_>, gap: Gap, round: &mut Round, lacks: &mut Lacks) {
         lacks.notes.push(gap.note("not-counted"));
-        // Of all processes, those that are closed are told together.
+        // With --all, unreadable processes are reported together.
         if self.args.all && !cx.is_verbose() && matches!(gap.reason, Reason::Denied(_)) {
             round.denied.push(gap);
         } else {

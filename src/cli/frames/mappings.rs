@@ -19,9 +19,9 @@ use crate::view::{frames as view, notes, time};
 /// The command as the driver runs it.
 pub(super) struct Mappings<'a> {
     pub(super) session: Session<'a>,
-    /// What the document has of a process besides its mappings.
+    /// The part of the document about a process, without its mappings.
     pub(super) process_fields: Vec<Field<ProcessFrames>>,
-    /// What there is to say of the columns.
+    /// Notes on the columns.
     pub(super) notes: Vec<Note>,
     pub(super) boot_time: Option<i64>,
     pub(super) owners: bool,

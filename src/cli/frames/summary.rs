@@ -21,7 +21,7 @@ pub(super) struct Summary<'a> {
     pub(super) cx: &'a Context<'a>,
     pub(super) boot_time: Option<i64>,
     pub(super) owners: bool,
-    /// Whether each process is a line of one table. One process's ledger reads best in words.
+    /// Whether each process is a line of one table. A single process's ledger reads best in words.
     pub(super) as_lines: bool,
     pub(super) is_repeated: bool,
 }

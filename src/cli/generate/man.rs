@@ -1,7 +1,7 @@
 //! The man pages: what `clap_mangen` makes of the commands, and below it what they say at the end of their long help.
 //!
-//! That is, in paragraphs that begin with these words: `Examples:`, each a command and what it is for; `Exit status:`, without
-//! which a command has that of pmem itself; and notes.
+//! That is, in paragraphs that begin with these words: `Examples:`, each a command and what it is for; `Exit status:`,
+//! without which a command has that of pmem itself; and notes.
 
 use std::io;
 use std::path::Path;
@@ -59,7 +59,7 @@ fn tidy(page: &str) -> String {
     lines.replace(".br\n\n.br\n", "\n")
 }
 
-/// The pages of the commands above, below and beside a command.
+/// The pages of a command's parents, subcommands and siblings.
 fn see_also(command: &Command, above: &[&Command]) -> Vec<String> {
     let beside = above.last().into_iter().flat_map(|parent| parent.get_subcommands());
     let all = above.iter().copied().chain(command.get_subcommands()).chain(beside);
@@ -149,8 +149,8 @@ fn broken(command: &str) -> Vec<String> {
 /// How far a line is indented, at least, that goes on with a text.
 const MORE_TEXT: usize = 6;
 
-/// Lines of the form `  TERM  TEXT`. The text may go on in lines that are indented further, and a long term in lines between
-/// the two.
+/// Lines of the form `  TERM  TEXT`. The text may go on in lines that are indented further, and a long term in lines
+/// between the two.
 fn items(text: &str) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     let deepest = text.lines().map(indent).max().unwrap_or(0).max(MORE_TEXT);

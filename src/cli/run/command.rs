@@ -17,7 +17,8 @@ use crate::view::field::{self, Column, Field, Table};
 use crate::view::notes;
 use crate::view::table::{self, Layout};
 
-/// A command that has rows: what it reads, what its rows are, and how it looks to people. Everything else is the driver's.
+/// A command that has rows: what it reads, what its rows are, and how it looks to people. Everything else is the
+/// driver's.
 pub(in crate::cli) trait Command {
     /// The name and version of its JSON document: `pmem.NAME/1`.
     const SCHEMA: &'static str;
@@ -27,13 +28,13 @@ pub(in crate::cli) trait Command {
     const ROWS_IN_REPORT: bool = false;
     /// A row.
     type Row: Sync + 'static;
-    /// A report: the rows, and what the document has besides them. Its `Serialize` leaves the rows out.
+    /// A report: the rows and the rest of the document. Its `Serialize` skips the rows.
     type Report: Serialize;
 
     /// What a row says.
     fn fields(&self) -> Vec<Field<Self::Row>>;
 
-    /// Short words of `--sort`, each with the field it stands for: see [`Choice::new`].
+    /// Short words of `--sort`, each with its field: see [`Choice::new`].
     fn keys(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
@@ -61,8 +62,8 @@ pub(in crate::cli) trait Command {
     /// Those of the writer.
     fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()>;
 
-    /// Whether a table may be cut to the height of a terminal. It says then how many rows there are more, and that `--all`
-    /// shows them.
+    /// Whether a table may be cut to the height of a terminal. It says then how many rows there are more, and that
+    /// `--all` shows them.
     fn may_be_cut(&self) -> bool {
         false
     }
@@ -89,8 +90,8 @@ impl<'a> Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Whether a field is written or sorted by. For people that is those that are named: what a table shows anyway is the
-    /// command's own choice.
+    /// Whether a field is written or sorted by. For people that is those that are named: what a table shows anyway is
+    /// the command's own choice.
     pub(in crate::cli) fn has(&self, name: &str) -> bool {
         (self.has)(name)
     }
@@ -253,7 +254,8 @@ pub(in crate::cli) fn run<C: Command>(
     Ok(troubles.status)
 }
 
-/// Writes a report for people. Where it is higher than the terminal, and may be cut, it is brief, and if need be has fewer rows.
+/// Writes a report for people. Where it is higher than the terminal, and may be cut, it is brief, and if need be has
+/// fewer rows.
 fn people<C: Command>(command: &C, shown: &Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
     let Some(height) = height else { return command.people(shown, out) };
     let written = |is_brief, rows: usize| {

@@ -14,7 +14,7 @@ use crate::view::field::Table;
 
 /// What programs get of such a command.
 pub(in crate::cli) struct Report<'d> {
-    /// The name and version of the document: `pmem.NAME/1`; `None` where the data is a document by itself.
+    /// The name and version of the document: `pmem.NAME/1`; `None` if the data is the whole document.
     pub(in crate::cli) schema: Option<&'static str>,
     /// Its data.
     pub(in crate::cli) data: &'d dyn erased_serde::Serialize,

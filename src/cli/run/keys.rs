@@ -32,7 +32,7 @@ const INTERVALS: [Duration; 10] = [
     Duration::from_secs(300),
 ];
 
-/// Does what a key stands for.
+/// Handles a key.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> After {
     state.notice = None;
     let after = match (key.modifiers.contains(KeyModifiers::CONTROL), key.code) {

@@ -1,4 +1,4 @@
-//! Commands whose rows come in parts, a process each, and are written as they are read: none is kept.
+//! Commands with rows in parts, one per process, which are written as they are read: none is kept.
 
 use std::cell::{Cell as Flag, RefCell};
 use std::io::{self, Write};
@@ -19,11 +19,11 @@ use crate::view::cell::Cell;
 use crate::view::field::{Field, Rows, Table};
 use crate::view::json::{Plan, Records};
 
-/// A command whose rows come in parts.
+/// A command with rows in parts.
 pub(in crate::cli) trait Parts {
     /// The name and version of its JSON document.
     const SCHEMA: &'static str;
-    /// What the document calls the parts; `None` where it is of a single one, whose members are the document's.
+    /// The document's name for the parts; `None` if there is a single part, which is the document itself.
     const PARTS: Option<&'static str>;
     /// What a part calls its rows.
     const ROWS: &'static str;
@@ -45,9 +45,9 @@ pub(in crate::cli) trait Parts {
 
 /// The beginning of a part, for programs.
 pub(in crate::cli) struct Head<'h> {
-    /// What stands before each row where rows stand alone.
+    /// The fields in front of each row in formats that are only rows.
     pub(in crate::cli) before: &'h [(&'static str, Cell<'h>)],
-    /// What the document has of the part besides its rows.
+    /// The members of the part in the document, without its rows.
     pub(in crate::cli) object: &'h dyn erased_serde::Serialize,
     /// Whether the document has its rows.
     pub(in crate::cli) has_rows: bool,
@@ -97,7 +97,7 @@ impl<R> Receiver<'_, R> {
     }
 }
 
-/// Runs a command whose rows come in parts.
+/// Runs a command with rows in parts.
 ///
 /// # Errors
 /// Those of the command, and of the output.

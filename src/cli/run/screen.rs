@@ -1,6 +1,6 @@
 //! The live screen of a command: the loop of keys, signals and readings.
 //!
-//! What is read is read beside: a reading that takes long, of thousands of processes, keeps no key waiting.
+//! Readings run on a thread of their own: a long one, of thousands of processes, does not delay keys.
 
 #[cfg(test)]
 mod tests;
@@ -43,7 +43,7 @@ pub(in crate::cli) trait Watched: Command<Row: Clone + Send, Report: Send + 'sta
 /// What the rows of a screen are narrowed down to at first.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Start {
-    /// Those whose name matches this.
+    /// Those with a name that matches.
     pub(in crate::cli) filter: Option<String>,
     /// Those of this size at least.
     pub(in crate::cli) least_bytes: Option<u64>,
@@ -172,7 +172,8 @@ enum End {
     By(i32),
 }
 
-/// How long the first reading may take before the screen is shown without it. What fails at once leaves the terminal alone.
+/// How long the first reading may take before the screen is shown without it. What fails at once leaves the terminal
+/// alone.
 const FIRST: Duration = Duration::from_millis(150);
 
 /// The live screen at work.
@@ -206,8 +207,8 @@ impl<C: Watched> Top<C> {
         terminal::events(move |event| news.send(News::Event(event)).is_ok())?;
         let mut screen = Screen::open().context("the terminal")?;
         let done = self.rounds(&mut screen, events, wishes, rounds);
-        // Only what is done with the terminal fails with an error of the system. The kernel's SIGHUP may come later, or go
-        // to the shell alone.
+        // Only what is done with the terminal fails with an error of the system. The kernel's SIGHUP may come later, or
+        // go to the shell alone.
         let hung_up = |error: &anyhow::Error| error.downcast_ref().is_some_and(terminal::has_gone);
         let end = match done {
             Ok(Ok(End::Done)) => return Ok(Status::Complete),
@@ -264,8 +265,9 @@ impl<C: Watched> Top<C> {
                 }
                 Ok(News::Event(Event::Closed(error))) => return Err(error).context("no more keys"),
                 Ok(News::Event(Event::End(signal))) => return Ok(Ok(End::By(signal))),
-                // Not only its size: where a key and SIGWINCH come at once, crossterm 0.29 forgets the key, and waits for the next
-                // edge of epoll. Setting the modes is one (n_tty_set_termios in drivers/tty/n_tty.c wakes who reads).
+                // Not only its size: where a key and SIGWINCH come at once, crossterm 0.29 forgets the key, and waits
+                // for the next edge of epoll. Setting the modes is one (n_tty_set_termios in drivers/tty/n_tty.c wakes
+                // who reads).
                 Ok(News::Event(Event::Resized | Event::GoesOn)) => screen.take()?,
                 Ok(News::Event(Event::Stop)) => pending = self.suspend(screen, events)?,
                 Ok(News::Event(Event::Key(key))) => match press(&mut self.state, key) {
@@ -282,7 +284,8 @@ impl<C: Watched> Top<C> {
         }
     }
 
-    /// Stops for a while. Of the keys and signals until it went on, only an end matters then: Ctrl-Z pressed twice stops once.
+    /// Stops for a while. Of the keys and signals until it went on, only an end matters then: Ctrl-Z pressed twice
+    /// stops once.
     fn suspend(&mut self, screen: &mut Screen, events: &Receiver<NewsOf<C>>) -> Result<Option<Event>> {
         if screen.suspend()? {
             let mut end = None;

@@ -34,7 +34,7 @@ pub(in crate::cli) struct Sink<'o, 'c> {
 pub(super) struct Document<'d> {
     /// Its name and version.
     pub(super) schema: &'static str,
-    /// What its `data` has besides rows.
+    /// The members of its `data`, without the rows.
     pub(super) data: &'d dyn erased_serde::Serialize,
     /// What the data calls the rows; `None` where it has them already.
     pub(super) list: Option<&'static str>,
@@ -141,8 +141,8 @@ impl<'o, 'c> Sink<'o, 'c> {
         Ok(json::pretty(self.output, &json::Document { schema, time, host, source, data, notes })?)
     }
 
-    /// Writes a document whose data is read while it is written. Nothing is written before `began` is set, and nothing at all
-    /// where it fails before that.
+    /// Writes a document whose data is read while it is written. Nothing is written before `began` is set, and nothing
+    /// at all where it fails before that.
     pub(super) fn held_document(
         &mut self,
         schema: &'static str,

@@ -34,7 +34,7 @@ pub(super) enum Event {
     End(i32),
     /// A signal to stop for a while.
     Stop,
-    /// It went on after having been stopped: whoever had the terminal meanwhile left it as they liked.
+    /// It was continued after a stop: other programs may have changed the terminal.
     GoesOn,
     /// There are no more keys, and never will be.
     Closed(io::Error),
@@ -46,8 +46,8 @@ static TAKEN: Mutex<Option<Termios>> = Mutex::new(None);
 /// The terminal as long as the screen has it.
 #[derive(Debug)]
 pub(super) struct Screen {
-    /// Never dropped: its `Drop` shows the cursor, and where the terminal has gone it panics on a standard error that has gone
-    /// too. Who drops the screen gives the terminal back anyway.
+    /// Never dropped: its `Drop` shows the cursor, and where the terminal has gone it panics on a standard error that
+    /// has gone too. Who drops the screen gives the terminal back anyway.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
 }
 
@@ -87,8 +87,8 @@ impl Screen {
     /// Takes the terminal, whoever has it and whatever state it is in, also where it is the screen's already.
     pub(super) fn take(&mut self) -> io::Result<()> {
         let terminal = stdout();
-        // Stops a job in the background until a shell gives it the terminal: only then are the modes those to come back to,
-        // and no shell's that is just reading a line.
+        // Stops a job in the background until a shell gives it the terminal: only then are the modes those to come back
+        // to, and no shell's that is just reading a line.
         while tcdrain(&terminal) == Err(Errno::EINTR) {}
         let mut modes = tcgetattr(&terminal)?;
         taken().get_or_insert_with(|| modes.clone());
@@ -98,15 +98,15 @@ impl Screen {
         self.resize()
     }
 
-    /// Gives the terminal back, stops with all of the job, and takes the terminal when it goes on. Does nothing where no shell
-    /// would ever let it go on; whether it stopped.
+    /// Gives the terminal back, stops with all of the job, and takes the terminal when it goes on. Does nothing where
+    /// no shell would ever let it go on; whether it stopped.
     pub(super) fn suspend(&mut self) -> io::Result<bool> {
         if getsid(Some(getppid())) != getsid(None) {
             return Ok(false);
         }
         give_back();
-        // What a terminal does for Ctrl-Z: a shell script or sudo around pmem stops too. Not by SIGTSTP, which comes back
-        // as an event.
+        // What a terminal does for Ctrl-Z: a shell script or sudo around pmem stops too. Not by SIGTSTP, which comes
+        // back as an event.
         kill(Pid::from_raw(0), Signal::SIGSTOP)?;
         self.take()?;
         Ok(true)
@@ -129,7 +129,7 @@ fn taken() -> std::sync::MutexGuard<'static, Option<Termios>> {
     TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Gives the terminal back. Where that fails there is nobody to tell: the terminal has gone.
+/// Restores the terminal. Failure is ignored: the terminal is gone.
 fn give_back() {
     if let Some(modes) = taken().take() {
         let _ = execute!(stdout(), LeaveAlternateScreen, Show);
@@ -143,8 +143,8 @@ pub(super) fn has_gone(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EIO as i32)
 }
 
-/// The most columns and lines that are drawn: more than any display has. A terminal can say that it has 65,535 of each, and
-/// that would be GiB of cells.
+/// The most columns and lines that are drawn: more than any display has. A terminal can say that it has 65,535 of each,
+/// and that would be GiB of cells.
 const MOST: (u16, u16) = (1000, 400);
 
 /// The columns and lines of the terminal, as far as they are drawn; 80 × 24 where it does not say.
@@ -158,10 +158,11 @@ fn area() -> Rect {
     Rect::new(0, 0, width, height)
 }
 
-/// Hands everything that happens from now on to `send`, until that says that nobody wants it. Threads wait for it, so that
-/// nobody has to look for it again and again.
+/// Hands everything that happens from now on to `send`, until that says that nobody wants it. Threads wait for it, so
+/// that nobody has to look for it again and again.
 pub(super) fn events(send: impl Fn(Event) -> bool + Clone + Send + 'static) -> io::Result<()> {
-    // All that end a program and are sent by people or by limits. Not SIGABRT: what sends it to itself is to end as it is.
+    // All that end a program and are sent by people or by limits. Not SIGABRT: what sends it to itself is to end as it
+    // is.
     let ends = [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU];
     let mut signals = Signals::new(ends.iter().chain(&[SIGTSTP, SIGCONT]))?;
     let for_signals = send.clone();
@@ -184,8 +185,8 @@ pub(super) fn events(send: impl Fn(Event) -> bool + Clone + Send + 'static) -> i
 /// The name of the thread that reads keys.
 const KEYS: &str = "keys";
 
-/// Says that there are no more keys when the thread that reads them ends, also by a panic: crossterm computes with numbers
-/// that terminals send.
+/// Says that there are no more keys when the thread that reads them ends, also by a panic: crossterm computes with
+/// numbers that terminals send.
 struct Reading<F: Fn(Event) -> bool>(F);
 
 impl<F: Fn(Event) -> bool> Drop for Reading<F> {

@@ -32,18 +32,19 @@ use crate::view::{slab::diff as view, time};
 
 /// Show which slab caches grew, by how much, and how fast
 ///
-/// Compares two trees of 'pmem capture', or one with now, or the machine with itself some seconds later. A saved copy of
-/// /proc/slabinfo serves too; it says nothing of its time, and which caches were merged is taken from the other side or from
-/// this machine. The caches that grew most come first, under all of their names: the kernel merges caches of objects of the
-/// same size, and sockets then stand under the name of signals. ACTIVE is the change of objects in use, at most: free ones
-/// that processors keep count as used. Allocations of more than two pages (large kmalloc) are in no cache: they are what
-/// meminfo's Slab has beyond all caches, and are told in words and in JSON. Needs root, but not for trees.
+/// Compares two 'pmem capture' trees, or a tree with the running machine, or the machine with itself some seconds
+/// later. A saved copy of /proc/slabinfo works too; it has no time stamp, and which caches were merged is taken from
+/// the other side or from this machine. Caches that grew most come first, under all of their names: the kernel merges
+/// caches with objects of the same size, so sockets can be listed under the name of signals. ACTIVE is the change in
+/// objects in use, an upper bound: free objects in per-CPU slabs count as used. Allocations of more than two pages
+/// (large kmalloc) are in no cache: they are the part of meminfo's Slab beyond all caches, and are reported in words
+/// and in JSON. Needs root, except for trees.
 #[derive(Debug, ClapArgs)]
-#[command(mut_arg("min", |min| min.help("Only caches that grew or shrank by this size at least (64K, 10M)")))]
+#[command(mut_arg("min", |min| min.help("Only caches that grew or shrank by at least this size (64K, 10M)")))]
 #[command(after_long_help = "Examples:
   sudo pmem slab diff -d 60        what changes within a minute
-  sudo pmem capture before self    keeps slabinfo; which process goes with it does
-                                   not matter here
+  sudo pmem capture before self    records slabinfo; the process does not
+                                   matter here
   sudo pmem slab diff before       what changed since then
   pmem slab diff before after --min 1M --json |
     jq '.data.caches[] | select(.reclaimable == false)'
@@ -51,29 +52,29 @@ use crate::view::{slab::diff as view, time};
                                    reclaimed
 
 Exit status:
-  0   no cache changed (of those that --filter and --min leave), nor did large
-      kmalloc by more than its counters may lag
-  1   some did; or it failed, or a file was not whole: then standard error says so
-  2   the command line is wrong, BEFORE or AFTER does not exist or is none of what
-      it can be, or the two cannot be compared
+  0   no cache changed (of those that match --filter and --min), and large
+      kmalloc changed by no more than the lag of its counters
+  1   something changed; or failure, or an incomplete file: then standard error
+      says so
+  2   usage error, BEFORE or AFTER does not exist or is of the wrong kind, or the
+      two cannot be compared
   3   this kernel or tree has no slabinfo
-  4   not permitted")]
+  4   permission denied")]
 pub(super) struct Args {
-    /// A tree of 'pmem capture', or a saved /proc/slabinfo
+    /// A 'pmem capture' tree, or a saved /proc/slabinfo
     before: Option<PathBuf>,
     /// The same, later (default: now)
     after: Option<PathBuf>,
-    /// Without BEFORE: the time between two readings of this machine (default: 10)
+    /// Without BEFORE: the time between the two readings of this machine (default: 10)
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "before")]
     delay: Option<Duration>,
     #[command(flatten)]
     which: Which,
-    /// Caches that did not change, too
+    /// Include caches that did not change
     #[arg(long, conflicts_with = "min")]
     all: bool,
 }
 
-/// Runs the command.
 pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let mut sides = match &args.before {
         None => None,
@@ -92,14 +93,14 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
     command::run(&mut Comparison { args, sides }, Rounds::ONE, &cx, output)
 }
 
-/// Refuses two whose slabs cannot be compared.
+/// Refuses two sides with slabs that cannot be compared.
 fn check(before: &Source, after: &Source) -> Result<()> {
     let (Source::Root(before), Source::Root(after)) = (before, after) else { return Ok(()) };
     if before.page_size() == after.page_size() {
         return Ok(());
     }
     let [before, after] = [before, after].map(|root| human_string(root.page_size().bytes()));
-    let text = format!("one has pages of {before}, the other of {after}: their slabs cannot be compared");
+    let text = format!("page sizes differ ({before} and {after}): their slabs cannot be compared");
     Err(UsageError::Invalid(text).into())
 }
 
@@ -195,11 +196,11 @@ enum Source {
 }
 
 impl Source {
-    /// A directory is a tree (or the root of a machine), a file or a pipe of the shell (`<(…)`) a saved slabinfo. Nothing else
-    /// is opened: who opens a FIFO waits for somebody to write, and a device does what it likes.
+    /// A directory is a tree (or the root of a machine), a file or a pipe of the shell (`<(…)`) a saved slabinfo.
+    /// Nothing else is opened: opening a FIFO blocks until a writer comes, and a device may do anything.
     fn open(path: &Path) -> Result<Self> {
         let wrong = |what| {
-            let sides = "BEFORE and AFTER are trees of 'pmem capture', or saved copies of /proc/slabinfo";
+            let sides = "BEFORE and AFTER are 'pmem capture' trees or saved copies of /proc/slabinfo";
             UsageError::Invalid(format!("{}: {what}; {sides}", path.display()))
         };
         match std::fs::metadata(path) {
@@ -207,7 +208,7 @@ impl Source {
             Ok(of) if of.is_file() || is_pipe_of_the_shell(path) => {}
             Ok(_) => return Err(wrong("neither a directory nor a regular file").into()),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Err(wrong("there is no such file or directory").into());
+                return Err(wrong("no such file or directory").into());
             }
             // Opening it says why.
             Err(_) => {}
@@ -233,7 +234,7 @@ impl Source {
         }
     }
 
-    /// Its numbers; what a saved slabinfo does not tell is taken from the root that the command runs with.
+    /// Its numbers; what a saved slabinfo lacks is taken from the root that the command runs with.
     fn read(&self, cx: &Context<'_>) -> Result<Side> {
         match self {
             Self::Root(root) => read(root, &mut Reader::new(root, WANTED)),
@@ -243,13 +244,13 @@ impl Source {
     }
 }
 
-/// Whether it is a pipe without a name, which is of its own file system: /dev/fd/63, or /dev/stdin.
+/// Whether it is an anonymous pipe, which is on a file system of its own: /dev/fd/63, or /dev/stdin.
 fn is_pipe_of_the_shell(path: &Path) -> bool {
     const PIPEFS: FsType = FsType(0x5049_5045);
     statfs(path).is_ok_and(|system| system.filesystem_type() == PIPEFS)
 }
 
-/// What is read beside slabinfo.
+/// What is read in addition to slabinfo.
 const WANTED: Wanted =
     Wanted { reclaimable: true, partial_slabs: false, cpu_slabs: false, cpu_partial_slabs: false, nodes: false };
 
@@ -275,7 +276,7 @@ fn saved(path: &Path, slabinfo: &Slabinfo, other: &Root) -> Side {
         (row.aliases, row.details) = (None, Details::default());
     }
     let trouble =
-        slabinfo.broken_line.map(|line| Error::malformed(path, line, "the file is torn, or not the kernel's"));
+        slabinfo.broken_line.map(|line| Error::malformed(path, line, "the file is truncated, or not the kernel's"));
     Side { time: None, source: "file", host: None, reading: Reading { caches, trouble, ..Reading::default() } }
 }
 
@@ -283,7 +284,7 @@ fn saved(path: &Path, slabinfo: &Slabinfo, other: &Root) -> Side {
 fn watch(cx: &Context<'_>, delay: Duration) -> Result<([Side; 2], Duration)> {
     let root = &cx.root;
     if root.is_recorded() {
-        let text = "a recorded tree does not change; name what to compare it with: 'pmem slab diff BEFORE AFTER'";
+        let text = "a recorded tree does not change; compare it with another: 'pmem slab diff BEFORE AFTER'";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let mut reader = Reader::new(root, WANTED);
@@ -291,13 +292,13 @@ fn watch(cx: &Context<'_>, delay: Duration) -> Result<([Side; 2], Duration)> {
     let before = read(root, &mut reader)?;
     wait(delay, cx);
     let elapsed = began.elapsed();
-    // A cache that was merged meanwhile has a name more.
+    // A cache that was merged since has one more name.
     reader.forget_names();
     let after = read(root, &mut reader)?;
     Ok(([before, after], elapsed))
 }
 
-/// Waits, and says how long it will still take.
+/// Waits, and shows the remaining time.
 fn wait(delay: Duration, cx: &Context<'_>) {
     const STEP: Duration = Duration::from_millis(200);
     let (began, mut progress) = (Instant::now(), cx.progress());

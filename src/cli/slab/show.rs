@@ -1,4 +1,4 @@
-//! `pmem slab show`: the story of one cache.
+//! `pmem slab show`: one cache in detail.
 
 use std::io::{self, Write};
 
@@ -18,27 +18,26 @@ use crate::cli::status::Status;
 use crate::view::field::Field;
 use crate::view::slab::show as view;
 
-/// Tell one cache's story
+/// Show one cache in detail
 ///
-/// What its name stands for, where that is common knowledge; with which other caches it was merged; the size of an object and
-/// of a slab, and what is left over; how many slabs are full, partial, or a processor's; how it was made; and of `dentry`, how
-/// many are unused and how many negative. A slab counts as full whose free objects are in a processor's list or sheaf that the
-/// kernel does not tell of. Needs root.
+/// What the cache holds, for well-known names; which other caches it was merged with; the size of an object and of a
+/// slab, and the unused rest; how many slabs are full, partial, or per-CPU; how it was created; and for `dentry`, how
+/// many are unused and how many negative. A slab counts as full if its free objects are in a per-CPU list or sheaf that
+/// the kernel does not report. Needs root.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
-  sudo pmem slab show dentry       names of files, and of files that are not there
+  sudo pmem slab show dentry       names of files, and of files that do not exist
   sudo pmem slab show UNIX TCP     caches that slabinfo may list under another name
   sudo pmem slab show dentry --json | jq '.data.caches[0].dentries.negative'")]
 pub(super) struct Args {
     /// A cache, by any of its names
-    // Without a name, that it has no columns is said rather than that it wants one.
+    // With --columns but no name, the error is that there are no columns, not that the name is missing.
     #[arg(required_unless_present_any = ["columns", "sort"], value_name = "NAME")]
     names: Vec<String>,
 }
 
-/// Runs the command.
 pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    const NO_COLUMNS: &str = "slab show: it has no columns: the forms are table, json and jsonl";
+    const NO_COLUMNS: &str = "slab show has no columns: the formats are table, json and jsonl";
     let cx = Context::open(global, output)?;
     refuse_rows(&cx, NO_COLUMNS, NO_COLUMNS)?;
     command::run(&mut Show { names: &args.names }, Rounds::ONE, &cx, output)
@@ -49,7 +48,7 @@ struct Show<'a> {
     names: &'a [String],
 }
 
-/// The caches that there are.
+/// The caches of the machine.
 #[derive(Serialize)]
 struct Stories {
     #[serde(skip)]
@@ -71,7 +70,7 @@ impl command::Command for Show<'_> {
         let notes = found.notes();
         let Found { stories, missing, names_unknown, trouble, .. } = found;
         let no_such = |(name, nearest): (String, Option<String>)| {
-            let like = nearest.map(|name| format!("; there is {name}")).unwrap_or_default();
+            let like = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
             let merged = match &names_unknown {
                 None => String::new(),
                 Some(why) => format!(" (the names of merged ones are not known: {why})"),

@@ -1,4 +1,4 @@
-//! `pmem where diff`: what has changed in the ledger between two captures, or since one.
+//! `pmem where diff`: what changed in the ledger between two captures, or since one.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,38 +20,35 @@ use crate::kernel::r#where::Sources;
 use crate::view::field::Field;
 use crate::view::{time, r#where::diff as view};
 
-/// Tell what has changed between two captures, or since one
+/// Show what changed between two captures, or since one
 ///
-/// Lines that changed are shown, those that changed most first, with the rate where the two are of one boot. On a
-/// running machine something always changes: --min leaves out what is small. The status is as of diff(1): 0 where nothing
-/// has changed (by --min at least), 1 where something has or a file of the two is torn, and 2 where one of them is not there
-/// or is no directory.
+/// Shows the lines that changed, largest change first, with the rate if both are from the same boot. On a running
+/// machine something always changes: --min hides small changes. The exit status is as in diff(1): 0 if nothing changed
+/// (by at least --min), 1 if something did or a file is truncated, 2 if a tree does not exist or is not a directory.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
-  pmem where diff monday           what has changed since a capture
-  pmem where diff monday tuesday   and between two
+  pmem where diff monday           what changed since a capture
+  pmem where diff monday tuesday   what changed between two captures
   pmem where diff monday --min 10M
                                    only what changed by 10 MiB or more
 
 Exit status:
-  0   nothing changed (by --min at least)
-  1   something did; or it failed, or a file was not whole: then standard error
+  0   nothing changed (by at least --min)
+  1   something changed; or failure, or an incomplete file: then standard error
       says so
-  2   the command line is wrong, or BEFORE or AFTER does not exist or is no
-      directory
-  3   one of them is no tree of 'pmem capture'
-  4   not permitted")]
+  2   usage error, or BEFORE or AFTER does not exist or is not a directory
+  3   one of them is not a 'pmem capture' tree
+  4   permission denied")]
 pub(in crate::cli) struct Args {
-    /// A tree that 'pmem capture' made
+    /// A 'pmem capture' tree
     before: PathBuf,
-    /// Another; without it, the machine as it is now
+    /// Another, later tree (default: the machine now)
     after: Option<PathBuf>,
-    /// Only lines that changed by this size at least (64K, 10M)
+    /// Only lines that changed by at least this size (64K, 10M)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     min: Option<u64>,
 }
 
-/// Runs the command.
 pub(in crate::cli) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let before = open(&args.before)?;
     let cx = Context::with(open(args.after.as_ref().unwrap_or(&global.root))?, global, output);
@@ -103,7 +100,7 @@ impl command::Command for Comparison<'_> {
 }
 
 impl Comparison<'_> {
-    /// By how many bytes a line has changed at least.
+    /// The smallest change to show, in bytes.
     fn least(&self) -> u64 {
         self.args.min.unwrap_or(0)
     }
@@ -113,10 +110,8 @@ impl Comparison<'_> {
 fn open(path: &Path) -> Result<Root> {
     let no_tree = |why| UsageError::Invalid(format!("{}: {why}", path.display()));
     Root::open(path).map_err(|error| match error {
-        Error::Missing { .. } if !path.exists() => {
-            no_tree("no such directory: what is compared is trees of 'pmem capture'").into()
-        }
-        Error::Io { .. } if !path.is_dir() => no_tree("not a tree of 'pmem capture', which is a directory").into(),
+        Error::Missing { .. } if !path.exists() => no_tree("no such directory; expected a 'pmem capture' tree").into(),
+        Error::Io { .. } if !path.is_dir() => no_tree("not a directory; expected a 'pmem capture' tree").into(),
         other => anyhow::Error::from(other),
     })
 }

@@ -34,10 +34,10 @@ impl Live for Zones {
         help: &[
             "FREE: in free blocks; PER-CPU: free pages on per-CPU lists, in no block.",
             "MIN, LOW, HIGH: watermarks with their boost; kswapd is woken below LOW and sleeps above HIGH.",
-            "FREE HUGE: huge pages that the free blocks make.",
+            "FREE HUGE: huge pages in the free blocks.",
             OF_CHANGES,
             "Growing (g): more is free than a minute ago.",
-            "Bars: what is free between its least and its most; flat: no change.",
+            "Bars: free memory, scaled from minimum to maximum; flat: no change.",
         ],
     };
 
@@ -73,7 +73,7 @@ impl Live for Zones {
         );
         let blocks: Vec<String> = zone.free_blocks.iter().map(|blocks| grouped_string(*blocks)).collect();
         let size = format!(
-            "{} managed, {} present, {} from first to last",
+            "{} managed, {} present, {} spanned",
             pages(zone.managed_pages),
             pages(zone.present_pages),
             pages(zone.spanned_pages)
@@ -86,7 +86,7 @@ impl Live for Zones {
             let shares: Vec<String> = index.iter().map(|share| format!("{:.0}", share * 100.0)).collect();
             lines.push((
                 "too small".into(),
-                format!("{} % of what is free, for a request of each order", shares.join(" ")),
+                format!("{} % of free memory, for a request of each order", shares.join(" ")),
             ));
         }
         lines.extend([("watermarks".into(), level), ("size".into(), size)]);

@@ -34,11 +34,11 @@ impl Live for Tasks {
         ],
         sort: 'm',
         help: &[
-            "RESIDENT: present entries less the zero page and hugetlb; shared frames count in each process.",
-            "UNEXPL: resident less what the kernel counts: 0, where the process held still.",
+            "RESIDENT: present entries minus zero page and hugetlb; shared frames count in each process.",
+            "UNEXPL: resident minus the kernel's count; 0 unless the process was changing.",
             OF_CHANGES,
             "Growing (g): more is resident than a minute ago.",
-            "Bars: what is resident between its least and its most; flat: no change.",
+            "Bars: resident pages, scaled from minimum to maximum; flat: no change.",
         ],
     };
 

@@ -27,8 +27,8 @@ impl Live for NodeLines {
         help: &[
             "SIZE: the lines of a node add up to its MemTotal.",
             OF_CHANGES,
-            "Growing (g): the size is more than a minute ago.",
-            "Bars: a line's size between its least and its most; flat: no change.",
+            "Growing (g): the size is larger than a minute ago.",
+            "Bars: a line's size, scaled from minimum to maximum; flat: no change.",
         ],
     };
 

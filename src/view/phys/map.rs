@@ -88,10 +88,10 @@ fn painted(class: Class, text: &str, layout: &Layout) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Writes what the characters stand for, with the size of each class and of a cell.
+/// Writes the legend, with the size of each class and of a cell.
 pub(crate) fn write_legend(out: &mut dyn Write, report: &Report, map: &Map, layout: &Layout) -> io::Result<()> {
     let cell = human_string(layout.scale.page_size.bytes_of(map.block_frames));
-    writeln!(out, "\neach cell is {cell}, by what most of it is; a capital: three quarters of it")?;
+    writeln!(out, "\neach cell is {cell}, shown by its largest class; a capital: at least three quarters")?;
     let entry = |row: &ClassRow| {
         let mark = painted(row.class, &format!(" {} ", character(row.class, false)), layout);
         let (title, size) = (row.class.title(), human_string(row.bytes));
@@ -149,7 +149,7 @@ pub(crate) fn svg(report: &Report, map: &Map, page_size: PageSize) -> String {
     let height = 40 + rows * CELL + 40 + (report.classes.len() as u64).div_ceil(4) * 20;
     let cell = human_string(page_size.bytes_of(map.block_frames));
     let size = human_string(page_size.bytes_of(report.ram_frames));
-    let head = format!("Physical memory: {size} of RAM, each cell {cell}, by what most of it is");
+    let head = format!("Physical memory: {size} of RAM, each cell {cell}, shown by its largest class");
     let document = Document::new()
         .set("viewBox", (0, 0, width, height))
         .set("font-family", "monospace")

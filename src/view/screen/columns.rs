@@ -66,7 +66,7 @@ const NAMES: usize = 16;
 /// The most width of a column of words that is not the last.
 const WORDS: usize = 40;
 
-/// What stands between two columns.
+/// The gap between two columns.
 pub(super) const GAP: usize = 2;
 
 impl Column {
@@ -125,8 +125,8 @@ impl Column {
 const NO_KEY: char = '\0';
 
 impl Columns {
-    /// The columns of a screen: those that it picks, or those that are named, alone or in addition; and one to sort by, if that
-    /// is another.
+    /// The columns of a screen: those that it picks, or those that are named, alone or in addition; and one to sort by,
+    /// if that is another.
     pub(crate) fn new<R>(spec: &Spec, fields: &[Field<R>], named: Option<(&[&str], bool)>, sort: Option<&str>) -> Self {
         let place = |name: &str| fields.iter().position(|field| field.is_called(name));
         let counts = spec.followed.first().and_then(|name| place(name)).is_some_and(|place| {
@@ -191,7 +191,7 @@ impl Columns {
         row.row.cell(self.name)
     }
 
-    /// What stands in a row.
+    /// The cell of a row.
     pub(super) fn cell<'r>(&self, column: usize, row: &'r Tracked<Shown>) -> Cell<'r> {
         match self.all.get(column).map(|column| column.field) {
             Some(Some(field)) => row.row.cell(field),
@@ -265,8 +265,8 @@ impl Sort {
         columns.all.iter().position(|column| column.key == Some(key)).map(|column| Self::by(columns, column))
     }
 
-    /// By what `--sort` says: a key, in the order it has there, or a column's name, descending with `-` before it. With `-`
-    /// before it a key means the other way round.
+    /// By what `--sort` says: a key, in the order it has there, or a column's name, descending with `-` before it. With
+    /// `-` before it a key means the other way round.
     pub(crate) fn by_option(columns: &Columns, option: &str) -> Option<Self> {
         let name = option.strip_prefix('-').unwrap_or(option);
         let by_key = columns.all.iter().filter_map(|column| column.key).find(|key| is_key(name, *key));
@@ -363,7 +363,7 @@ pub(super) fn padded(state: &State, row: &Tracked<Shown>, (column, width): (usiz
     if columns.all[column].is_right { format!("{text:>width$}") } else { pad(&text, width) }
 }
 
-/// What stands above a column, of this width.
+/// The heading of a column, padded to this width.
 pub(super) fn padded_heading(state: &State, (column, width): (usize, usize)) -> String {
     let columns = state.columns();
     let sign = if state.sort.column() == column { state.sort.sign().to_string() } else { String::new() };

@@ -11,7 +11,7 @@ use crate::analysis::series::{Series, Tracked};
 use crate::view::style::{Emphasis, Palette};
 use crate::view::table::{clipped, wrapped};
 
-/// The width of what stands before each line.
+/// The width of the label in front of each line.
 const LABEL: usize = 12;
 
 /// The most lines that the course is high.

@@ -9,8 +9,8 @@ use super::line::style;
 use crate::view::style::{Emphasis, Palette};
 use crate::view::table::wrapped;
 
-/// The keys of every screen and what they do, besides those that sort. With eleven of these, all fit into 60 columns and 8
-/// lines.
+/// The keys of every screen and what they do, besides those that sort. With eleven of these, all fit into 60 columns
+/// and 8 lines.
 const KEYS: [(&str, &str); 13] = [
     ("< >", "sort column"),
     ("r", "reverse"),
@@ -27,7 +27,7 @@ const KEYS: [(&str, &str); 13] = [
     ("q", "quit"),
 ];
 
-/// The width of keys and of a blank behind them.
+/// The width of keys and a blank after them.
 const KEY: usize = 7;
 
 /// The lines of the help.
@@ -52,9 +52,9 @@ pub(super) fn lines(state: &State, size: Size, palette: Palette) -> Vec<Line<'st
     };
     let row = |row: usize| Line::from_iter(entries.iter().skip(row).step_by(rows).flat_map(entry));
     let words = [
-        &["Letters sort by what stands beside them."],
+        &["Letters sort by the column next to them."],
         state.spec().help,
-        &["While the screen is frozen, readings go on."],
+        &["While the screen is frozen, readings continue."],
     ]
     .concat();
     let words = words.iter().map(|words| wrapped(words, usize::from(size.width).clamp(20, 100), 1));

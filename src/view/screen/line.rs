@@ -85,7 +85,7 @@ pub(super) fn style(palette: Palette, emphasis: Option<Emphasis>) -> Style {
     }
 }
 
-/// The course of a series as bars, so many cells wide and lines high; the uppermost line first.
+/// The course of a series as bars, of the given width in cells and height in lines; the top line first.
 pub(super) fn bars(series: &Series, width: usize, height: usize, window: Duration) -> Vec<String> {
     const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let course = series.course(width, 8 * height.max(1) - 1, window);

@@ -34,7 +34,7 @@ pub(crate) trait Line: Any {
 /// A row that is shown.
 pub(crate) type Shown = Rc<dyn Line>;
 
-/// What stands above the rows.
+/// The headline.
 pub(crate) trait Above {
     /// See [`Live::total`].
     fn total(&self) -> Option<(&'static str, i64)>;
@@ -55,7 +55,7 @@ pub(crate) struct Shot {
 /// Makes readings for the screen of reports.
 pub(crate) struct Feed<L: Live> {
     fields: Rc<Vec<Field<L::Row>>>,
-    /// The places of the fields that tell rows apart.
+    /// The positions of the fields that identify rows.
     identity: Vec<usize>,
     /// The places of those that are followed, each with whether it counts pages.
     followed: Vec<(usize, bool)>,

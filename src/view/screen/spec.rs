@@ -1,4 +1,4 @@
-//! What a command says of its live screen: which fields are columns, what is followed, and what stands above the rows.
+//! A command's description of its live screen: which fields are columns, what is followed, and the headline.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ pub(crate) struct Pick {
     pub(super) field: &'static str,
     /// Columns of a lower rank fall away first.
     pub(super) rank: u8,
-    /// What stands above it, where that is not the field's own heading.
+    /// The heading, if it differs from the field's.
     pub(super) heading: Option<&'static str>,
     /// What the help calls it, where that is not its heading.
     pub(super) help: Option<&'static str>,
@@ -68,7 +68,7 @@ pub(crate) struct Spec {
     pub(crate) command: &'static str,
     /// What a row is: one, and several.
     pub(crate) rows: [&'static str; 2],
-    /// The fields that together tell a row from others, from reading to reading.
+    /// The fields that together identify a row from reading to reading.
     pub(crate) identity: &'static [&'static str],
     /// The fields that are followed. The first has a course and a change; others are for the detail pane.
     pub(crate) followed: &'static [&'static str],
@@ -76,7 +76,7 @@ pub(crate) struct Spec {
     pub(crate) columns: &'static [Pick],
     /// The key that the rows are sorted by at first.
     pub(crate) sort: char,
-    /// What the help says, besides the keys.
+    /// The help text, apart from the keys.
     pub(crate) help: &'static [&'static str],
 }
 
@@ -117,11 +117,11 @@ pub(crate) trait Live: 'static {
         None
     }
 
-    /// What stands in the line of sums. `is_whole` says that nothing is missing in the report.
+    /// The line of sums. `is_whole` says that nothing is missing in the report.
     fn sums(report: &Self::Report, scale: &Scale, is_whole: bool) -> Vec<Sum>;
 
-    /// What the detail pane says of a row; `None` where all of its fields are as good. `room` is the columns and lines there
-    /// are.
+    /// What the detail pane says of a row; `None` where all of its fields are as good. `room` is the columns and lines
+    /// there are.
     fn detail(_row: &Self::Row, _scale: &Scale, _room: (usize, usize)) -> Option<Vec<Said>> {
         None
     }
@@ -143,5 +143,4 @@ pub(crate) trait Live: 'static {
 }
 
 /// What the help of every screen can say of the changes.
-pub(crate) const OF_CHANGES: &str =
-    "Δ/min: the change within a minute; before, Δ in so many seconds: the change so far.";
+pub(crate) const OF_CHANGES: &str = "Δ/min: change in the last minute; in the first minute, Δ in N s: change so far.";

@@ -61,7 +61,7 @@ pub(crate) enum Pane {
 #[derive(Clone)]
 pub(crate) struct Readings {
     history: History<Shown>,
-    /// What stands above the rows; `None` before the first reading.
+    /// The headline; `None` before the first reading.
     above: Option<Rc<dyn Above>>,
 }
 
@@ -74,13 +74,13 @@ impl Deref for Readings {
 }
 
 impl Readings {
-    /// What stands above the rows; `None` before the first reading.
+    /// The headline; `None` before the first reading.
     pub(super) fn above(&self) -> Option<&dyn Above> {
         self.above.as_deref()
     }
 
-    /// The course of what all changes are taken to be as old as: that of what the headline follows, or of the row that was
-    /// there longest.
+    /// The course of what all changes are taken to be as old as: that of what the headline follows, or of the row that
+    /// was there longest.
     pub(super) fn time(&self) -> Duration {
         match self.total.last() {
             Some(_) => self.total.time(),
@@ -206,7 +206,7 @@ impl State {
         self.size
     }
 
-    /// The terminal has so many columns and lines.
+    /// Sets the size of the terminal, in columns and lines.
     pub(crate) fn resize(&mut self, size: (u16, u16)) {
         if self.size != size {
             self.size = size;
@@ -214,12 +214,12 @@ impl State {
         }
     }
 
-    /// Whether the screen stands still.
+    /// Whether the screen is frozen.
     pub(crate) fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }
 
-    /// Stops the screen, or lets it go on. Readings go on meanwhile, so that nothing is missing afterwards.
+    /// Freezes the screen, or continues. Readings continue while it is frozen, so that nothing is missing afterwards.
     pub(crate) fn freeze_or_go_on(&mut self) {
         self.frozen = match self.frozen {
             None => Some(Box::new(self.readings.clone())),
@@ -248,7 +248,7 @@ impl State {
         self.shown().rows.get(*self.order.get(self.place)?)
     }
 
-    /// Selects the row so many places away.
+    /// Moves the selection by this many rows.
     pub(crate) fn move_by(&mut self, rows: isize) {
         self.select(self.place.saturating_add_signed(rows));
     }

@@ -23,26 +23,25 @@ pub(crate) fn fields() -> Vec<Field<Change>> {
     let bytes = |name, heading, help, of: fn(&Change) -> u64| Field::bytes(name, heading, help, of).summed();
     vec![
         Field::name("name", "NAME", "Name in slabinfo", |row: &Change| &row.name),
-        Field::label(
-            "aliases",
-            "ALIASES",
-            "Names of the caches that were merged into it",
-            Kind::List,
-            |row: &Change| row.aliases.as_deref().map_or(Cell::Unknown, Cell::List),
-        ),
+        Field::label("aliases", "ALIASES", "Names of the caches merged into it", Kind::List, |row: &Change| {
+            row.aliases.as_deref().map_or(Cell::Unknown, Cell::List)
+        }),
         Field::bool("reclaimable", "RECL", "Whether its slabs can be reclaimed", |row: &Change| row.reclaimable),
-        Field::bool("new", "NEW", "Whether it is in the second only", |row: &Change| row.new),
-        Field::bool("gone", "GONE", "Whether it is in the first only", |row: &Change| row.gone),
-        Field::count("before.active_objects", "ACTIVE BEFORE", "Objects in use before, at most", |row: &Change| {
-            row.amount.before.active_objects
-        })
+        Field::bool("new", "NEW", "Whether it is only in the second", |row: &Change| row.new),
+        Field::bool("gone", "GONE", "Whether it is only in the first", |row: &Change| row.gone),
+        Field::count(
+            "before.active_objects",
+            "ACTIVE BEFORE",
+            "Objects in use before (upper bound)",
+            |row: &Change| row.amount.before.active_objects,
+        )
         .alias("active_before"),
         Field::count("before.objects", "OBJECTS BEFORE", "Objects before, used or free", |row: &Change| {
             row.amount.before.objects
         }),
         Field::count("before.slabs", "SLABS BEFORE", "Slabs before", |row: &Change| row.amount.before.slabs),
-        bytes("before.bytes", "BEFORE", "What its slabs held", |row| row.amount.before.bytes).alias("before"),
-        Field::count("after.active_objects", "ACTIVE NOW", "Objects in use after, at most", |row: &Change| {
+        bytes("before.bytes", "BEFORE", "Size of its slabs before", |row| row.amount.before.bytes).alias("before"),
+        Field::count("after.active_objects", "ACTIVE NOW", "Objects in use after (upper bound)", |row: &Change| {
             row.amount.after.active_objects
         })
         .alias("active_after"),
@@ -50,10 +49,13 @@ pub(crate) fn fields() -> Vec<Field<Change>> {
             row.amount.after.objects
         }),
         Field::count("after.slabs", "SLABS NOW", "Slabs after", |row: &Change| row.amount.after.slabs),
-        bytes("after.bytes", "NOW", "What its slabs hold", |row| row.amount.after.bytes).alias("after"),
-        Field::count_change("change.active_objects", "ACTIVE", "Change in objects in use, at most", |row: &Change| {
-            row.change.active_objects
-        })
+        bytes("after.bytes", "NOW", "Size of its slabs after", |row| row.amount.after.bytes).alias("after"),
+        Field::count_change(
+            "change.active_objects",
+            "ACTIVE",
+            "Change in objects in use (upper bound)",
+            |row: &Change| row.change.active_objects,
+        )
         .alias("active"),
         Field::count_change("change.objects", "OBJECTS", "Change in objects, used or free", |row: &Change| {
             row.change.objects
@@ -61,20 +63,28 @@ pub(crate) fn fields() -> Vec<Field<Change>> {
         .alias("objects"),
         Field::count_change("change.slabs", "SLABS", "Change in the number of slabs", |row: &Change| row.change.slabs)
             .alias("slabs"),
-        Field::bytes_change("change.bytes", "CHANGE", "Change in what its slabs hold", |row: &Change| row.change.bytes)
-            .summed()
-            .alias("change"),
-        Field::bytes_change("bytes_per_hour", "AN HOUR", "How much that would be in an hour", |row: &Change| {
+        Field::bytes_change("change.bytes", "CHANGE", "Change in the size of its slabs", |row: &Change| {
+            row.change.bytes
+        })
+        .summed()
+        .alias("change"),
+        Field::bytes_change("bytes_per_hour", "PER HOUR", "Change in size per hour", |row: &Change| {
             row.rate.bytes_per_hour
         })
         .summed()
         .alias("rate"),
-        Field::count_change("objects_per_hour", "OBJECTS/H", "Objects, used or free, in an hour", |row: &Change| {
-            row.rate.objects_per_hour
-        }),
-        Field::count_change("active_objects_per_hour", "ACTIVE/H", "Objects in use in an hour", |row: &Change| {
-            row.rate.active_objects_per_hour
-        })
+        Field::count_change(
+            "objects_per_hour",
+            "OBJECTS/H",
+            "Change in objects, used or free, per hour",
+            |row: &Change| row.rate.objects_per_hour,
+        ),
+        Field::count_change(
+            "active_objects_per_hour",
+            "ACTIVE/H",
+            "Change in objects in use per hour",
+            |row: &Change| row.rate.active_objects_per_hour,
+        )
         .alias("active_rate"),
         Field::text("state", "", "Whether it is new or gone", |row: &Change| match () {
             () if row.new => "new",
@@ -90,7 +100,7 @@ pub(crate) fn fields() -> Vec<Field<Change>> {
     ]
 }
 
-/// The columns for people, of these caches: those that there is room for beside the names, which are cut last.
+/// The columns for people, for these caches: those that fit next to the names, which are cut last.
 pub(crate) fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
     // The first to go come first.
     const LESS_NEEDED: [&str; 3] = ["after.bytes", "bytes_per_hour", "reclaimable"];
@@ -124,7 +134,7 @@ pub(crate) fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
     shown
 }
 
-/// What stands between two columns.
+/// The gap between two columns.
 const GAP: usize = 2;
 
 /// Writes what changed in words.
@@ -136,13 +146,13 @@ pub(crate) fn write_head(out: &mut dyn Write, diff: &Diff, layout: &Layout) -> i
     let stays = |row: &&Change| row.reclaimable == Some(false) && row.change.active_objects > 0;
     match grown().max_by_key(|row| row.change.bytes) {
         None => sentences.push(nothing_grew(diff).to_owned()),
-        Some(most) if !diff.same_boot => sentences.extend(words.grower(most, "The largest gain is that of")),
+        Some(most) if !diff.same_boot => sentences.extend(words.grower(most, "The largest gain is in")),
         Some(most) => {
             sentences.extend(words.grower(most, "The largest growth is in"));
             let stays = grown().filter(stays).max_by_key(|row| row.change.bytes);
             if let Some(stays) = stays.filter(|stays| stays.name != most.name) {
                 sentences.extend(
-                    words.grower(stays, "Of what cannot be reclaimed and has more objects, the largest growth is in"),
+                    words.grower(stays, "Among unreclaimable caches with more objects, the largest growth is in"),
                 );
             }
         }
@@ -157,7 +167,7 @@ fn nothing_grew(diff: &Diff) -> &'static str {
     } else if diff.totals.as_ref().is_some_and(|totals| totals.change == Difference::default()) {
         "No cache changed."
     } else {
-        "No cache changed that was asked for."
+        "None of the selected caches changed."
     }
 }
 
@@ -198,7 +208,7 @@ impl Words<'_> {
             Some(("All caches together", (amount.before.bytes, amount.after.bytes)))
         };
         let Some((what, (before, after))) = slab.or_else(sum) else {
-            return "What all caches hold together is not known.".to_owned();
+            return "The total size of all caches is not known.".to_owned();
         };
         let change = difference(after, before);
         let now = human_string(after);
@@ -242,10 +252,10 @@ impl Words<'_> {
         let rest = difference(after, before).saturating_sub(caches);
         let why = match diff.large_kmalloc {
             Some(_) => format!("large kmalloc ({larger}), and counters that lag"),
-            None => "counters that lag, and slabs that came and went meanwhile".to_owned(),
+            None => "counters that lag, and slabs that came and went during the reading".to_owned(),
         };
         let (caches, rest) = (self.signed(caches), Some(rest).filter(|rest| *rest != 0)?);
-        Some(format!("All caches together: {caches}; the other {} is in none: {why}.", self.signed(rest)))
+        Some(format!("All caches together: {caches}; the other {} is not in any cache: {why}.", self.signed(rest)))
     }
 
     /// What a cache did, what that means, and that its name is not the only one.
@@ -258,7 +268,7 @@ impl Words<'_> {
         let mut sentences = vec![format!("{how} {names}: {bytes}, {objects}{rate}.{means}")];
         if !row.further_names().is_empty() {
             sentences.push(format!(
-                "That is one cache under {} names, which the kernel merged: the objects can be of any of them, not only of {}.",
+                "That is one cache under {} names, merged by the kernel: the objects can belong to any of them, not only to {}.",
                 row.names().count(),
                 row.name.escaped()
             ));
@@ -268,7 +278,7 @@ impl Words<'_> {
 
     /// What it means that a cache grew, as a sentence after another.
     fn means(&self, row: &Change) -> String {
-        let more_slabs = "objects in use lie in more slabs than before: fragmentation, no leak.";
+        let more_slabs = "objects in use occupy more slabs than before: fragmentation, not a leak.";
         match (row.change.active_objects, row.reclaimable) {
             (..0, _) => format!(" Fewer {more_slabs}"),
             (0, _) => format!(" As many {more_slabs}"),
@@ -282,9 +292,9 @@ impl Words<'_> {
     fn leak(&self) -> String {
         match self.diff.seconds {
             Some(seconds) if seconds < MINUTE.as_secs_f64() => {
-                ": a leak candidate only if it still grows when watched for longer (-d 300)".to_owned()
+                ": a leak candidate only if it keeps growing over a longer time (-d 300)".to_owned()
             }
-            _ => ": a leak candidate if it goes on".to_owned(),
+            _ => ": a leak candidate if it continues".to_owned(),
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::analysis::slab::{Counts, Details, Report, Row};
 use crate::view::screen::{CHANGE, Live, OF_CHANGES, Said, Shown, Spec, Sum, in_time, joined, pick};
 use crate::view::size::{Scale, grouped_string};
 
-/// The least pages of an object that has no cache where large allocations have none: those of 2 pages can have one, and are
-/// somewhat larger where the kernel checks its objects (`slab_debug`).
+/// The least pages of an object that has no cache where large allocations have none: those of 2 pages can have one, and
+/// are somewhat larger where the kernel checks its objects (`slab_debug`).
 const LARGE_PAGES: u64 = 4;
 
 /// The screen of caches.
@@ -39,12 +39,12 @@ impl Live for Caches {
         ],
         sort: 'c',
         help: &[
-            "ACTIVE≤, USE≤: at most; free objects that processors keep count as in use.",
-            "CACHE SIZE: slabs times the size the cache prefers for them, as slabtop computes it.",
+            "ACTIVE≤, USE≤: upper bound; free objects in per-CPU slabs count as used.",
+            "CACHE SIZE: slabs times the preferred slab size, as in slabtop.",
             OF_CHANGES,
-            "Growing (g, --growing): the cache size is more than a minute ago.",
-            "Bars: a cache's size between its least and its most; flat: no change.",
-            "A name with = : caches that the kernel merged; what is counted belongs to all of them.",
+            "Growing (g, --growing): the cache size is larger than a minute ago.",
+            "Bars: a cache's size, scaled from minimum to maximum; flat: no change.",
+            "A name with = : caches merged by the kernel; the counts belong to all of them.",
         ],
     };
 
@@ -75,7 +75,7 @@ impl Live for Caches {
             let more = scale.sized(less.unsigned_abs());
             let is_large = is_whole && is_large_kmalloc(report, less, scale);
             let cause = if is_large { " (large kmalloc)" } else { "" };
-            sums.push(Sum::new(1, format!("{more} more in no cache{cause}")));
+            sums.push(Sum::new(1, format!("{more} more not in any cache{cause}")));
         }
         sums
     }
@@ -91,7 +91,7 @@ impl Live for Caches {
         let names = row.names().map(|name| name.escaped());
         for (name, what) in names.filter_map(|name| meaning(&name).map(|(what, _)| (name, what))).take(height) {
             let of = if row.aliases.as_deref().unwrap_or_default().is_empty() { "" } else { &format!("{name}: ") };
-            say("stands for", format!("{of}{what}"));
+            say("holds", format!("{of}{what}"));
         }
         if let Some(counts) = &row.counts {
             of_slabinfo(counts, scale, &mut say);
@@ -111,10 +111,10 @@ impl Live for Caches {
         let (partial, cpu) = (count(partial_slabs), count(cpu_slabs));
         // They are among those of processors: see `Details`.
         let waiting = match cpu_partial_slabs {
-            Some(waiting @ 1..) => format!(" ({} of them in their lists)", grouped_string(*waiting)),
+            Some(waiting @ 1..) => format!(" ({} of them on partial lists)", grouped_string(*waiting)),
             _ => String::new(),
         };
-        let words = format!("{reclaimable}; {partial} partial in the lists of nodes, {cpu} of processors{waiting}");
+        let words = format!("{reclaimable}; {partial} partial on per-node lists, {cpu} per-CPU{waiting}");
         let mut lines = vec![("slabs".into(), words)];
         if let Some(nodes) = nodes.as_deref().filter(|nodes| nodes.len() > 1) {
             let nodes: Vec<String> =
@@ -145,8 +145,8 @@ impl Live for Caches {
     }
 }
 
-/// Whether what meminfo counts beyond all caches, so many bytes below 0, is large allocations: slabinfo is whole, none of its
-/// caches is for them, and it is more than counters lag.
+/// Whether what meminfo counts beyond all caches, so many bytes below 0, is large allocations: slabinfo is whole, none
+/// of its caches is for them, and it is more than counters lag.
 fn is_large_kmalloc(report: &Report, less: i64, scale: &Scale) -> bool {
     let is_for_them = |row: &Row| {
         let large = scale.page_size.bytes_of(LARGE_PAGES);
@@ -173,13 +173,10 @@ fn of_slabinfo(counts: &Counts, scale: &Scale, say: &mut impl FnMut(&'static str
     say("size", format!("{} in {slabs} slabs of {}", size(counts.size_bytes), size(slab.slab_bytes)));
     if counts.small_slabs > 0 {
         let small = grouped_string(counts.small_slabs);
-        say("", format!("really {}: {small} slabs are smaller", size(counts.held_bytes)));
+        say("", format!("in fact {}: {small} slabs are smaller", size(counts.held_bytes)));
     }
     let percent = u128::from(slab.waste_bytes) * 100 / u128::from(slab.slab_bytes.max(1));
     let bytes = grouped_string(cache.object_size);
     let many = grouped_string(cache.objects_per_slab);
-    say(
-        "an object",
-        format!("{bytes} B; {many} in a slab, and {} B of it left over ({percent}%)", grouped_string(slab.waste_bytes)),
-    );
+    say("an object", format!("{bytes} B; {many} per slab, {} B unused ({percent}%)", grouped_string(slab.waste_bytes)));
 }

@@ -13,8 +13,8 @@ use crate::view::table::Layout;
 /// The partial slabs of a node whose free objects are counted. (`MAX_PARTIAL_TO_SCAN` in mm/slub.c)
 const COUNTED_PARTIAL: u64 = 10_000;
 
-/// What programs get of a story: the row of the table with all that is known of its slabs, and more with a structure of its
-/// own.
+/// What programs get of a story: the row of the table with all that is known of its slabs, and more with a structure of
+/// its own.
 pub(crate) fn fields() -> Vec<Field<Story>> {
     const OF_SLABS: [&str; 4] = ["partial_slabs", "cpu_slabs", "cpu_partial_slabs", "nodes"];
     let all = super::fields(false).into_iter().filter(|field| !field.people_only).map(|field| {
@@ -24,14 +24,13 @@ pub(crate) fn fields() -> Vec<Field<Story>> {
     });
     let mut all: Vec<Field<Story>> = all.collect();
     all.extend([
-        Field::nested("meanings", "What its names stand for, as far as that is known", |of: &Story| &of.meanings)
-            .always(),
-        Field::nested("slab", "What a slab has room for", |of: &Story| &of.slab),
-        Field::nested("traits", "How the cache was made", |of: &Story| &of.traits).always(),
+        Field::nested("meanings", "What its names mean, where known", |of: &Story| &of.meanings).always(),
+        Field::nested("slab", "Capacity of a slab", |of: &Story| &of.slab),
+        Field::nested("traits", "How the cache was created", |of: &Story| &of.traits).always(),
         Field::nested("fullness", "How full its slabs are", |of: &Story| &of.fullness).always(),
-        Field::nested("tunables", "What CPUs keep, with SLAB", |of: &Story| &of.tunables),
-        Field::nested("statistics", "What SLAB counts with CONFIG_DEBUG_SLAB", |of: &Story| &of.statistics),
-        Field::nested("dentries", "What the kernel counts of dentries", |of: &Story| &of.dentries),
+        Field::nested("tunables", "SLAB: objects kept per CPU", |of: &Story| &of.tunables),
+        Field::nested("statistics", "SLAB statistics (CONFIG_DEBUG_SLAB)", |of: &Story| &of.statistics),
+        Field::nested("dentries", "The kernel's dentry counters", |of: &Story| &of.dentries),
     ]);
     all
 }
@@ -53,8 +52,8 @@ pub(crate) fn write(out: &mut dyn Write, story: &Story, layout: &Layout) -> io::
         None => line("a slab", "-")?,
         Some(slab) => {
             let waste = match slab.waste_bytes {
-                0 => "nothing is left over".to_owned(),
-                waste => format!("{} left over ({})", layout.scale.sized(waste), percent(waste, slab.slab_bytes)),
+                0 => "nothing unused".to_owned(),
+                waste => format!("{} unused ({})", layout.scale.sized(waste), percent(waste, slab.slab_bytes)),
             };
             let (objects, pages) = (some(slab.objects, "object"), some(slab.pages, "page"));
             line("a slab", &format!("{objects} in {pages} = {}; {waste}", layout.scale.sized(slab.slab_bytes)))?;
@@ -102,8 +101,8 @@ pub(crate) fn write(out: &mut dyn Write, story: &Story, layout: &Layout) -> io::
     }
     if let Some(of) = &story.tunables {
         let text = format!(
-            "a processor keeps up to {} objects, and takes or gives back {} at once; all share a list of up to {} times \
-             that, with {} free objects in it",
+            "a CPU keeps up to {} objects, and takes or returns {} at a time; all CPUs share a list of up to {} times \
+             that, with {} free objects on it",
             of.limit, of.batchcount, of.sharedfactor, of.shared_available
         );
         line("tunables", &text)?;
@@ -127,7 +126,7 @@ fn object(story: &Story) -> String {
     match story.traits.requested_bytes {
         Some(requested) if requested < size => {
             text += &format!(
-                ": {} B and {} B that the allocator adds",
+                ": {} B and {} B added by the allocator",
                 grouped_string(requested),
                 grouped_string(size - requested)
             );
@@ -135,8 +134,10 @@ fn object(story: &Story) -> String {
         _ => {}
     }
     match story.traits.user_copy_bytes {
-        Some(copied @ 1..) if copied == size => text += "; processes may be handed all of it",
-        Some(copied @ 1..) => text += &format!("; processes may be handed {} B of it", grouped_string(copied)),
+        Some(copied @ 1..) if copied == size => text += "; all of it may be copied to and from user space",
+        Some(copied @ 1..) => {
+            text += &format!("; {} B of it may be copied to and from user space", grouped_string(copied));
+        }
         _ => {}
     }
     text
@@ -148,19 +149,19 @@ fn fullness(of: &Fullness) -> Option<String> {
     let [full_text, partial_text, cpu_text] = [full, partial, cpu].map(grouped_string);
     let objects = match of.partial_objects.zip(of.partial_free_objects) {
         Some((used, free)) if partial > 0 => {
-            format!(" (with {} objects, and room for {})", grouped_string(used), grouped_string(free))
+            format!(" (with {} objects in use and {} free)", grouped_string(used), grouped_string(free))
         }
         _ => String::new(),
     };
     let waiting = match of.cpu_partial_slabs {
-        Some(waiting @ 1..) => format!(" ({} in their lists)", grouped_string(waiting)),
+        Some(waiting @ 1..) => format!(" ({} on partial lists)", grouped_string(waiting)),
         _ => String::new(),
     };
-    // A processor's list may be hidden, or its sheaf hold objects of a slab that counts as full.
+    // A per-CPU list may be hidden, or a sheaf may hold objects of a slab that counts as full.
     let kept = of.kept_empty_slabs.filter(|_| partial > 0);
     let kept = kept.map(|kept| format!("; of the partial, up to {kept} a node may be empty and kept"));
     Some(format!(
-        "at most {full_text} full, {partial_text} partial{objects}, at least {cpu_text} of processors{waiting}{}",
+        "at most {full_text} full, {partial_text} partial{objects}, at least {cpu_text} per-CPU{waiting}{}",
         kept.unwrap_or_default()
     ))
 }
@@ -170,7 +171,7 @@ fn of_dentries(of: &Dentries, layout: &Layout) -> String {
     let negative = of.state.negative.map(|negative| format!("; {} negative", grouped_string(negative)));
     let bytes = of.unused_bytes.map(|bytes| format!(" = at most {} to reclaim", layout.scale.sized(bytes)));
     format!(
-        "{}, of them {} unused{}{}",
+        "{}, {} of them unused{}{}",
         number(of.state.total),
         number(of.state.unused),
         bytes.unwrap_or_default(),
@@ -187,7 +188,7 @@ fn made(story: &Story) -> Vec<String> {
         of(traits.accounted.filter(|always| *always), "always charged to cgroups", ""),
         of(traits.dma.filter(|dma| *dma), "for DMA", ""),
         of(traits.hwcache_aligned.filter(|aligned| *aligned), "aligned to cache lines", ""),
-        of(traits.freed_by_rcu.filter(|rcu| *rcu), "slabs freed after a grace period of RCU", ""),
+        of(traits.freed_by_rcu.filter(|rcu| *rcu), "slabs freed after an RCU grace period", ""),
         traits
             .constructor
             .as_ref()
@@ -196,7 +197,7 @@ fn made(story: &Story) -> Vec<String> {
         traits
             .sheaf_capacity
             .filter(|&objects| objects > 0)
-            .map(|objects| format!("processors keep free objects in sheaves of {objects}")),
+            .map(|objects| format!("CPUs keep free objects in sheaves of {objects}")),
     ];
     said.into_iter().flatten().collect()
 }

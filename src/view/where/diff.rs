@@ -15,16 +15,13 @@ pub(crate) const DEFAULT: &[&str] = &["title", "before_bytes", "after_bytes", "c
 pub(crate) fn fields() -> Vec<Field<Row>> {
     vec![
         Field::text("name", "NAME", "Name of the line", |row: &Row| row.name),
-        Field::text("title", "LINE", "Name of the line as people see it", |row: &Row| row.title)
-            .alias("line")
-            .people_only(),
-        Field::signed_bytes("before_bytes", "BEFORE", "Its size in the first", |row: &Row| row.before_bytes)
+        Field::text("title", "LINE", "Title of the line in tables", |row: &Row| row.title).alias("line").people_only(),
+        Field::signed_bytes("before_bytes", "BEFORE", "Size in the first", |row: &Row| row.before_bytes)
             .alias("before"),
-        Field::signed_bytes("after_bytes", "AFTER", "Its size in the second", |row: &Row| row.after_bytes)
-            .alias("after"),
-        Field::bytes_change("change_bytes", "CHANGE", "The second less the first", |row: &Row| row.change_bytes)
+        Field::signed_bytes("after_bytes", "AFTER", "Size in the second", |row: &Row| row.after_bytes).alias("after"),
+        Field::bytes_change("change_bytes", "CHANGE", "The second minus the first", |row: &Row| row.change_bytes)
             .alias("change"),
-        Field::bytes_change("bytes_per_hour", "PER HOUR", "The same an hour", |row: &Row| row.bytes_per_hour)
+        Field::bytes_change("bytes_per_hour", "PER HOUR", "Change per hour", |row: &Row| row.bytes_per_hour)
             .alias("per_hour"),
     ]
 }
@@ -41,7 +38,7 @@ pub(crate) fn write(
     let head = format!("{} → {}", time(&report.before), time(&report.after));
     writeln!(out, "{}\n", layout.palette.paint(Emphasis::Heading, &head))?;
     match &report.lines[..] {
-        [] => writeln!(out, "no line has changed{}", if least > 0 { " by so much" } else { "" })?,
+        [] => writeln!(out, "no line has changed{}", if least > 0 { " by that much" } else { "" })?,
         rows => table::write(out, columns, rows, None, layout)?,
     }
     let moved = report.total_after_bytes.abs_diff(report.total_before_bytes);

@@ -27,11 +27,11 @@ impl Live for Lines {
         ],
         sort: 'b',
         help: &[
-            "SIZE: the lines add up to MemTotal; what no counter names is 'unaccounted'.",
+            "SIZE: the lines add up to MemTotal; what no counter covers is 'unaccounted'.",
             "SINCE START: the change since the first reading of this screen.",
             OF_CHANGES,
-            "Growing (g): the size is more than a minute ago.",
-            "Bars: a line's size between its least and its most; flat: no change.",
+            "Growing (g): the size is larger than a minute ago.",
+            "Bars: a line's size, scaled from minimum to maximum; flat: no change.",
         ],
     };
 

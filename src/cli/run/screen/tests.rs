@@ -366,7 +366,7 @@ fn filters_match_as_they_are_typed() {
     // Letters are text now, also those that are keys otherwise.
     keys(&mut state, "q");
     assert_eq!((rows(&state), state.filter.text()), (0, "UNIX-q"));
-    assert!(text(&state).contains("none of 12 caches is shown: filter: /UNIX-q"));
+    assert!(text(&state).contains("none of 12 caches shown: filter: /UNIX-q"));
     keys(&mut state, "\x7f\x7f\x7f\x7f\x7f\x7f\x7f");
     assert_eq!(rows(&state), 12);
     // No regular expression yet: plain text.
@@ -394,7 +394,7 @@ fn growing_and_large_ones_can_be_had_alone() {
     state.least_bytes = Some(3 << 20);
     state.settle();
     assert_eq!(names(&state), "[dentry] vm_area_struct");
-    assert!(text(&state).contains("from 3.0 MiB on   growing ones only   2 of 12"));
+    assert!(text(&state).contains("at least 3.0 MiB   growing only   2 of 12"));
 }
 
 #[test]
@@ -404,19 +404,19 @@ fn large_allocations_are_named_where_the_rest_is_theirs() {
         add(&mut state, 0, reading(caches));
         state
     };
-    let large = "6.0 MiB more in no cache (large kmalloc)";
+    let large = "6.0 MiB more not in any cache (large kmalloc)";
     let mut state = words(&[("kmalloc-8k", [8192 + 64, 3, 8, 4, 12])]);
     assert!(text(&state).contains(large), "{}", text(&state));
     state.failed("torn".to_owned());
-    assert!(text(&state).contains("6.0 MiB more in no cache\n"), "{}", text(&state));
+    assert!(text(&state).contains("6.0 MiB more not in any cache\n"), "{}", text(&state));
     // SLAB has caches for them.
     let slab = words(&[("kmalloc-16k", [16_384, 1, 4, 4, 4])]);
-    assert!(text(&slab).contains("6.0 MiB more in no cache\n"), "{}", text(&slab));
+    assert!(text(&slab).contains("6.0 MiB more not in any cache\n"), "{}", text(&slab));
     // What counters lag.
     let mut few = reading(&caches(0));
     few.reconcile.as_mut().unwrap().held_difference_bytes = Some(-(1 << 20));
     add(&mut state, 1, few);
-    assert!(text(&state).contains("1.0 MiB more in no cache\n"), "{}", text(&state));
+    assert!(text(&state).contains("1.0 MiB more not in any cache\n"), "{}", text(&state));
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn what_cannot_be_read_is_told_until_it_can() {
     let mut state = screen((80, 24), 3);
     let denied = || Error::Denied { path: "/proc/slabinfo".into() };
     add(&mut state, 4, Reading { trouble: Some(denied()), ..Reading::default() });
-    assert!(text(&state).contains("/proc/slabinfo: permission denied; the numbers are those of 22:40:03"));
+    assert!(text(&state).contains("/proc/slabinfo: permission denied; the numbers are from 22:40:03"));
     assert_eq!(state.rows(), 12);
     add(&mut state, 5, reading(&caches(5)));
     assert!(!text(&state).contains("denied"));
@@ -456,7 +456,7 @@ fn what_cannot_be_read_is_told_until_it_can() {
     let torn = Error::malformed("/proc/slabinfo".as_ref(), 7, "torn");
     add(&mut state, 6, Reading { trouble: Some(torn), ..reading(&caches(6)[..3]) });
     assert_eq!(state.rows(), 3);
-    assert!(text(&state).contains("/proc/slabinfo:7: torn; the numbers are those of 22:40:06"));
+    assert!(text(&state).contains("/proc/slabinfo:7: torn; the numbers are from 22:40:06"));
 }
 
 #[test]
