@@ -30,6 +30,8 @@ use crate::model::oom;
 
 /// Pages that RLIMIT_AS still allows to be mapped.
 const ROOM: usize = 64;
+/// Pages that the worker may map before its first step.
+const TO_COME: usize = 1024;
 /// The memory limit of the group, in pages.
 const LIMIT: usize = 1024;
 /// Pages that its processes try to use.
@@ -101,7 +103,7 @@ pub(super) const DEMO: Demo = Demo {
 };
 
 fn script(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
-    let mut steps = of_addresses()?;
+    let mut steps = of_addresses(facts)?;
     match group(facts) {
         Ok(group) => steps.extend(of_memory(facts, &Rc::new(group))),
         Err(why) => steps.push(not_shown("a memory cgroup", &why)),
@@ -138,8 +140,12 @@ fn not_shown(what: &str, why: &str) -> Step {
         .why("This part needs something this user or this machine does not have.")
 }
 
-fn of_addresses() -> Result<Vec<Step>, Skip> {
+fn of_addresses(facts: &Facts<'_>) -> Result<Vec<Step>, Skip> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_AS)?;
+    let [size, ..] = own_statm::read()?;
+    if facts.page_size.bytes_of(size + (ROOM + TO_COME) as u64) > hard {
+        return Ok(vec![not_shown("RLIMIT_AS", "its hard limit is already too near")]);
+    }
     let (soft_rss, hard_rss) = getrlimit(Resource::RLIMIT_RSS)?;
     let allow = move |w: &mut Worker| {
         let [size, ..] = own_statm::read()?;

@@ -42,7 +42,7 @@ fn a_kernel_thread_is_shown_as_having_no_address_space() {
     let Some(pid) = pids().into_iter().find(|&pid| is_kernel_thread(pid)) else {
         return skipped("a_kernel_thread_is_shown_as_having_no_address_space", "there is none in this PID namespace");
     };
-    assert_no_address_space(pid, "kernel-thread", "thread of the kernel");
+    assert_no_address_space(pid, "kernel-thread", "a kernel thread");
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn unix_sockets_do_not_look_like_signals() {
         let text = diff(before, &["--filter", "^UNIX$"]);
         assert!(text.text().contains("UNIX"), "{}", text.text());
         let merged = row["aliases"].as_array().is_some_and(|names| !names.is_empty());
-        assert_eq!(text.text().contains("which the kernel merged"), merged, "{}", text.text());
+        assert_eq!(text.text().contains("merged by the kernel"), merged, "{}", text.text());
     });
 }
 

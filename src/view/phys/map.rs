@@ -91,7 +91,7 @@ fn painted(class: Class, text: &str, layout: &Layout) -> String {
 /// Writes the legend, with the size of each class and of a cell.
 pub(crate) fn write_legend(out: &mut dyn Write, report: &Report, map: &Map, layout: &Layout) -> io::Result<()> {
     let cell = human_string(layout.scale.page_size.bytes_of(map.block_frames));
-    writeln!(out, "\neach cell is {cell}, shown by its largest class; a capital: at least three quarters")?;
+    writeln!(out, "\neach cell: {cell}, its largest class; a capital: at least three quarters")?;
     let entry = |row: &ClassRow| {
         let mark = painted(row.class, &format!(" {} ", character(row.class, false)), layout);
         let (title, size) = (row.class.title(), human_string(row.bytes));
