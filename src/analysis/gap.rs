@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 use super::note::Note;
 use super::processes::address_space::NoAddressSpace;
 use crate::error::Error;
-use crate::kernel::access::what_would_help;
+use crate::kernel::catalogue::what_would_help;
 
 /// Something that could not be read.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::process::{ExitCode, Termination};
 
 use crate::analysis::gap::{Gap, Reason, Severity};
 use crate::error::Error;
-use crate::kernel::access::what_would_help;
+use crate::kernel::catalogue::what_would_help;
 use crate::name::escaped;
 
 /// With what status pmem exits.

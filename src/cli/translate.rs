@@ -22,7 +22,7 @@ use crate::analysis::note::Note;
 use crate::analysis::processes::visit::{self, Looked, Seen};
 use crate::analysis::translate::Translator;
 use crate::analysis::translate::translation::{Lack, Translation};
-use crate::kernel::access::what_would_help;
+use crate::kernel::catalogue::what_would_help;
 use crate::kernel::root::Root;
 use crate::view::field::Field;
 use crate::view::json::Object;

@@ -2,9 +2,6 @@
 //!
 //! Tested on Linux 6.18 with single capabilities; file modes are those of fs/proc.
 
-use super::catalogue;
-use crate::error::Error;
-
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -43,7 +40,7 @@ impl Access {
     }
 
     /// Advice after a denial, in one or two sentences.
-    fn help(self) -> Option<&'static str> {
+    pub fn help(self) -> Option<&'static str> {
         Some(match self {
             Self::PageMap => {
                 "Reading pagemap of another user's process needs CAP_SYS_PTRACE (CAP_PERFMON is enough since Linux \
@@ -62,14 +59,5 @@ impl Access {
             }
             Self::Anyone | Self::Addresses | Self::Log => return None,
         })
-    }
-}
-
-/// Advice after a denial, in one or two sentences; `None` if there is none.
-pub fn what_would_help(error: &Error) -> Option<&'static str> {
-    match error {
-        Error::Hidden { help, .. } => Some(help),
-        Error::Denied { path } => catalogue::find(path)?.access.help(),
-        _ => None,
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::access::Access;
 use super::root::Root;
 use super::{huge_pages, numa, physical, r#where};
+use crate::error::Error;
 
 /// One file, or several files that match a pattern.
 #[derive(Debug)]
@@ -401,6 +402,15 @@ pub fn of_a_process(has_address_space: bool) -> impl Iterator<Item = &'static Ke
 pub fn find(path: &Path) -> Option<&'static KernelFile> {
     let of = |of: fn(Of) -> bool| CATALOGUE.iter().find(|file| of(file.of) && path.ends_with(file.path));
     of(|of| of == Of::Machine).or_else(|| of(|of| of != Of::Machine))
+}
+
+/// Advice after a denial, in one or two sentences; `None` if there is none.
+pub fn what_would_help(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Hidden { help, .. } => Some(help),
+        Error::Denied { path } => find(path)?.access.help(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::analysis::note::Note;
 use crate::analysis::physical::huge_blocks::{self, HugeBlocks};
 use crate::analysis::physical::phys;
 use crate::error::{Error, Result};
-use crate::kernel::access::what_would_help;
+use crate::kernel::catalogue::what_would_help;
 use crate::kernel::frame_files::{self, FLAGS};
 use crate::kernel::physical::{Physical, overlap};
 use crate::kernel::root::{Root, text};

@@ -6,21 +6,12 @@ use anyhow::Result;
 
 use super::columns::Choice;
 use super::context::Context;
+pub(in crate::cli) use super::sink::Report;
 use super::sink::Sink;
 use crate::analysis::note::Note;
 use crate::cli::output::Output;
 use crate::cli::status::UsageError;
 use crate::view::field::Table;
-
-/// What programs get of such a command.
-pub(in crate::cli) struct Report<'d> {
-    /// The name and version of the document: `pmem.NAME/1`; `None` if the data is the whole document.
-    pub(in crate::cli) schema: Option<&'static str>,
-    /// Its data.
-    pub(in crate::cli) data: &'d dyn erased_serde::Serialize,
-    /// What a reader must know.
-    pub(in crate::cli) notes: &'d [Note],
-}
 
 /// Shows a report, on a single line where JSON lines were asked for; `people` writes it as text.
 ///

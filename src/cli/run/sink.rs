@@ -7,7 +7,6 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::context::Context;
-use super::document::Report;
 use crate::analysis::note::Note;
 use crate::cli::options::Format;
 use crate::cli::output::Output;
@@ -15,6 +14,16 @@ use crate::cli::status::say;
 use crate::view::cell::Cell;
 use crate::view::field::Rows;
 use crate::view::{csv, json, time};
+
+/// What programs get of a command without rows.
+pub(in crate::cli) struct Report<'d> {
+    /// The name and version of the document: `pmem.NAME/1`; `None` if the data is the whole document.
+    pub(in crate::cli) schema: Option<&'static str>,
+    /// Its data.
+    pub(in crate::cli) data: &'d dyn erased_serde::Serialize,
+    /// What a reader must know.
+    pub(in crate::cli) notes: &'d [Note],
+}
 
 /// The output of one run.
 pub(in crate::cli) struct Sink<'o, 'c> {

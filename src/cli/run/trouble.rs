@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::analysis::gap::Gap;
 use crate::cli::status::{self, Status, explain, say};
 use crate::error::Error;
-use crate::kernel::access::what_would_help;
+use crate::kernel::catalogue::what_would_help;
 
 /// Something that the output lacks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

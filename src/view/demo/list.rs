@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::steps::wrong;
+use super::steps::{background, wrong};
 use super::{as_expected, paragraph, title, width};
 use crate::demo::report::{DemoReport, Verdict};
 use crate::demo::{DEMOS, Demo};
@@ -34,18 +34,6 @@ pub(crate) fn explain(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::
     paragraph(out, demo.about, 0, layout)?;
     writeln!(out)?;
     background(out, demo, layout)
-}
-
-/// What the kernel does, and where.
-pub(super) fn background(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Result<()> {
-    if !demo.explain.is_empty() {
-        paragraph(out, demo.explain, 0, layout)?;
-    }
-    let widest = demo.functions.iter().map(|(function, _)| function.len()).max().unwrap_or(0);
-    for (function, file) in demo.functions {
-        writeln!(out, "  {function:<widest$}  {file}")?;
-    }
-    Ok(())
 }
 
 /// The result of one demo among several.

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 use super::bar::Bar;
-use super::list::background;
 use super::{paragraph, width};
 use crate::demo::Demo;
 use crate::demo::quantity::{Quantity, Unit};
@@ -213,6 +212,18 @@ impl<'a> Steps<'a> {
         writeln!(out)?;
         background(out, self.demo, self.layout)
     }
+}
+
+/// What the kernel does, and where.
+pub(super) fn background(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Result<()> {
+    if !demo.explain.is_empty() {
+        paragraph(out, demo.explain, 0, layout)?;
+    }
+    let widest = demo.functions.iter().map(|(function, _)| function.len()).max().unwrap_or(0);
+    for (function, file) in demo.functions {
+        writeln!(out, "  {function:<widest$}  {file}")?;
+    }
+    Ok(())
 }
 
 /// What is off, in words: the expected value, and what each source says.
