@@ -30,8 +30,8 @@ use crate::model::oom;
 
 /// Pages that RLIMIT_AS still allows to be mapped.
 const ROOM: usize = 64;
-/// Pages that the worker may map before its first step.
-const TO_COME: usize = 1024;
+/// Pages that the worker may map before its first step; an arena of glibc alone takes 64 MiB of addresses.
+const TO_COME: usize = 32 * 1024;
 /// The memory limit of the group, in pages.
 const LIMIT: usize = 1024;
 /// Pages that its processes try to use.
