@@ -4,11 +4,10 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use serde::Serialize;
 
 use super::options::GlobalOptions;
 use super::output::Output;
-use super::run::command::{self, Asked, Command, Reading, Shown};
+use super::run::command::{self, Asked, Command, OnlyRows, Reading, Shown};
 use super::run::context::Context;
 use super::run::rounds::Rounds;
 use super::status::{Status, UsageError};
@@ -63,13 +62,6 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
     }
 }
 
-/// What is shown: words, or the whole table of flags.
-#[derive(Serialize)]
-struct Report<R> {
-    #[serde(skip)]
-    rows: Vec<R>,
-}
-
 /// The meaning of words, as the driver runs it.
 struct Words<'a>(&'a Args);
 
@@ -77,13 +69,13 @@ impl Command for Words<'_> {
     const SCHEMA: &'static str = SCHEMA;
     const ROWS: &'static str = "words";
     type Row = Word;
-    type Report = Report<Word>;
+    type Report = OnlyRows<Word>;
 
     fn fields(&self) -> Vec<Field<Word>> {
         view::word_fields()
     }
 
-    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Report<Word>>> {
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<OnlyRows<Word>>> {
         let Args { words, pagemap, swap, page_size, .. } = self.0;
         let page_size = page_size.unwrap_or(cx.root.page_size());
         let decode = |word: &String| match (pagemap, swap) {
@@ -92,14 +84,14 @@ impl Command for Words<'_> {
             _ => decode::decode(word),
         };
         let rows = words.iter().map(decode).collect::<Result<_, _>>().map_err(UsageError::Invalid)?;
-        Ok(Reading::of(Report { rows }, Vec::new()))
+        Ok(Reading::of(OnlyRows { rows }, Vec::new()))
     }
 
-    fn rows(report: &Report<Word>) -> &[Word] {
+    fn rows(report: &OnlyRows<Word>) -> &[Word] {
         &report.rows
     }
 
-    fn rows_mut(report: &mut Report<Word>) -> &mut [Word] {
+    fn rows_mut(report: &mut OnlyRows<Word>) -> &mut [Word] {
         &mut report.rows
     }
 
@@ -118,21 +110,21 @@ impl Command for Legend {
     const SCHEMA: &'static str = SCHEMA;
     const ROWS: &'static str = "flags";
     type Row = Bit;
-    type Report = Report<Bit>;
+    type Report = OnlyRows<Bit>;
 
     fn fields(&self) -> Vec<Field<Bit>> {
         view::legend_fields()
     }
 
-    fn read(&mut self, _: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Report<Bit>>> {
-        Ok(Reading::of(Report { rows: decode::legend() }, Vec::new()))
+    fn read(&mut self, _: &Context<'_>, _: &Asked<'_>) -> Result<Reading<OnlyRows<Bit>>> {
+        Ok(Reading::of(OnlyRows { rows: decode::legend() }, Vec::new()))
     }
 
-    fn rows(report: &Report<Bit>) -> &[Bit] {
+    fn rows(report: &OnlyRows<Bit>) -> &[Bit] {
         &report.rows
     }
 
-    fn rows_mut(report: &mut Report<Bit>) -> &mut [Bit] {
+    fn rows_mut(report: &mut OnlyRows<Bit>) -> &mut [Bit] {
         &mut report.rows
     }
 

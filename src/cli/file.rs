@@ -15,7 +15,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::options::{GlobalOptions, Repeat};
 use super::output::Output;
 use super::progress::Progress;
-use super::run::command::{self, Asked, Command, Reading, Shown};
+use super::run::command::{self, Asked, Command, OnlyRows, Reading, Shown};
 use super::run::context::Context;
 use super::run::trouble::Trouble;
 use super::status::{Status, UsageError, say};
@@ -175,39 +175,32 @@ impl Command for OfFiles<'_> {
 /// Runs of cached pages, as the driver runs them.
 struct Runs<'a>(&'a Args);
 
-/// The runs of all files.
-#[derive(Serialize)]
-struct AllRuns {
-    #[serde(skip)]
-    runs: Vec<RunRow>,
-}
-
 impl Command for Runs<'_> {
     const SCHEMA: &'static str = "pmem.file/1";
     const ROWS: &'static str = "runs";
     type Row = RunRow;
-    type Report = AllRuns;
+    type Report = OnlyRows<RunRow>;
 
     fn fields(&self) -> Vec<Field<RunRow>> {
         view::run_fields()
     }
 
-    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<AllRuns>> {
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<OnlyRows<RunRow>>> {
         let Reading { report, notes, said, troubles, status, is_last } = look(self.0, cx, true, self.0.mapped)?;
         let runs_of = |row: FileRow| {
             let path = Arc::new(row.path);
             row.runs.into_iter().flatten().map(move |run| RunRow { path: Arc::clone(&path), run })
         };
-        let report = report.map(|report| AllRuns { runs: report.files.into_iter().flat_map(runs_of).collect() });
+        let report = report.map(|report| OnlyRows { rows: report.files.into_iter().flat_map(runs_of).collect() });
         Ok(Reading { report, notes, said, troubles, status, is_last })
     }
 
-    fn rows(report: &AllRuns) -> &[RunRow] {
-        &report.runs
+    fn rows(report: &OnlyRows<RunRow>) -> &[RunRow] {
+        &report.rows
     }
 
-    fn rows_mut(report: &mut AllRuns) -> &mut [RunRow] {
-        &mut report.runs
+    fn rows_mut(report: &mut OnlyRows<RunRow>) -> &mut [RunRow] {
+        &mut report.rows
     }
 
     fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {

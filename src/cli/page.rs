@@ -4,12 +4,11 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use serde::Serialize;
 
 use super::frame::{FrameSpec, resolve};
 use super::options::GlobalOptions;
 use super::output::Output;
-use super::run::command::{self, Asked, Command, Reading, Shown};
+use super::run::command::{self, Asked, Command, OnlyRows, Reading, Shown};
 use super::run::context::Context;
 use super::run::rounds::Rounds;
 use super::run::trouble::Trouble;
@@ -48,24 +47,17 @@ const MOST_IN_WORDS: usize = 4;
 /// The command as the driver runs it.
 struct Page<'a>(&'a Args);
 
-/// The frames that were asked for.
-#[derive(Serialize)]
-struct Report {
-    #[serde(skip)]
-    frames: Vec<Frame>,
-}
-
 impl Command for Page<'_> {
     const SCHEMA: &'static str = "pmem.page/1";
     const ROWS: &'static str = "frames";
     type Row = Frame;
-    type Report = Report;
+    type Report = OnlyRows<Frame>;
 
     fn fields(&self) -> Vec<Field<Frame>> {
         view::fields()
     }
 
-    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Report>> {
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<OnlyRows<Frame>>> {
         let frame_reader = FrameReader::new(&cx.root, &cx.root.features_cheaply())?;
         let found = resolve(&cx.root, &self.0.frames)?;
         let frames = found.pfns.iter().map(|&pfn| frame_reader.tell(pfn)).collect::<Result<Vec<Frame>, _>>()?;
@@ -73,16 +65,16 @@ impl Command for Page<'_> {
         Ok(Reading {
             troubles: found.without.into_iter().map(Trouble::incomplete).collect(),
             status: if all_there { Status::Complete } else { Status::Incomplete },
-            ..Reading::of(Report { frames }, frame_reader.notes())
+            ..Reading::of(OnlyRows { rows: frames }, frame_reader.notes())
         })
     }
 
-    fn rows(report: &Report) -> &[Frame] {
-        &report.frames
+    fn rows(report: &OnlyRows<Frame>) -> &[Frame] {
+        &report.rows
     }
 
-    fn rows_mut(report: &mut Report) -> &mut [Frame] {
-        &mut report.frames
+    fn rows_mut(report: &mut OnlyRows<Frame>) -> &mut [Frame] {
+        &mut report.rows
     }
 
     fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> std::io::Result<()> {

@@ -3,13 +3,12 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use serde::Serialize;
 
 use super::Args;
 use crate::analysis::note::Note;
 use crate::cli::output::Output;
 use crate::cli::run::columns::Choice;
-use crate::cli::run::command::{self, Asked, Reading, Shown};
+use crate::cli::run::command::{self, Asked, OnlyRows, Reading, Shown};
 use crate::cli::run::context::Context;
 use crate::cli::run::document;
 use crate::cli::status::UsageError;
@@ -58,33 +57,26 @@ pub(super) struct List<'a> {
     pub(super) demos: Vec<&'static Demo>,
 }
 
-/// The demos that are listed.
-#[derive(Serialize)]
-pub(super) struct Listed {
-    #[serde(skip)]
-    demos: Vec<&'static Demo>,
-}
-
 impl command::Command for List<'_> {
     const SCHEMA: &'static str = "pmem.demo-list/1";
     const ROWS: &'static str = "demos";
     type Row = &'static Demo;
-    type Report = Listed;
+    type Report = OnlyRows<&'static Demo>;
 
     fn fields(&self) -> Vec<Field<&'static Demo>> {
         view::list_fields(self.args.explain)
     }
 
-    fn read(&mut self, _: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Listed>> {
-        Ok(Reading::of(Listed { demos: self.demos.clone() }, Vec::new()))
+    fn read(&mut self, _: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Self::Report>> {
+        Ok(Reading::of(OnlyRows { rows: self.demos.clone() }, Vec::new()))
     }
 
-    fn rows(report: &Listed) -> &[&'static Demo] {
-        &report.demos
+    fn rows(report: &Self::Report) -> &[&'static Demo] {
+        &report.rows
     }
 
-    fn rows_mut(report: &mut Listed) -> &mut [&'static Demo] {
-        &mut report.demos
+    fn rows_mut(report: &mut Self::Report) -> &mut [&'static Demo] {
+        &mut report.rows
     }
 
     fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {

@@ -184,6 +184,14 @@ impl<C: Command + ?Sized> Shown<'_, C> {
     }
 }
 
+/// A report that is nothing but its rows.
+#[derive(Serialize)]
+pub(in crate::cli) struct OnlyRows<R> {
+    /// The rows.
+    #[serde(skip)]
+    pub(in crate::cli) rows: Vec<R>,
+}
+
 /// Runs a command: as many rounds as were asked for, each in the format that was asked for.
 ///
 /// # Errors
@@ -200,15 +208,14 @@ pub(in crate::cli) fn run<C: Command>(
         return Ok(Status::Complete);
     }
     let choice = Choice::new(cx.words(), fields, command.keys())?;
+    let written = cx.for_programs(&choice);
     let mut troubles = Troubles::new(cx.is_quiet());
     let mut sink = Sink::new(cx, output, rounds.is_repeated());
     rounds.each(|number| {
         sink.begin_round();
         let round = rounds.is_repeated().then_some(number);
-        let has = |name: &str| {
-            let is_written = || cx.for_programs(&choice).iter().any(|field| field.is_called(name));
-            choice.names(name) || (!cx.is_for_people() && is_written())
-        };
+        let is_written = |name: &str| written.iter().any(|field| field.is_called(name));
+        let has = |name: &str| choice.names(name) || (!cx.is_for_people() && is_written(name));
         let asked =
             Asked { has: &has, only_columns: choice.is_named(), document: cx.is_document(), round, is_live: false };
         let Reading { report, notes, said, troubles: lacks, status, is_last } = command.read(cx, &asked)?;
@@ -234,14 +241,13 @@ pub(in crate::cli) fn run<C: Command>(
                 let height = cx.layout.height.filter(|_| command.may_be_cut());
                 people(command, &shown, height, sink.people()?)?;
             } else {
-                let fields = cx.for_programs(&choice);
                 sink.programs(&Document {
                     schema: C::SCHEMA,
                     data: &report,
                     list: (!C::ROWS_IN_REPORT).then_some(C::ROWS),
                     has_rows: C::has_rows(&report),
-                    names: fields.iter().map(|field| &*field.name).collect(),
-                    rows: &Table { fields: &fields, rows },
+                    names: written.iter().map(|field| &*field.name).collect(),
+                    rows: &Table { fields: &written, rows },
                     notes: &notes,
                 })?;
             }

@@ -89,27 +89,18 @@ impl<'o, 'c> Sink<'o, 'c> {
 
     /// Writes a report for programs. Notes that the format has no place for go to standard error, in the first round.
     pub(super) fn programs(&mut self, document: &Document<'_>) -> Result<()> {
-        let time = self.time.clone();
-        match self.cx.format() {
-            Format::Table => {}
-            Format::Json => {
-                let rows = document.has_rows.then_some(document.rows);
-                let list = document.list.map(|key| List { key, names: &document.names, rows });
-                let data = Data { data: document.data, list };
-                self.document(document.schema, &time, &data, &document.notes)?;
+        if !self.cx.is_document() {
+            self.part(&[], &document.names, document.rows)?;
+            if self.is_first() {
+                self.say(document.notes);
             }
-            Format::Jsonl => {
-                self.lines(&[("time", Cell::Text(&time))], &document.names, document.rows)?;
-            }
-            Format::Csv => {
-                let before: &[_] = if self.is_repeated { &[("time", Cell::Text(&time))] } else { &[] };
-                self.records(before, &document.names, document.rows)?;
-            }
+            return Ok(());
         }
-        if !self.cx.is_document() && self.is_first() {
-            self.say(document.notes);
-        }
-        Ok(())
+        let rows = document.has_rows.then_some(document.rows);
+        let list = document.list.map(|key| List { key, names: &document.names, rows });
+        let (host, source) = (self.cx.root.host(), self.cx.root.source());
+        let (schema, data, notes) = (document.schema, &Data { data: document.data, list }, &document.notes);
+        Ok(json::pretty(self.output, &json::Document { schema, time: &self.time, host, source, data, notes })?)
     }
 
     /// Says notes on standard error.
@@ -136,18 +127,6 @@ impl<'o, 'c> Sink<'o, 'c> {
             Format::Table | Format::Csv => return Ok(false),
         }
         Ok(true)
-    }
-
-    /// Writes a document around its data.
-    pub(super) fn document(
-        &mut self,
-        schema: &'static str,
-        time: &str,
-        data: &dyn erased_serde::Serialize,
-        notes: &dyn erased_serde::Serialize,
-    ) -> Result<()> {
-        let (host, source) = (self.cx.root.host(), self.cx.root.source());
-        Ok(json::pretty(self.output, &json::Document { schema, time, host, source, data, notes })?)
     }
 
     /// Writes a document whose data is read while it is written. Nothing is written before `began` is set, and nothing

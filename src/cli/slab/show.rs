@@ -4,12 +4,11 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use serde::Serialize;
 
 use crate::analysis::slab::show::{Found, Story, stories};
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
-use crate::cli::run::command::{self, Asked, Reading, Shown};
+use crate::cli::run::command::{self, Asked, OnlyRows, Reading, Shown};
 use crate::cli::run::context::Context;
 use crate::cli::run::document::refuse_rows;
 use crate::cli::run::rounds::Rounds;
@@ -48,24 +47,17 @@ struct Show<'a> {
     names: &'a [String],
 }
 
-/// The caches of the machine.
-#[derive(Serialize)]
-struct Stories {
-    #[serde(skip)]
-    stories: Vec<Story>,
-}
-
 impl command::Command for Show<'_> {
     const SCHEMA: &'static str = "pmem.slab-show/1";
     const ROWS: &'static str = "caches";
     type Row = Story;
-    type Report = Stories;
+    type Report = OnlyRows<Story>;
 
     fn fields(&self) -> Vec<Field<Story>> {
         view::fields()
     }
 
-    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<Stories>> {
+    fn read(&mut self, cx: &Context<'_>, _: &Asked<'_>) -> Result<Reading<OnlyRows<Story>>> {
         let found = stories(&cx.root, self.names)?;
         let notes = found.notes();
         let Found { stories, missing, names_unknown, trouble, .. } = found;
@@ -78,15 +70,15 @@ impl command::Command for Show<'_> {
             Trouble::incomplete(format!("{name}: no such cache{like}{merged}"))
         };
         let troubles = missing.into_iter().map(no_such).chain(trouble.map(Trouble::from)).collect();
-        Ok(Reading { troubles, ..Reading::of(Stories { stories }, notes) })
+        Ok(Reading { troubles, ..Reading::of(OnlyRows { rows: stories }, notes) })
     }
 
-    fn rows(report: &Stories) -> &[Story] {
-        &report.stories
+    fn rows(report: &OnlyRows<Story>) -> &[Story] {
+        &report.rows
     }
 
-    fn rows_mut(report: &mut Stories) -> &mut [Story] {
-        &mut report.stories
+    fn rows_mut(report: &mut OnlyRows<Story>) -> &mut [Story] {
+        &mut report.rows
     }
 
     fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()> {
