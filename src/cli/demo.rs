@@ -1,4 +1,4 @@
-//! `pmem demo`: memory made to happen, step by step.
+//! `pmem demo`: small programs that use memory, step by step.
 
 mod choice;
 mod dialogue;
@@ -29,64 +29,63 @@ use crate::view::table::{self, Layout};
 
 /// Watch the kernel hand out frames, with numbers that must come true
 ///
-/// A demo is a small program that makes memory happen, step by step. What each step must do is said beforehand, and held
-/// against what the kernel's interfaces say, at least two of them. A step is off where any of them says otherwise. Demos run
-/// in a process of their own, change nothing but its memory, and need no root; what only root sees is left out for others.
+/// A demo is a small program that uses memory step by step. The expected result of each step is stated beforehand and
+/// compared with what at least two kernel interfaces report; if any of them disagrees, the step is off. Demos run in a
+/// separate process, change only its memory, and do not need root; for other users, what only root can see is left out.
 ///
-/// The status is 0 where everything came true, 1 where something was off, and 3 where a demo cannot be shown on this machine.
+/// The exit status is 0 if every number was as expected, 1 if one was not, and 3 if a demo cannot be shown on this machine.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   pmem demo                        all demos, and the question that each answers
   pmem demo lazy-alloc             when does a process really get memory?
   pmem demo lazy-alloc --predict   say the number first
-  pmem demo cow --step --explain   a step at a time, with what the kernel does
+  pmem demo cow --step --explain   one step at a time, with what the kernel does
   pmem demo reclim-me --pages 20 --interval 0.5 --hold
                                    and 'pmem frames reclim-me' in another terminal
   pmem demo lazy-alloc --until 3 --hold
                                    a process with 64 pages, for other tools to look at
   pmem demo lazy-alloc --spoil leave-out:2
-                                   a demo that fails, since its second step is not done
+                                   a demo that fails: its second step is left out
   pmem demo all --json | jq '.data.demos[] | [.demo, .verdict]'
 
 Exit status:
   0   every number was as expected
-  1   a number was not, or a demo failed
-  2   the command line is wrong
+  1   a number was not as expected, or a demo failed
+  2   usage error
   3   none of the demos can be shown on this machine")]
 pub struct Args {
-    /// Which demos: names, or 'all'
+    /// Names of demos, or 'all'
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// List them, and run none; with --explain, all that is to be said of them
+    /// List the demos without running any; with --explain, describe each in full
     #[arg(long)]
     list: bool,
-    /// Say why with each step, and at the end what the kernel did, by function and file
+    /// Explain each step, and at the end what the kernel did, by function and file
     #[arg(long)]
     explain: bool,
     /// Wait for Enter before each step
     #[arg(long)]
     step: bool,
-    /// Ask for the numbers of each step before it is done, and keep score
+    /// Ask for the numbers of each step before it runs, and keep score
     #[arg(long)]
     predict: bool,
-    /// Wait between steps, and as long in all between the repetitions of one
+    /// Wait between steps, and for the same total time between the repetitions in a step
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     slow: Option<Duration>,
-    /// The time between two pages of reclim-me [default: 1 on a terminal, else none]
+    /// Time between two pages of reclim-me [default: 1 on a terminal, else none]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     interval: Option<Duration>,
-    /// How many pages reclim-me writes [default: 10]
+    /// Number of pages that reclim-me writes [default: 10]
     // It stands for the option of all commands that has this name, and so must have its type, and its default: 0.
     #[arg(long, value_name = "N", value_parser = pages, required = false)]
     pages: usize,
-    /// End with this step
+    /// Stop after this step
     #[arg(long, value_name = "STEP", value_parser = step)]
     until: Option<usize>,
-    /// Keep the process alive after the last step, and say its PID: until Enter, the end of input, or a signal
+    /// Keep the process alive after the last step and print its PID, until Enter, end of input, or a signal
     #[arg(long)]
     hold: bool,
-    /// Do a step wrongly, to see that it is found out: 'leave-out:STEP' does not do it, 'extra-page:STEP' writes the last
-    /// page after it
+    /// Do a step wrongly, to see it detected: 'leave-out:STEP' skips it, 'extra-page:STEP' writes the last page after it
     #[arg(long, value_name = "HOW", value_parser = spoil)]
     spoil: Option<Spoil>,
 }
@@ -183,7 +182,7 @@ struct Played {
     written: bool,
 }
 
-/// Plays demos one after the other, whatever becomes of each, with a line for each.
+/// Plays demos one after the other, even if some fail, with a line for each.
 fn several(
     show: &mut show::Show<'_>,
     demos: &[&'static Demo],

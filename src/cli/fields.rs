@@ -1,4 +1,4 @@
-//! The fields of every command, for whoever does not run it: completions, the schema, and the rules for names.
+//! The fields of every command, for code that does not run it: completions, the schema, and the tests of names.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Descri
     with(command, has, Always::No, &[])
 }
 
-/// The names of the fields that each row of a document has, whatever else was asked for.
+/// The names of the fields that each row of a document has, regardless of options.
 pub(super) fn always(command: &str, has: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
     let fields = with(command, has, Always::Yes, &[]).unwrap_or_default();
     let fields = fields.into_iter().filter(|field| !field.on_request && !field.people_only);

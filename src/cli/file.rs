@@ -297,7 +297,7 @@ impl<'a> Look<'a> {
         let told = if self.is_verbose { closed.len() } else { TOLD.min(closed.len()) };
         closed[..told].iter().for_each(|text| self.tell(text));
         if closed.len() > told {
-            self.tell(&format!("{} more directories could not be read (-v: which)", closed.len() - told));
+            self.tell(&format!("{} more directories could not be read (-v lists them)", closed.len() - told));
         }
         let refused = self.files.rows.iter().all(|row| row.refused.is_some());
         match self.files.refusal.take_if(|_| refused) {

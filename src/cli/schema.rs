@@ -21,7 +21,7 @@ use crate::view::json;
 /// Print what the JSON of each command holds, as JSON Schema
 ///
 /// Prints a schema (draft 2020-12) of the document that COMMAND writes with --json: every member with its meaning, its type
-/// and its unit (x-unit), whether it can be null, and what it is to whoever adds up or plots (x-role: label or gauge).
+/// and its unit (x-unit), whether it can be null, and its role in sums and plots (x-role: label or gauge).
 /// With --lines it is the schema of a line of --format jsonl. Without COMMAND all commands are in one schema.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:

@@ -91,7 +91,7 @@ fn say_size(w: &mut Worker) {
     w.say(0, (program_break().0 as i64 - start as i64) / w.page as i64);
 }
 
-/// The growth of the process's private writable memory: nothing else in it changes meanwhile.
+/// The growth of the process's private writable memory: nothing else in it changes during the demo.
 fn data(look: &mut Look<'_>) -> Result<()> {
     if let Some(bytes) = look.status(Who::Worker, "VmData") {
         look.add_since_start(SIZE, "status", bytes / look.facts.page() as i64);

@@ -242,7 +242,7 @@ impl<'r> Play<'r> {
         if seen.verdict == Verdict::Off {
             if sight.swapped_unasked > 0 && self.options.spoil.is_none() {
                 let reason = format!(
-                    "{} pages were swapped out meanwhile: this machine is short of memory",
+                    "{} pages were swapped out during the step: this machine is short of memory",
                     sight.swapped_unasked
                 );
                 return Ok(self.stop(Verdict::Skipped, reason));

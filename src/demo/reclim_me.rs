@@ -16,7 +16,7 @@ const ALL_PRESENT: Quantity = Quantity::new("process_present_pages", "present", 
 const ALL_ZERO: Quantity = Quantity::new("process_zero_pages", "zero", Unit::Pages);
 /// The process's memory as the kernel counts it. Source: statm.
 const ALL_RSS: Quantity = Quantity::new("process_rss_pages", "RSS", Unit::Pages);
-/// Present − zero − RSS. Source: statm, if it is exact and the process did not change meanwhile.
+/// Present − zero − RSS. Source: statm, if it is exact and the process did not change during the read.
 const REST: Quantity = Quantity::new("process_unexplained_pages", "rest", Unit::Pages);
 
 pub(super) const DEMO: Demo = Demo {

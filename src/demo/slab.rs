@@ -128,7 +128,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
             .within(FILES, files.there())
             .within(SOCKETS, sockets.gone())
             .informative(HELD)
-            .why("Each open allocates a struct file, whatever is opened: here the same device every time."),
+            .why("Each open allocates a struct file, no matter what is opened: here the same device every time."),
         step("close them", close)
             .within(FILES, files.gone())
             .informative(HELD)

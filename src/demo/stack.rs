@@ -24,7 +24,7 @@ const REFUSED: Quantity = Quantity::new("refused_writes", "refused", Unit::Count
 /// Pages observed: the part by which the stack can grow in this demo.
 const PAGES: usize = 64;
 
-/// Pages between the current stack and that part, for the program's own use meanwhile.
+/// Pages between the current stack and that part, for the program's own use during the demo.
 const APART: usize = 64;
 
 pub(super) const DEMO: Demo = Demo {
@@ -160,7 +160,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     Ok(steps)
 }
 
-/// The counters of the stack as a whole. The part that existed before does not change meanwhile.
+/// The counters of the stack as a whole. The part that existed before does not change during the demo.
 fn whole_stack(look: &mut Look<'_>) -> Result<()> {
     let page = look.facts.page() as i64;
     let stack = || look.mappings(Who::Worker).iter().filter(|row| row.kind == Kind::Stack);

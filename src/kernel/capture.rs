@@ -31,7 +31,7 @@ use crate::unit::PageSize;
 /// The maximum size kept of a text file, in bytes: smaps of 60,000 mappings takes 44 MB.
 const LARGEST_TEXT: u64 = 1 << 30;
 
-/// How many times recording a process is tried until it does not change meanwhile.
+/// How many times recording a process is tried, until it does not change during the recording.
 const ATTEMPTS: u32 = 3;
 
 /// A recording in progress.
@@ -54,7 +54,7 @@ pub struct Kept {
     pub mappings: usize,
     /// Its non-empty page-table entries.
     pub entries: u64,
-    /// Whether it did not change meanwhile, so that its files are consistent.
+    /// Whether it did not change during the recording, so that its files are consistent.
     pub held_still: bool,
 }
 
@@ -93,7 +93,7 @@ impl<'r> Recording<'r> {
             self.write(&format!("proc/{pid}/{name}"), bytes)?;
         }
         if !snapshot.kept.held_still {
-            let why = "the process changed meanwhile: its files may be inconsistent".to_owned();
+            let why = "the process changed while it was recorded: its files may be inconsistent".to_owned();
             self.gaps.push(Gap { path: format!("proc/{pid}"), why });
         }
         for (name, why) in snapshot.gaps {

@@ -28,7 +28,7 @@ pub struct Cgroups {
 impl Cgroups {
     /// Walks the hierarchy with the memory controller: version 1 if it is mounted, else version 2.
     ///
-    /// Paths are relative to the mount, as in `/proc/PID/cgroup`. Groups created or removed meanwhile may or may not be
+    /// Paths are relative to the mount, as in `/proc/PID/cgroup`. Groups created or removed during the walk may or may not be
     /// included.
     ///
     /// # Errors

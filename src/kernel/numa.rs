@@ -242,7 +242,7 @@ pub fn tier_files(root: &Root) -> Vec<String> {
 pub const NUMA_MAPS: &str = "numa_maps";
 
 /// Passes every mapping of a process to `each`, in ascending order, without duplicates; none for a kernel thread or a zombie.
-/// Returns whether the process changed its mappings meanwhile: if a mapping is printed twice, the first line is used.
+/// Returns whether the process changed its mappings during the read: if a mapping is printed twice, the first line is used.
 ///
 /// # Errors
 /// [`Error::Unsupported`] if the kernel or the recorded tree does not have the file, [`Error::Denied`], [`Error::Gone`],

@@ -131,7 +131,7 @@ impl Process {
     }
 
     /// Reads `maps` from an open file and passes every VMA to `each`, in ascending order without overlaps. Returns whether any
-    /// had to be clipped because the process changed its mappings meanwhile.
+    /// had to be clipped because the process changed its mappings during the read.
     pub fn vmas(&self, mut maps: &File, mut each: impl FnMut(Vma)) -> Result<bool> {
         let path = self.path("maps");
         let (mut clear_from, mut torn) = (VirtAddr(0), false);

@@ -108,7 +108,7 @@ impl std::fmt::Debug for Nested<'_> {
 pub(crate) enum Growth {
     /// The larger this number, the wider.
     WithNumber(u64),
-    /// Not by how large this is, but by nothing else: a size, whose unit depends on it, or flags.
+    /// It depends on this number only, but does not grow with it: a size, which changes its unit, or flags.
     By(u64),
     /// As wide as it has bytes, or less.
     AtMost(usize),
@@ -280,7 +280,7 @@ impl Cell<'_> {
         }
     }
 
-    /// The order of two that are no numbers, and of which one is something else than the other.
+    /// The order of two cells that are not numbers and of different kinds.
     fn rank(&self) -> u8 {
         match self {
             Cell::Unnamed(_) => 0,

@@ -83,7 +83,7 @@ pub(crate) fn tail(
     let unseen = unseen(report);
     if !unseen.is_empty() {
         let why = match report.environment.frame_numbers {
-            true => "they could not be told in this run",
+            true => "they could not be determined in this run",
             false => "an ordinary user does not see frame numbers",
         };
         paragraph(out, &format!("not seen here: {} ({why})", unseen.join(", ")), 0, layout)?;

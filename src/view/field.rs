@@ -80,7 +80,7 @@ impl Unit {
     }
 }
 
-/// What a field is to whoever adds up, plots or groups rows.
+/// The role of a field when rows are added up, plotted or grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Names the row, or sorts it into a group.
@@ -167,7 +167,7 @@ impl<R> Deref for Field<R> {
     }
 }
 
-/// A function that makes cells of rows, of whatever lifetime.
+/// A function that turns rows of any lifetime into cells.
 fn cell_of<R, F: CellFn<R>>(cell: F) -> F {
     cell
 }
@@ -459,7 +459,7 @@ impl<R> Field<R> {
         self.aligned_right()
     }
 
-    /// The field, of rows of which a row of this kind is a part.
+    /// The same field for rows that contain a row of this kind.
     pub(crate) fn within<S: 'static>(self, part: fn(&S) -> &R) -> Field<S>
     where
         R: 'static,
@@ -490,7 +490,7 @@ pub(crate) fn sort<R>(rows: &mut [R], field: &Field<R>, descending: bool) {
     });
 }
 
-/// Rows as the cells of some fields, one row after the other, for whoever does not know what they are rows of.
+/// Rows as the cells of some fields, one row at a time, for code that does not know the type of a row.
 pub(crate) trait Rows {
     /// Hands out the cells of each row.
     ///

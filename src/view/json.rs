@@ -26,7 +26,7 @@ pub(crate) struct Document<'a, D: Serialize, N: Serialize = Vec<Note>> {
     pub source: &'static str,
     /// The report.
     pub data: D,
-    /// What a reader must know. Serialized after the data, so that it may come together meanwhile.
+    /// What a reader must know. Serialized after the data, because reading the data can add to it.
     pub notes: N,
 }
 

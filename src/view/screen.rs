@@ -1,4 +1,4 @@
-//! How the live screen looks, whatever its rows are: a state in, a frame of the terminal out.
+//! How the live screen looks, for rows of any type: a state in, a terminal frame out.
 
 mod columns;
 mod detail;

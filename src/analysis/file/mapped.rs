@@ -34,11 +34,11 @@ pub struct Mapped {
     pub maybe_huge: BTreeSet<Identity>,
 }
 
-/// What of the machine matters to every process.
+/// What is the same for every process.
 struct Machine {
     features: Features,
     page_size: PageSize,
-    /// The pages of a huge page; `None` where there are none.
+    /// The pages of a huge page; `None` if there are none.
     huge_pages: Option<u64>,
 }
 
@@ -61,7 +61,7 @@ impl Mapped {
     /// Reads every process; `progress` gets the number done and the total.
     ///
     /// # Errors
-    /// Where the list of processes, or a file in the form of none, cannot be read. Processes that end meanwhile map
+    /// Where the list of processes, or a file in the form of none, cannot be read. Processes that end during the search map
     /// nothing any more; those that may not be looked at are in [`closed`](Self::closed).
     pub fn look(&mut self, root: &Root, mut progress: impl FnMut(usize, usize)) -> Result<()> {
         let machine = Machine::of(root);
@@ -196,7 +196,7 @@ impl HugePages {
     }
 }
 
-/// A set of pages, as ranges: whatever is inserted how often, each page counts once.
+/// A set of pages, as ranges: each page counts once, no matter how often it is inserted.
 #[derive(Debug, Default)]
 struct PageSet {
     ranges: Vec<Range<u64>>,

@@ -83,7 +83,7 @@ impl Dialogue {
                             break;
                         }
                         None => {
-                            let _ = writeln!(stderr(), "  a number, or nothing to be told");
+                            let _ = writeln!(stderr(), "  enter a number, or nothing to see the answer");
                         }
                     },
                 }

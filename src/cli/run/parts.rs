@@ -53,7 +53,7 @@ pub(in crate::cli) struct Head<'h> {
     pub(in crate::cli) has_rows: bool,
 }
 
-/// What hands rows to whoever takes them, some at a time.
+/// Passes rows on, some at a time.
 pub(in crate::cli) type Source<'s, R> = dyn FnMut(&mut dyn FnMut(&[R]) -> io::Result<()>) -> Result<()> + 's;
 
 /// Takes the parts of a round, in the format that was asked for.
@@ -166,7 +166,7 @@ pub(in crate::cli) fn run<C: Parts>(
 /// What takes the parts of a round.
 type Take<'t, R> = dyn FnMut(&Head<'_>, &mut Source<'_, R>) -> Result<()> + 't;
 
-/// What reads a round, and hands each part to whoever takes them.
+/// Reads a round, and passes on each part.
 type Read<'d, R> = dyn FnMut(&mut Take<'_, R>) + 'd;
 
 /// The data of a document, which is read while it is written.

@@ -25,7 +25,7 @@ impl Rounds {
 
     /// Runs `round` for each, with its number from 0 on, until it says that it was the last.
     ///
-    /// Rounds begin an interval apart whatever they take. One that comes late does not make the others late; where rounds take
+    /// Rounds begin one interval apart, however long they take. A late one does not delay the others; where rounds take
     /// longer than the interval, none is made up for.
     pub(in crate::cli) fn each(&self, mut round: impl FnMut(u32) -> Result<Flow>) -> Result<()> {
         let mut next = Instant::now();

@@ -185,7 +185,7 @@ struct Top<C: Watched> {
     page_bytes: u64,
     /// Whether a reading was asked for and did not come yet.
     reading: bool,
-    /// The row of which more was asked for last.
+    /// The row whose details were requested last.
     closer: Option<u64>,
     /// Whether there are to be no more readings.
     is_last: bool,

@@ -84,7 +84,7 @@ impl Screen {
         self.terminal.resize(area())
     }
 
-    /// Takes the terminal, whoever has it and whatever state it is in, also where it is the screen's already.
+    /// Takes over the terminal, in any state and no matter who set it, even if the screen already has it.
     pub(super) fn take(&mut self) -> io::Result<()> {
         let terminal = stdout();
         // Stops a job in the background until a shell gives it the terminal: only then are the modes those to come back
@@ -138,7 +138,7 @@ fn give_back() {
     }
 }
 
-/// Whether an error says that the terminal has gone: whoever ran it closed it.
+/// Whether an error means that the terminal was closed.
 pub(super) fn has_gone(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EIO as i32)
 }

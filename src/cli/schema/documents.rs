@@ -14,7 +14,7 @@ use crate::view::field::{Described, Kind, Role, Unit};
 /// The schemas of what is no field, made of the types: see `types.rs`.
 const TYPES: &str = include_str!("types.json");
 
-/// A document of a command. A command whose options make another one has several with one `id`.
+/// A document of a command. A command with options that change its document has several, all with the same `id`.
 pub(super) struct Document {
     /// The command, subcommands with a blank before their name.
     pub(super) command: &'static str,

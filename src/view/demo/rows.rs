@@ -39,9 +39,15 @@ pub(crate) fn fields() -> Vec<Field<Row>> {
         Field::id("step", "STEP", "The number of the step", |row: &Row| row.step),
         Field::text("action", "ACTION", "What was done", |row: &Row| &row.action),
         Field::text("quantity", "QUANTITY", "What was counted", |row: &Row| row.quantity),
-        Field::label("of", "OF", "Of what, where a demo looks at several things", Kind::Text, |row: &Row| {
-            if row.of.is_empty() { Cell::Absent } else { Cell::Text(row.of) }
-        }),
+        Field::label(
+            "of",
+            "OF",
+            "What it is a number of, if the demo observes several things",
+            Kind::Text,
+            |row: &Row| {
+                if row.of.is_empty() { Cell::Absent } else { Cell::Text(row.of) }
+            },
+        ),
         Field::text("source", "SOURCE", "Which interface said so", |row: &Row| row.source),
         number("value", "The number, in its unit", |row| Some(row.value)).always(),
         Field::text("unit", "UNIT", "Unit of the numbers: pages, bytes, count or nanoseconds", |row: &Row| {
@@ -50,18 +56,15 @@ pub(crate) fn fields() -> Vec<Field<Row>> {
         Field::label(
             "rule",
             "RULE",
-            "Rule of the expectation: exact, bounded, or informative; none where nothing was expected",
+            "Rule of the expectation: exact, bounded, or informative; none if nothing was expected",
             Kind::Text,
             |row: &Row| row.rule.map_or(Cell::Absent, |rule| Cell::Text(rule.name())),
         ),
         number("min", "The least that was expected", |row| row.min),
         number("max", "The most that was expected", |row| row.max),
-        Field::bool(
-            "held",
-            "HELD",
-            "Whether this number is as expected; none where nothing is demanded",
-            |row: &Row| row.held,
-        ),
+        Field::bool("held", "HELD", "Whether this number is as expected; none if nothing was expected", |row: &Row| {
+            row.held
+        }),
         Field::text("verdict", "VERDICT", "Verdict on the step: ok, off, or skipped", |row: &Row| row.verdict.name()),
     ]
 }

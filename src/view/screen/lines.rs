@@ -1,4 +1,4 @@
-//! Rows of a report as the screen has them, whatever they are rows of.
+//! Rows of any report, as the screen holds them.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use crate::view::cell::Cell;
 use crate::view::field::{Field, Kind, Unit};
 use crate::view::size::{Scale, text};
 
-/// A row, whatever it is a row of.
+/// A row of any type.
 pub(crate) trait Line: Any {
     /// What a field says, by its place.
     fn cell(&self, field: usize) -> Cell<'_>;

@@ -121,7 +121,7 @@ pub(crate) struct State {
     size: (u16, u16),
     /// The rows in the order they are shown, as places in the history.
     order: Vec<usize>,
-    /// The id of the selected row; `None` as long as nobody chose: then the first row, whatever it is.
+    /// The id of the selected row; `None` until one is selected: then it is the first row.
     selected: Option<u64>,
     /// The place of the selected row in `order`.
     place: usize,

@@ -1,11 +1,11 @@
-//! What a table is made of, whatever its rows are.
+//! What a table is made of, for rows of any type.
 
 use std::ops::Range;
 
 use crate::view::cell::Cell;
 use crate::view::field::Column;
 
-/// Rows as cells, whatever they are rows of: everything below is compiled once, not once for each kind of row.
+/// Rows of any type as cells: code that takes these is compiled once, not once for each type of row.
 pub(super) trait Cells: Sync {
     /// How many rows there are.
     fn count(&self) -> usize;
