@@ -107,11 +107,6 @@ pub fn as_comm<S: Serializer>(name: &impl Borrow<Name>, serializer: S) -> Result
     as_fields(name.borrow(), serializer, "comm", "comm_hex")
 }
 
-/// The same as `path` and `path_hex`.
-pub fn as_path<S: Serializer>(name: &impl Borrow<Name>, serializer: S) -> Result<S::Ok, S::Error> {
-    as_fields(name.borrow(), serializer, "path", "path_hex")
-}
-
 /// The same as fields of these names.
 pub fn as_fields<S: Serializer>(
     name: &Name,

@@ -1,12 +1,12 @@
-//! Looking at processes, one or all, with one policy for what can come between.
+//! Reading processes, one or all, with one policy for processes that end or change while they are read.
 //!
-//! - One that ended after it was listed was not there; one that ends while it is looked at has ended. The files of such a one
-//!   already belong to root, which looks like a denial: it is asked whether it still runs.
-//! - One that calls exec under the open files is looked at again.
-//! - One whose first thread has ended is seen through another, as long as one runs; without any it is a zombie.
-//! - Threads of the kernel and zombies have no address space; whoever looks decides whether that is an answer.
-//! - In a recorded tree nothing ends: a file that is missing is missing.
-//! - Processes that share an address space are each looked at. Who adds them up asks
+//! - A process that ended after it was listed was not there; one that ends while it is read has ended. Its files then belong to
+//!   root, which looks like a denial, so pmem checks whether it is still running.
+//! - A process that calls exec while its files are open is read again.
+//! - A process whose first thread has ended is read through another thread; if none is running, it is a zombie.
+//! - Kernel threads and zombies have no address space; the caller decides whether that is an answer.
+//! - In a recorded tree nothing ends: a missing file is missing.
+//! - Processes that share an address space are each read. Callers that add them up use
 //!   [`shared_address_spaces`](crate::kernel::kcmp::shared_address_spaces).
 
 use std::sync::Mutex;
@@ -20,16 +20,16 @@ use crate::kernel::process::{Process, pids};
 use crate::kernel::root::Root;
 use crate::model::stat::Stat;
 
-/// What a look gives, or why there is nothing.
+/// The result of reading a process, or why there is none.
 pub type Looked<T> = std::result::Result<T, Reason>;
 
-/// How often a process may replace its program, in the middle of being looked at, before pmem gives up.
+/// How often a process may call exec while it is read before pmem gives up.
 const MOST_REPLACED: u32 = 50;
 
-/// Threads that walk, at most.
+/// The maximum number of threads that walk.
 const MOST_THREADS: usize = 8;
 
-/// A process that is looked at.
+/// A process that is being read.
 #[derive(Debug)]
 pub struct Seen<'p> {
     process: &'p Process,
@@ -54,7 +54,7 @@ impl Seen<'_> {
         &self.stat
     }
 
-    /// That through which its address space is read: itself, or a thread.
+    /// The process or thread through which its address space is read.
     ///
     /// # Errors
     /// Why it has none.
@@ -77,11 +77,10 @@ impl Seen<'_> {
     }
 }
 
-/// Looks at the process with this PID. `look` is called again where the process calls exec meanwhile, so that what it
-/// collects is to begin anew with each call.
+/// Reads the process with this PID. If the process calls exec during `look`, `look` is called again and must start over.
 ///
 /// # Errors
-/// Why nothing was found: what `look` says, told apart by what became of the process.
+/// Why there is no result: the error of `look`, or that the process ended or was replaced.
 pub fn process<T>(root: &Root, pid: u32, look: impl FnMut(&Seen<'_>) -> Looked<T>) -> Looked<T> {
     match Process::open(root, pid) {
         Err(error) if error.is_gone() && !root.is_recorded() => Err(Reason::NotThere),
@@ -140,7 +139,7 @@ pub struct Walk<T> {
 pub struct Tally {
     /// Those that were looked at.
     pub looked: u64,
-    /// Those that ended, or called exec again and again, meanwhile.
+    /// Those that ended during the walk, or kept calling exec.
     pub ended: u64,
     /// Those that could not be read.
     pub gaps: Gaps,
@@ -166,7 +165,7 @@ impl Tally {
 /// Reads all processes, on several threads. `progress` gets the number started and the total.
 ///
 /// # Errors
-/// What listing the processes says.
+/// If the processes cannot be listed.
 pub fn all<T: Send>(
     root: &Root,
     mut progress: impl FnMut(usize, usize),

@@ -22,7 +22,7 @@ pub(in crate::cli) struct Context<'g> {
     pub(in crate::cli) layout: Layout,
     /// Whether a live screen has the terminal, and nothing else is to be written on it.
     is_live: AtomicBool,
-    /// Whether nobody wants to see any more what is being read.
+    /// Whether the current reading is no longer wanted.
     is_over: AtomicBool,
 }
 
@@ -98,22 +98,22 @@ impl<'g> Context<'g> {
         self.global.quiet || self.is_live.load(Ordering::Relaxed)
     }
 
-    /// From now on until the end a live screen has the terminal.
+    /// Sets whether a live screen has the terminal.
     pub(super) fn set_live(&self, is_live: bool) {
         self.is_live.store(is_live, Ordering::Relaxed);
     }
 
-    /// Whether nobody wants to see any more what is being read: long work ends early then.
+    /// Whether the current reading is no longer wanted: long work then ends early.
     pub(in crate::cli) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Nobody wants to see any more what is being read.
+    /// Marks the current reading as no longer wanted.
     pub(super) fn set_over(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// Whether more is to be said.
+    /// Whether more explanations are wanted.
     pub(in crate::cli) fn is_verbose(&self) -> bool {
         self.global.verbose
     }
