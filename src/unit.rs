@@ -80,7 +80,7 @@ impl Serialize for VirtAddr {
 pub struct Pfn(pub u64);
 
 /// The machine's base page size in bytes: a power of two from 4 KiB to 1 MiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageSize(u64);
 
 impl PageSize {

@@ -22,28 +22,21 @@ use crate::name::Name;
 use crate::unit::{PageSize, difference};
 
 /// Counts of page-table entries, in base pages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Present entries.
-    #[serde(rename = "present_pages")]
     pub present: u64,
     /// Of these, entries of the shared zero page, the small and the huge one: read but never written.
-    #[serde(rename = "zero_pages")]
     pub zero: u64,
     /// Of the present ones, those mapped by a PMD or PUD (`huge_pages` counts base pages too).
-    #[serde(rename = "huge_pages")]
     pub huge: u64,
     /// Entries that are swapped out. Swapped-out shared memory leaves no entry and is not among them.
-    #[serde(rename = "swapped_pages")]
     pub swapped: u64,
     /// Guard regions (`MADV_GUARD_INSTALL`): neither memory nor swap.
-    #[serde(rename = "guard_pages")]
     pub guard: u64,
     /// Markers of userfaultfd or poison: neither memory nor swap.
-    #[serde(rename = "marker_pages")]
     pub marker: u64,
     /// Entries in transit (migration), on a device, or poisoned.
-    #[serde(rename = "special_pages")]
     pub special: u64,
 }
 
@@ -113,7 +106,7 @@ pub fn flag_names(codes: &str) -> impl Iterator<Item = &str> {
 }
 
 /// How a process's page-table entries become its resident frames, beside what the kernel's counters say. In base pages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     /// Present page-table entries.
     pub present_pages: u64,
@@ -143,7 +136,6 @@ pub struct Ledger {
     /// after.
     pub held_still: bool,
     /// The most pages by which statm may be off on this kernel; `None` where it is exact, or not known to be inexact.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub statm_bound_pages: Option<u64>,
 }
 

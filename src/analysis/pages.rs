@@ -5,11 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread::{ScopedJoinHandle, available_parallelism, scope};
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-
 use crate::analysis::physical::class::Class;
-use crate::analysis::physical::page::{Cgroup, FrameReader, as_cgroup};
+use crate::analysis::physical::page::{Cgroup, FrameReader};
 use crate::error::{Error, Result};
 use crate::kernel::features::Features;
 use crate::kernel::populated::{populated, still_there};
@@ -20,18 +17,17 @@ use crate::model::frame_flags::{COMPOUND_HEAD, COMPOUND_TAIL, FrameFlags, LRU, M
 use crate::model::mapcount_filter::MapcountFilter;
 use crate::model::pagemap::{Entry, State};
 use crate::model::vma::{Perm, Vma};
-use crate::name::{Name, as_name};
+use crate::name::Name;
 use crate::unit::{PageSize, Pfn, PhysAddr, VirtAddr};
 
 /// Neighbouring pages that are the same, with neighbouring frames or swap slots.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The address of the first page.
     pub address: VirtAddr,
     /// How many pages.
     pub pages: u64,
     /// What their entries are.
-    #[serde(serialize_with = "state_name")]
     pub state: State,
     /// The frame of the first; those of the others follow it. `None` where there is none, or it is hidden.
     pub pfn: Option<Pfn>,
@@ -45,24 +41,21 @@ pub struct Run {
     /// kernel does not count it.
     pub mapcount: Option<u64>,
     /// The memory cgroup they are charged to, or the nearest ancestor of it that is not removed.
-    #[serde(flatten, serialize_with = "as_cgroup")]
     pub cgroup: Option<Cgroup>,
     /// The first swap slot; those of the others follow it.
     pub swap: Option<Slot>,
     /// Whether pagemap says that they are mapped exactly once (its bit 56).
     pub exclusive: Option<bool>,
     /// The mapping they are in, as `perm` and `name`; `None` if it was added or removed during the reading.
-    #[serde(flatten, serialize_with = "as_mapping")]
     pub mapping: Option<Arc<MappedBy>>,
 }
 
 /// What there is to say of a mapping.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedBy {
     /// Its permissions.
     pub perm: Perm,
     /// Its name.
-    #[serde(flatten, serialize_with = "as_name")]
     pub name: Name,
 }
 
@@ -72,30 +65,13 @@ struct Mapping {
     of: Arc<MappedBy>,
 }
 
-fn as_mapping<S: Serializer>(mapping: &Option<Arc<MappedBy>>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    match mapping {
-        Some(mapping) => mapping.serialize(serializer),
-        None => {
-            let mut map = serializer.serialize_map(Some(2))?;
-            map.serialize_entry("perm", &None::<&str>)?;
-            map.serialize_entry("name", &None::<&str>)?;
-            map.end()
-        }
-    }
-}
-
 /// A place in swap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// The number of the swap area. It is no line number of `/proc/swaps` once an area was taken away.
-    #[serde(rename = "type")]
     pub area: u64,
     /// The slot in it, in pages; the first that can be used is 1.
     pub offset: u64,
-}
-
-fn state_name<S: Serializer>(state: &State, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(state.name())
 }
 
 /// Which pages are wanted, and how they are put together.

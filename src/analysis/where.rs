@@ -47,10 +47,9 @@ pub struct Report {
 }
 
 /// A line, and what it is compared with.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Row {
     /// The line.
-    #[serde(flatten)]
     pub line: Line,
     /// Its share of MemTotal.
     pub share_percent: Option<f64>,
@@ -59,12 +58,11 @@ pub struct Row {
     /// What the frames say of that group, at the first of its lines; of what no flag names, see the groups.
     pub frames_bytes: Option<i64>,
     /// How it moves, from the second round on.
-    #[serde(flatten)]
     pub trend: Option<Trend>,
 }
 
 /// How a line moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trend {
     /// Since the round before.
     pub change_bytes: i64,

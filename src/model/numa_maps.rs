@@ -47,8 +47,7 @@ pub struct Mapping {
 }
 
 /// A memory policy in the kernel's format: only letters, digits and `():=,|-`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy(String);
 
 impl Policy {
@@ -59,8 +58,7 @@ impl Policy {
 }
 
 /// The kind of a mapping according to numa_maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// Anonymous memory.
     #[default]

@@ -2,13 +2,11 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
-
 use crate::analysis::frames::{ProcessFrames, VmaRow};
 use crate::unit::{VirtAddr, difference};
 
 /// The change of a ledger since the last round, in base pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Of the present entries.
     pub present_pages: i64,

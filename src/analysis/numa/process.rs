@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::kernel::numa::mappings;
 use crate::kernel::process::Process;
 use crate::model::numa_maps::{self, Mapping, Policy};
-use crate::name::{Name, as_comm, as_name};
+use crate::name::{Name, as_comm};
 use crate::unit::{PageSize, VirtAddr};
 
 /// One process. Pages of hugetlb count with the base pages they are made of; zero pages, the kernel's own (`[vdso]`)
@@ -56,7 +56,7 @@ pub struct Share {
 }
 
 /// One mapping.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct MappingNodes {
     /// Where it starts.
     pub start: VirtAddr,
@@ -65,7 +65,6 @@ pub struct MappingNodes {
     /// What it is.
     pub kind: Kind,
     /// The name of its file; empty where it has none.
-    #[serde(flatten, serialize_with = "as_name")]
     pub name: Name,
     /// What is mapped, in bytes.
     pub bytes: u64,
@@ -89,7 +88,7 @@ pub struct MappingNodes {
 }
 
 /// What a mapping has on one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OnNode {
     /// The node.
     pub node: u32,
@@ -100,8 +99,7 @@ pub struct OnNode {
 }
 
 /// What a mapping is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Anonymous memory.
     Anon,

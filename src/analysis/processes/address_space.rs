@@ -3,8 +3,6 @@
 
 use std::fs::File;
 
-use serde::Serialize;
-
 use crate::analysis::processes::kind::{Kind, kind};
 use crate::error::{Error, Result};
 use crate::kernel::features::Features;
@@ -21,8 +19,7 @@ use crate::model::vma::Vma;
 use crate::unit::{PageSize, VirtAddr};
 
 /// Why a process has no address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAddressSpace {
     /// A thread of the kernel: it uses the kernel's.
     KernelThread,

@@ -10,12 +10,11 @@ use crate::kernel::r#where::{HugePool, Sources};
 use crate::unit::PageSize;
 
 /// One line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// What programs call it.
     pub name: &'static str,
     /// What people call it.
-    #[serde(skip)]
     pub title: &'static str,
     /// Its size; `None` where it is not known, and then it is in another line (see the note), or in the last one. Only
     /// the last can be negative.
@@ -27,10 +26,8 @@ pub struct Line {
     /// What to know of the number.
     pub note: Option<&'static str>,
     /// The line it is in where its size is not known, if that is not the last one.
-    #[serde(skip)]
     pub within: Option<&'static str>,
     /// Whether most machines have none of it, so that people are not shown a zero.
-    #[serde(skip)]
     pub rare: bool,
 }
 
