@@ -9,7 +9,7 @@ fn main() -> Result<()> {
         Some(tree) => Machine::recorded(tree.as_ref())?,
         None => Machine::live()?,
     };
-    // Processes that have ended meanwhile, or are closed to this user, are left out.
+    // Processes that have since ended, or that this user may not read, are left out.
     let mut processes: Vec<_> = machine.pids()?.into_iter().filter_map(|pid| machine.frames(pid).ok()).collect();
     processes.sort_by_key(|process| std::cmp::Reverse(process.resident_pages));
     for process in processes.iter().take(10) {

@@ -1,4 +1,4 @@
-//! What another program can use: a machine, the frames of its processes, and the flags of a frame.
+//! The API for other programs: a machine, the frames of its processes, and the flags of a frame.
 
 use std::path::Path;
 
@@ -20,37 +20,39 @@ impl Machine {
     /// This machine.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) where no procfs is mounted on `/proc`.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if procfs is not mounted on `/proc`.
     pub fn live() -> Result<Self> {
         Ok(Self { root: Root::open(Path::new("/"))? })
     }
 
-    /// The machine whose files are in `tree`, a directory that `pmem capture` made. The tree is not trusted: links that lead out
-    /// of it are not followed, and numbers at their limits are errors.
+    /// The machine whose files are in `tree`, a directory that `pmem capture` made. The tree is not trusted: links that
+    /// lead out of it are not followed, and out-of-range numbers are errors.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) where it is no such tree, and [`Error::Malformed`](crate::Error::Malformed) where it is damaged.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if it is not such a tree, and
+    /// [`Error::Malformed`](crate::Error::Malformed) if it is damaged.
     pub fn recorded(tree: &Path) -> Result<Self> {
         Ok(Self { root: Root::open(tree)? })
     }
 
-    /// The size of a base page, in bytes. All numbers of pages are numbers of these.
+    /// The size of a base page, in bytes. All page counts are in these units.
     pub fn page_size(&self) -> u64 {
         self.root.page_size().bytes()
     }
 
-    /// The processes there are, ascending.
+    /// The PIDs of all processes, ascending.
     ///
     /// # Errors
-    /// Those of listing `/proc`.
+    /// If `/proc` cannot be listed.
     pub fn pids(&self) -> Result<Vec<u32>> {
         process::pids(&self.root)
     }
 
-    /// Counts the page frames of a process, to the page.
+    /// Counts the page frames of a process exactly.
     ///
     /// # Errors
-    /// [`Error::Gone`](crate::Error::Gone) or [`Error::Missing`](crate::Error::Missing) where it has ended, [`Error::Denied`](crate::Error::Denied) where its page map is closed to this user.
+    /// [`Error::Gone`](crate::Error::Gone) or [`Error::Missing`](crate::Error::Missing) if it has ended,
+    /// [`Error::Denied`](crate::Error::Denied) if this user may not read its page map.
     pub fn frames(&self, pid: u32) -> Result<Frames> {
         let process = Process::open(&self.root, pid)?;
         Counter::new(&self.root, Wanted::default())?.count(&process).map(|counted| Frames::of(&counted))
@@ -63,7 +65,7 @@ impl Machine {
 pub struct Frames {
     /// The process.
     pub pid: u32,
-    /// Its name as `/proc/PID/comm` has it, fit to be shown: control characters are escaped.
+    /// Its name as in `/proc/PID/comm`, safe to print: control characters are escaped.
     pub name: String,
     /// Present page-table entries.
     pub present_pages: u64,
@@ -71,7 +73,7 @@ pub struct Frames {
     pub zero_pages: u64,
     /// Of the present ones, hugetlb pages, which the kernel counts separately.
     pub hugetlb_pages: u64,
-    /// Present less zero less hugetlb: what the kernel calls RSS.
+    /// Present minus zero minus hugetlb: what the kernel calls RSS.
     pub resident_pages: u64,
     /// Swap entries.
     pub swapped_pages: u64,
@@ -91,11 +93,11 @@ pub struct Mapping {
     pub start: u64,
     /// The address of the first byte after it.
     pub end: u64,
-    /// Its name as in `/proc/PID/maps`, fit to be shown; empty for anonymous memory without one.
+    /// Its name as in `/proc/PID/maps`, safe to print; empty for anonymous memory without one.
     pub name: String,
     /// What it is: `anon`, `heap`, `stack`, `file`, `shmem`, `hugetlb` or `special`.
     pub kind: &'static str,
-    /// Present page-table entries; `None` where the kernel shows none, as of `[vsyscall]`.
+    /// Present page-table entries; `None` if the kernel shows none, as for `[vsyscall]`.
     pub present_pages: Option<u64>,
     /// Swap entries.
     pub swapped_pages: Option<u64>,
@@ -132,15 +134,17 @@ impl Frames {
 pub struct Flags(pub u64);
 
 impl Flags {
-    /// The word with these flags, by their names as pmem, the kernel (`PG_lru`, `KPF_LRU`) or page-types write them, with commas.
+    /// The word with these flags, given by their names in pmem, the kernel (`PG_lru`, `KPF_LRU`) or page-types,
+    /// separated by commas.
     ///
     /// # Errors
-    /// The name of which there is no flag.
+    /// The name that is not a flag.
     pub fn from_names(names: &str) -> std::result::Result<Self, String> {
         FrameFlags::from_names(names).map(Self).map_err(|unknown| unknown.to_string())
     }
 
-    /// The names of the flags, each by what it means on such a frame; what is left over from another use of the field is left out.
+    /// The names of the flags, each by its meaning on such a frame; bits left over from another use of the field are
+    /// omitted.
     pub fn names(self) -> Vec<&'static str> {
         FrameFlags(self.0).names()
     }

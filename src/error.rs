@@ -1,4 +1,4 @@
-//! What can go wrong below the command line, each case with the path it happened at.
+//! Errors below the command line, each with the path at which it occurred.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use nix::errno::Errno;
 /// The result of everything below the command line.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// The error of a call as the system has it; EIO for what is not the system's.
+/// The errno of a failed call; EIO if the error did not come from the system.
 pub fn errno(error: io::Error) -> Errno {
     Errno::try_from(error).unwrap_or(Errno::EIO)
 }
 
-/// Why something could not be read or understood.
+/// Why something could not be read or parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel refused (EACCES, EPERM). What would help depends on the file: see [`crate::kernel::access`].
@@ -22,7 +22,7 @@ pub enum Error {
         /// The file that was refused.
         path: PathBuf,
     },
-    /// The kernel answers, but leaves out what was asked for.
+    /// The kernel answers, but leaves out what was requested.
     #[error("{what}")]
     Hidden {
         /// What is left out, as a sentence.
@@ -42,13 +42,13 @@ pub enum Error {
         /// The file that was looked for.
         path: PathBuf,
     },
-    /// This kernel, or this recorded tree, does not have what was asked for.
+    /// This kernel, or this recorded tree, does not have what was requested.
     #[error("{what}")]
     Unsupported {
-        /// What is lacking, as a sentence.
+        /// What is missing, as a sentence.
         what: String,
     },
-    /// A file does not have the form that is documented for it.
+    /// A file does not have its documented form.
     #[error("{}:{line}: {what}", path.display())]
     Malformed {
         /// The file.
@@ -58,7 +58,7 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// A file is larger than anything the kernel writes there: refused before memory is taken for it.
+    /// A file is larger than anything the kernel writes there: refused before memory is allocated for it.
     #[error("{}: larger than {limit} bytes", path.display())]
     TooLarge {
         /// The file.
@@ -66,18 +66,18 @@ pub enum Error {
         /// The most that is accepted, in bytes.
         limit: u64,
     },
-    /// Any other failure of the system.
+    /// Any other system error.
     #[error("{}: {cause}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
 }
 
 impl Error {
-    /// The error for what the system said about `path`.
+    /// The error for a failed system call on `path`.
     pub fn from_io(cause: io::Error, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         match cause.raw_os_error().map(Errno::from_raw) {
@@ -88,17 +88,17 @@ impl Error {
         }
     }
 
-    /// The same for a call made through `nix`.
+    /// Likewise, for a call made through `nix`.
     pub fn from_errno(errno: Errno, path: impl Into<PathBuf>) -> Self {
         Self::from_io(errno.into(), path)
     }
 
-    /// A line that is not of the documented form.
+    /// The error for a line that does not have its documented form.
     pub fn malformed(path: &Path, line: usize, what: &'static str) -> Self {
         Self::Malformed { path: path.to_owned(), line, what }
     }
 
-    /// Frame numbers that page maps do not show to this user.
+    /// The error for frame numbers that page maps do not show to this user.
     pub fn frames_hidden() -> Self {
         Self::Hidden {
             what: "frame numbers are hidden from this user",
@@ -107,20 +107,20 @@ impl Error {
         }
     }
 
-    /// A file that this kernel was built without.
+    /// The error for a file that this kernel was built without.
     pub fn not_built_in(path: &Path) -> Self {
         Self::Unsupported {
             what: format!("{}: this kernel was built without it (CONFIG_PROC_PAGE_MONITOR)", path.display()),
         }
     }
 
-    /// Whether the process went away, however the kernel says so: the directory of a process that has been reaped
-    /// answers ENOENT to a look-up by path and ESRCH through a held descriptor.
+    /// Whether the process is gone, however the kernel reports it: for a process that has been reaped, a look-up by
+    /// path fails with ENOENT, and one through an open descriptor with ESRCH.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Gone { .. } | Self::Missing { .. })
     }
 
-    /// The path the error is about, where it is about one.
+    /// The path the error is about, if there is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Denied { path }

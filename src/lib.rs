@@ -1,4 +1,4 @@
-//! Where a Linux machine's memory is, frame by frame: a library for other programs, and the whole of the program `pmem`.
+//! Where a Linux machine's memory is, frame by frame: a library for other programs, and all of the program `pmem`.
 //!
 //! [`Machine`] counts the page frames of processes, of this machine or of one that `pmem capture` recorded; [`Flags`] names the
 //! flags of a page frame.
@@ -12,8 +12,8 @@
 //! # Ok::<(), pmem::Error>(())
 //! ```
 //!
-//! Everything else belongs to the program, is hidden, and changes without notice. Data goes one way through its floors, and each
-//! imports only from those below it; ARCHITECTURE.md follows one command through them:
+//! Everything else belongs to the program, is hidden, and changes without notice. Data flows in one direction through
+//! its layers, and each imports only from those below it; ARCHITECTURE.md follows one command through them:
 //!
 //! ```text
 //! cli        one file per subcommand, and the driver that runs them

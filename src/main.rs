@@ -1,4 +1,4 @@
-//! `pmem`: see the library for what it does.
+//! `pmem`: everything is in the library.
 
 use pmem::cli::{self, status::Status};
 

@@ -1,4 +1,4 @@
-//! Names that a process, a file or a cgroup gave itself: bytes that must not reach a terminal as they are.
+//! Names of processes, files and cgroups, chosen by any user: bytes that must not reach a terminal unescaped.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
@@ -7,18 +7,18 @@ use regex_lite::Regex;
 use serde::Serializer;
 use serde::ser::SerializeMap;
 
-/// A name as the kernel gave it: any bytes but NUL. It has no `Display` on purpose: what shows it chooses
-/// [`escaped`](Name::escaped), or JSON, where it is whole.
+/// A name as the kernel gave it: any bytes but NUL. It deliberately has no `Display`: code that shows it must choose
+/// [`escaped`](Name::escaped), or JSON, which has it in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Box<[u8]>);
 
 impl Name {
-    /// The name made of these bytes.
+    /// The name with these bytes.
     pub fn new(bytes: &[u8]) -> Self {
         Self(bytes.into())
     }
 
-    /// The name with these bytes in hexadecimal, as [`to_hex`](Self::to_hex) writes them.
+    /// The name from its bytes in hexadecimal, as [`to_hex`](Self::to_hex) writes them.
     pub fn from_hex(text: &[u8]) -> Option<Self> {
         let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         let (pairs, []) = text.as_chunks::<2>() else { return None };
@@ -44,26 +44,26 @@ impl Name {
         self.0.is_empty()
     }
 
-    /// Whether a person's expression matches it, as it is shown.
+    /// Whether a user's regular expression matches it, as displayed.
     pub fn matches(&self, regex: &Regex) -> bool {
         regex.is_match(&self.escaped())
     }
 
-    /// The name as JSON has it: as it is where it is UTF-8, else escaped.
+    /// The name for JSON: unchanged if it is UTF-8, else escaped.
     pub fn shown_in_json(&self) -> Cow<'_, str> {
         std::str::from_utf8(&self.0).map_or_else(|_| self.escaped(), Cow::Borrowed)
     }
 
-    /// The name fit for a person, a terminal and a log: see [`escaped`].
+    /// The name, safe for people, terminals and logs: see [`escaped`].
     pub fn escaped(&self) -> Cow<'_, str> {
         escaped(&self.0)
     }
 }
 
-/// Text that is safe to show: control characters (C0, DEL, C1), bidirectional controls, line and paragraph separators and
-/// bytes that are not UTF-8 become `\xNN` or `\u{NNNN}`. What was safe is borrowed as it was.
+/// Text that is safe to show: control characters (C0, DEL, C1), bidirectional controls, line and paragraph separators
+/// and bytes that are not UTF-8 become `\xNN` or `\u{NNNN}`. Text that is already safe is borrowed.
 pub fn escaped(bytes: &[u8]) -> Cow<'_, str> {
-    // By far the most names: most mappings have none.
+    // By far the most frequent case: most mappings have no name.
     if bytes.is_empty() {
         return Cow::Borrowed("");
     }
@@ -90,14 +90,15 @@ pub fn escaped(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Whether a character can move the cursor, end the line, or show other characters in another order than they stand.
+/// Whether a character can move the cursor, end the line, or change the order in which other characters are displayed.
 pub fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Serializes a name, flattened into the struct it belongs to, as `name`, and where it is not UTF-8 whole as `name_hex`.
+/// Serializes a name, flattened into the struct it belongs to, as `name`, and if it is not UTF-8, also in full as
+/// `name_hex`.
 pub fn as_name<S: Serializer>(name: &impl Borrow<Name>, serializer: S) -> Result<S::Ok, S::Error> {
     as_fields(name.borrow(), serializer, "name", "name_hex")
 }
@@ -107,7 +108,7 @@ pub fn as_comm<S: Serializer>(name: &impl Borrow<Name>, serializer: S) -> Result
     as_fields(name.borrow(), serializer, "comm", "comm_hex")
 }
 
-/// The same as fields of these names.
+/// The same as fields with these names.
 pub fn as_fields<S: Serializer>(
     name: &Name,
     serializer: S,

@@ -1,17 +1,17 @@
-//! The quantities everything else is counted in: virtual addresses, page frame numbers and the size of a page.
+//! The basic quantities: addresses, page frame numbers and the size of a page.
 
 use std::fmt;
 use std::ops::Range;
 
 use serde::{Serialize, Serializer};
 
-/// `a - b`, at the ends of the range where it does not fit (a recorded tree can claim any number).
+/// `a - b`, saturating (a recorded tree can claim any number).
 pub fn difference(a: u64, b: u64) -> i64 {
     let difference = i128::from(a) - i128::from(b);
     i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// A number in hexadecimal, with `0x` before it or not. The standard library's parsers take a sign, too.
+/// A number in hexadecimal, with or without `0x`. (The standard library's parsers also accept a sign.)
 pub fn hexadecimal(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -24,7 +24,7 @@ pub fn decimal(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| all)
 }
 
-/// A size in the largest unit that it is a whole number of: `2 MiB`.
+/// A size in the largest unit of which it is a whole number: `2 MiB`.
 pub fn whole_size(bytes: usize) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     let unit = units.into_iter().find(|(bits, _)| bytes != 0 && bytes.trailing_zeros() >= *bits);
@@ -55,8 +55,8 @@ pub struct VirtAddr(pub u64);
 impl VirtAddr {
     /// Whether the address is in the upper half of the address space, which no process's page tables cover.
     ///
-    /// `[vsyscall]` on x86-64 is the one mapping of `/proc/PID/maps` up there: a walk that adds chunks to its address
-    /// overflows and starts again from zero.
+    /// `[vsyscall]` on x86-64 is the only mapping in `/proc/PID/maps` there: a walk that adds chunks to its address
+    /// would overflow and start again from zero.
     pub fn is_kernel(self) -> bool {
         self.0 >= 1 << 63
     }
@@ -109,12 +109,12 @@ impl PageSize {
         PhysAddr(pfn.0.saturating_mul(self.0))
     }
 
-    /// The index of the page that holds `address`: where `/proc/PID/pagemap` has its word.
+    /// The index of the page that contains `address`, which is also the index of its word in `/proc/PID/pagemap`.
     pub fn index_of(self, address: VirtAddr) -> u64 {
         self.pages_in(address.0)
     }
 
-    /// The pages that a range of addresses touches, whole.
+    /// The range of addresses, extended to whole pages.
     pub fn whole_pages(self, range: Range<VirtAddr>) -> Range<VirtAddr> {
         let end = range.end.0.checked_next_multiple_of(self.0).unwrap_or(u64::MAX - (self.0 - 1));
         VirtAddr(range.start.0 & !(self.0 - 1))..VirtAddr(end)

@@ -3,7 +3,7 @@
 use super::race::{Bench, Costs, Limit, PMEM, ms, words};
 use super::scene::Scene;
 
-/// Runs the section.
+/// Runs `pmem frames`, and what it is compared with, on each scene.
 pub fn frames(bench: &mut Bench) {
     let touched = scene(bench, "touched", "1 GiB of touched 4 KiB pages", bench.rounds);
     let ours = touched.of("pmem frames");

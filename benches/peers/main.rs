@@ -1,9 +1,10 @@
-//! pmem beside the tools that its users have today, on the same memory, in one run.
+//! Compares pmem with the tools its users have today, on the same memory, in one run.
 //!
-//! `cargo bench --bench peers` makes processes of known shapes, runs every command on them in turn, so that what else the
-//! machine does hits all alike, and prints medians and what they come to against the targets. Needs root. `PAGE_TYPES=PATH`
-//! names a page-types to compare with; without one those rows are left out, and said to be. `ROUNDS=N` sets how often (21).
-//! `cargo bench --bench peers -- SECTION…` runs some sections only: frames, phys, pages, rmap, slab.
+//! `cargo bench --bench peers` starts processes of known shapes, runs every command on them in turn, so that other load
+//! on the machine affects all of them alike, and prints the medians and how they compare with the targets. Needs root.
+//! `PAGE_TYPES=PATH` names a page-types to compare with; without it those rows are left out, and the output says so.
+//! `ROUNDS=N` sets the number of rounds (21). `cargo bench --bench peers -- SECTION…` runs some sections only: frames,
+//! phys, pages, rmap, slab.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::panic)]
 #![allow(unreachable_pub, reason = "a program of several files has no other public items")]

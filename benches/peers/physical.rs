@@ -1,4 +1,4 @@
-//! The frame's side: all of memory, the pages of a process with their frames, and who maps a frame.
+//! Commands about frames: all of memory, the pages of a process with their frames, and who maps a frame.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -6,13 +6,13 @@ use std::os::unix::fs::FileExt;
 use super::race::{Bench, Limit, PMEM, words};
 use super::scene::{Scene, page_size};
 
-/// `pmem phys` beside reading its files, and page-types.
+/// `pmem phys` compared with a bare read of its files, and with page-types.
 pub fn phys(bench: &mut Bench) {
     let read = |files: &[&str]| {
         let dd = |file: &&str| format!("dd if=/proc/{file} of=/dev/null bs=2M");
         words(&["sh", "-c", &files.iter().map(dd).collect::<Vec<_>>().join(" && ")])
     };
-    // So that there is something which is mapped, whatever else the machine does.
+    // So that something is mapped, whatever else the machine does.
     let _touched = Scene::start("touched");
     let mut field = vec![
         ("pmem page 1", words(&[PMEM, "page", "1"])),
@@ -39,7 +39,7 @@ pub fn phys(bench: &mut Bench) {
     bench.ratio(target, wall("page-types"), wall("pmem phys"), Limit::AtLeast(2.2));
 }
 
-/// `pmem pages` beside page-types, on 1 GiB of small pages.
+/// `pmem pages` compared with page-types, on 1 GiB of small pages.
 pub fn pages(bench: &mut Bench) {
     let target = Scene::start("touched");
     let pid = target.pid();
@@ -56,7 +56,7 @@ pub fn pages(bench: &mut Bench) {
     bench.ratio(target, wall("page-types -L -N -p"), wall("pmem pages"), Limit::AtLeast(2.5));
 }
 
-/// `pmem rmap` beside one plain scan over the page tables of 300 processes.
+/// `pmem rmap` compared with one plain scan of the page tables of 300 processes.
 pub fn rmap(bench: &mut Bench) {
     let children: Vec<Scene> = (0..300).map(|_| Scene::start("small")).collect();
     let child = &children[150];
@@ -75,7 +75,7 @@ pub fn rmap(bench: &mut Bench) {
     bench.ratio(target, ours.map(|c| c.processor()), scan.map(|c| c.processor()), Limit::AtMost(1.3));
 }
 
-/// The frame that a process has at an address.
+/// The frame behind an address of a process.
 fn pfn(pid: &str, address: u64) -> String {
     let mut word = [0; 8];
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).unwrap();

@@ -1,4 +1,4 @@
-//! Running commands in turn, what they cost, and how that is written.
+//! Runs commands in turn, measures what they cost, and prints it.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -9,7 +9,7 @@ use nix::sys::time::TimeValLike;
 /// The pmem that is measured.
 pub const PMEM: &str = env!("CARGO_BIN_EXE_pmem");
 
-/// A command with the name that tables give it.
+/// A command with its name in the tables.
 pub type Contestant = (&'static str, Vec<String>);
 
 /// A command line from its words.
@@ -19,7 +19,7 @@ pub fn words(line: &[&str]) -> Vec<String> {
 
 /// Runs a command once and prints what it cost: wall, user and system time in µs, peak resident memory in KiB.
 ///
-/// A process of its own, because getrusage tells the largest of all children.
+/// Runs in a process of its own, because getrusage reports the maximum over all children.
 pub fn once(command: &[&str]) {
     let began = Instant::now();
     let status = Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -41,12 +41,12 @@ pub struct Cost {
     pub user: u64,
     pub system: u64,
     pub resident_kib: u64,
-    /// The quartiles of the wall times: how noisy it was.
+    /// The quartiles of the wall times, which show how noisy the run was.
     quartiles: (u64, u64),
 }
 
 impl Cost {
-    /// User and system time: exact, other than each of them, which the kernel rounds to ticks.
+    /// User plus system time. The sum is exact; the kernel rounds each of the two to ticks.
     pub fn processor(&self) -> u64 {
         self.user + self.system
     }
@@ -77,7 +77,7 @@ impl Costs {
     }
 }
 
-/// A whole run: how it is done, and what has come of it so far.
+/// A whole run: its settings, and the results so far.
 pub struct Bench {
     /// How often every command runs.
     pub rounds: usize,
@@ -109,7 +109,7 @@ impl Bench {
         bench
     }
 
-    /// Adds page-types with these arguments to a field, where there is one.
+    /// Adds page-types with these arguments to a field of commands, if there is a page-types.
     pub fn with_page_types(&self, field: &mut Vec<Contestant>, name: &'static str, arguments: &[&str]) {
         field.extend(self.page_types.iter().map(|path| (name, words(&[&[path.as_str()], arguments].concat()))));
     }
@@ -130,7 +130,7 @@ impl Bench {
 
     fn race(&self, rounds: usize, field: Vec<Contestant>) -> Costs {
         let mut costs = vec![Vec::new(); field.len()];
-        // One round more: the first brings files and caches in.
+        // One extra round: the first only warms the caches.
         for round in 0..=rounds {
             for ((name, command), costs) in field.iter().zip(&mut costs) {
                 let output = Command::new(std::env::current_exe().unwrap()).arg("once").args(command).output().unwrap();
@@ -147,12 +147,12 @@ impl Bench {
         Costs(field.into_iter().zip(costs).map(|((name, _), costs)| (name, Cost::medians(&costs))).collect())
     }
 
-    /// Keeps what came of a target, for [`write_targets`](Self::write_targets).
+    /// Records the result for a target, for [`write_targets`](Self::write_targets).
     pub fn target(&mut self, target: &str, here: String, met: bool) {
         self.targets.push((target.to_owned(), here, met));
     }
 
-    /// A target for how many times another number one is, at most or (`at_least`) at least. Nothing where one is missing.
+    /// A target for the ratio of `one` to `other`, with `limit` as its bound. Does nothing if either number is missing.
     pub fn ratio(&mut self, target: &str, one: Option<u64>, other: Option<u64>, limit: Limit) {
         if let (Some(one), Some(other)) = (one, other) {
             let ratio = one as f64 / other as f64;
@@ -164,7 +164,7 @@ impl Bench {
         }
     }
 
-    /// Prints what came of all targets.
+    /// Prints the results for all targets.
     pub fn write_targets(&self) {
         println!("\n## Against the targets\n\n| target | here | |\n| --- | --- | --- |");
         for (target, here, met) in &self.targets {
@@ -173,7 +173,7 @@ impl Bench {
     }
 }
 
-/// Where a ratio is to stay.
+/// The bound of a ratio.
 #[derive(Clone, Copy)]
 pub enum Limit {
     AtMost(f64),

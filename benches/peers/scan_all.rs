@@ -1,4 +1,4 @@
-//! The least that finding who maps a frame takes: one thread that looks at every page table of the machine once.
+//! The minimum work for finding who maps a frame: one thread that looks at every page table of the machine once.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,8 +9,8 @@ use pmem::unit::VirtAddr;
 
 use super::scene::page_size;
 
-/// Looks for a frame in all processes: scans each for what is present, reads the words of what was found, compares them,
-/// and prints how many there were. Who ends meanwhile is passed over.
+/// Looks for a frame in all processes: scans each for present pages, reads the words of those, compares them, and
+/// prints how many matched. Processes that end in the meantime are skipped.
 pub fn scan_all(pfn: u64) {
     let (mut words, mut found) = (vec![0; 16 * 1024], 0);
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -44,7 +44,7 @@ fn scan_one(pagemap: &File, words: &mut [u64], mut each: impl FnMut(u64)) -> Res
                 index += got as u64;
             }
         }
-        // Linux 6.18 reports a stale end of the walk where it wrote regions out on the way.
+        // Linux 6.18 reports a stale end of the walk if it wrote regions out on the way.
         start = regions[..found].last().map_or(stopped, |last| stopped.max(last.end));
     }
     Ok(())

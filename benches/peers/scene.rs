@@ -10,7 +10,7 @@ use pmem::kernel::memory::Mapping;
 
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
-/// Makes the memory, prints the address of the first mapping and keeps all until standard input ends.
+/// Makes the memory, prints the address of the first mapping and keeps it all until standard input ends.
 pub fn scene(name: &str) {
     set_pdeathsig(Signal::SIGKILL).unwrap();
     let kept = match name {
@@ -28,7 +28,7 @@ pub fn scene(name: &str) {
     println!("{}", kept[0].address().0);
     std::io::stdout().flush().unwrap();
     let _ = std::io::stdin().read(&mut [0]);
-    // The end of the process takes the mappings away faster than their destructors.
+    // Exit removes the mappings faster than their destructors would.
     std::mem::forget(kept);
 }
 

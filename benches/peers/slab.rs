@@ -1,4 +1,4 @@
-//! The slab caches: the table beside the bare read and slabtop, and what a live screen costs while it stands.
+//! The slab caches: the table compared with a bare read and with slabtop, and what a live screen costs while it runs.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use nix::sys::time::TimeValLike;
 
 use super::race::{Bench, Limit, PMEM, words};
 
-/// `pmem slab` beside reading slabinfo, and slabtop.
+/// `pmem slab` compared with a bare read of slabinfo, and with slabtop.
 pub fn slab(bench: &mut Bench) {
     let mut field = vec![
         ("pmem slab", words(&[PMEM, "slab"])),
@@ -34,10 +34,10 @@ pub fn slab(bench: &mut Bench) {
     screens(bench, has_slabtop);
 }
 
-/// How long a screen is looked at.
+/// How long each screen runs.
 const SECONDS: u64 = 30;
 
-/// `pmem slab --top` beside slabtop and sleep, each on a terminal of its own.
+/// `pmem slab --top` compared with slabtop and sleep, each on its own terminal.
 fn screens(bench: &mut Bench, has_slabtop: bool) {
     let seconds = SECONDS.to_string();
     let mut field =
@@ -64,7 +64,8 @@ fn screens(bench: &mut Bench, has_slabtop: bool) {
     }
 }
 
-/// Runs a command on a terminal of 80 by 24 for so many seconds, ends it, and prints the processor time it took in µs.
+/// Runs a command on a terminal of 80 by 24 for this many seconds, kills it, and prints the processor time it took in
+/// µs.
 pub fn watch(seconds: u64, command: &[&str]) {
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None).unwrap();
@@ -77,7 +78,7 @@ pub fn watch(seconds: u64, command: &[&str]) {
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
-    // What it draws is read away, as a terminal does.
+    // Reads and discards what it draws, as a terminal would.
     let mut drawn = File::from(terminal.master);
     std::thread::spawn(move || std::io::copy(&mut drawn, &mut std::io::sink()));
     std::thread::sleep(Duration::from_secs(seconds));

@@ -1,5 +1,4 @@
-//! What two readings that are compared have in common, whatever they are of: where each is from, and the time between
-//! them.
+//! What comparisons of two readings share, whatever the readings are of: where each is from, and the time between them.
 
 use std::time::Duration;
 
@@ -21,19 +20,19 @@ pub struct Origin {
     pub kernel: Option<String>,
 }
 
-/// The time from one point to another; `None` where that is not forwards, or one of them is no time.
+/// The time from one point to another; `None` if it runs backwards, or if one of them is not a time.
 pub fn between(before: &str, after: &str) -> Option<Duration> {
     let [before, after] = [before, after].map(|time| DateTime::parse_from_rfc3339(time).ok());
     after?.signed_duration_since(before?).to_std().ok()
 }
 
-/// Whether nothing speaks against it that both are of one boot of one machine.
+/// Whether both may be from the same boot of the same machine: `true` unless their boot IDs differ.
 pub fn same_boot(before: Option<&Host>, after: Option<&Host>) -> bool {
     let boot = |host: Option<&Host>| host.and_then(|host| host.boot_id.clone());
     boot(before).zip(boot(after)).is_none_or(|(before, after)| before == after)
 }
 
-/// Why there are no rates, if there are none; `between` is the time, where it is known and forwards.
+/// Why there are no rates, if there are none; `between` is the time, if it is known and not backwards.
 pub fn no_rates(same_boot: bool, between: Option<Duration>) -> Option<Note> {
     let note = |code, text| Some(Note::general(code, text));
     match between {

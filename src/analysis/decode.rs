@@ -1,4 +1,4 @@
-//! What words mean: of kpageflags, of pagemap, of swap, and the names of flags.
+//! What words of kpageflags, pagemap and swap mean, and the names of flags.
 
 pub mod entry;
 
@@ -12,7 +12,7 @@ use crate::model::frame_flags::{
 };
 use crate::unit::{self, PageSize};
 
-/// As what a word is read.
+/// What a word is decoded as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A word of `/proc/kpageflags`.
@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its name, as JSON has it.
+    /// Its name, as in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::FrameFlags => "frame_flags",
@@ -42,26 +42,26 @@ impl Kind {
 pub struct Word {
     /// As it was given.
     pub input: String,
-    /// As what it was read.
+    /// What it was decoded as.
     pub kind: Kind,
     /// The word, `0x…`.
     pub raw: String,
-    /// What a frame with these flags is used for; `None` for what is no word of kpageflags.
+    /// What a frame with these flags is used for; `None` if it is not a word of kpageflags.
     pub class: Option<Class>,
-    /// The names of its bits, as every command says them.
+    /// The names of its bits, as every command prints them.
     pub names: Vec<&'static str>,
-    /// Its bits, lowest first; for the name of a flag all meanings of its bit, that one first.
+    /// Its bits, lowest first; for the name of a flag, all meanings of its bit, the named one first.
     pub bits: Vec<Bit>,
     /// What a page-table entry is; `None` if its word does not say.
     pub state: Option<&'static str>,
-    /// The frame it maps; `None` where there is none and where it is hidden.
+    /// The frame it maps; `None` if there is none, or if it is hidden.
     pub pfn: Option<u64>,
     /// The physical address of that frame, `0x…`.
     pub physical_address: Option<String>,
-    /// Where in swap an entry is that is not present; or the number of its special kind, and as offset a frame number
-    /// or the bits of a marker.
+    /// The place in swap of an entry that is not present. For a special entry, the number of its kind, with a frame
+    /// number or the bits of a marker as the offset.
     pub swap: Option<Slot>,
-    /// What is particular about this word, in sentences.
+    /// Remarks on this word, in sentences.
     pub notes: Vec<String>,
 }
 
@@ -118,7 +118,7 @@ impl Word {
 }
 
 impl Bit {
-    /// A bit of which this is all that is known.
+    /// A bit about which nothing else is known.
     pub(super) fn new(bit: u32, name: &'static str, meaning: &'static str, note: Option<&'static str>) -> Self {
         let (pg_name, page_types, letter, when, since, until) = (None, None, None, None, None, None);
         let set_by = "kernel";
@@ -150,11 +150,11 @@ pub fn legend() -> Vec<Bit> {
     FLAGS.iter().map(Bit::from).collect()
 }
 
-/// Decodes a word of kpageflags, as a number, as the names of its flags or as page-types' letters for them; or one
-/// name.
+/// Decodes a word of kpageflags, given as a number, as the names of its flags, or as the letters page-types has for
+/// them; or one name.
 ///
 /// # Errors
-/// A sentence that says which forms there are.
+/// A sentence that lists the accepted forms.
 pub fn decode(input: &str) -> Result<Word, String> {
     if let Some(word) = hexadecimal(input) {
         return Ok(frame_flags(input, word));
@@ -186,7 +186,7 @@ pub fn decode(input: &str) -> Result<Word, String> {
 /// Decodes a word of pagemap.
 ///
 /// # Errors
-/// A sentence that says which form it has.
+/// A sentence that describes the accepted form.
 pub fn pagemap(input: &str, page_size: PageSize) -> Result<Word, String> {
     let form = || format!("'{input}' is not a pagemap word: expected up to 16 hexadecimal digits (0x8100000000149efe)");
     Ok(entry::pagemap(input, hexadecimal(input).ok_or_else(form)?, page_size))
@@ -195,7 +195,7 @@ pub fn pagemap(input: &str, page_size: PageSize) -> Result<Word, String> {
 /// Decodes a swap entry.
 ///
 /// # Errors
-/// A sentence that says which form it has.
+/// A sentence that describes the accepted form.
 pub fn swap(input: &str, page_size: PageSize) -> Result<Word, String> {
     let form = || {
         format!("'{input}' is not a swap entry: expected up to 55 bits in hexadecimal, the low 5 being the type (0xe2)")
@@ -223,7 +223,7 @@ fn frame_flags(input: &str, given: u64) -> Word {
     Word { class: Some(class), bits, notes, ..Word::new(input, Kind::FrameFlags, word) }.named(flags.names())
 }
 
-/// What one bit says in this word.
+/// What one bit means in this word.
 fn bit_of(bit: u32, flags: FrameFlags) -> Bit {
     let meaningful = flags.meaningful();
     let unknown = || Bit::new(bit, unnamed(bit), "No kernel that pmem knows sets this bit.", None);
@@ -234,7 +234,7 @@ fn bit_of(bit: u32, flags: FrameFlags) -> Bit {
     Bit { meaning: "Left over: the underlying field holds something else here.", left_over: true, ..known }
 }
 
-/// What is particular about a word of kpageflags.
+/// Remarks on a word of kpageflags.
 fn notes(given: u64, flags: FrameFlags, class: Class) -> Vec<String> {
     let FrameFlags(word) = flags;
     let mut notes = Vec::new();

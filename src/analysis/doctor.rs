@@ -110,17 +110,17 @@ pub struct CommandRow {
 pub struct Seen {
     /// The machine.
     pub host: Host,
-    /// The features every command knows.
+    /// The features of the kernel, as every command sees them.
     pub features: Features,
     /// The files.
     pub interfaces: Vec<Interface>,
     /// pmem's own capabilities; `None` on a recorded tree.
     pub capabilities: Option<Capabilities>,
-    /// Whether a request to clear soft-dirty bits is answered with success.
+    /// Whether a request to clear soft-dirty bits reports success.
     pub clear_soft_dirty_succeeds: Option<bool>,
     /// Whether frame numbers without memory are reported as such.
     pub nopage_reported: Option<bool>,
-    /// The idle page bitmap exists.
+    /// Whether the idle page bitmap exists.
     pub idle_bitmap: bool,
     /// Settings.
     pub settings: Vec<Setting>,
@@ -296,7 +296,7 @@ impl Seen {
     }
 }
 
-/// The newest category that a mask of PAGEMAP_SCAN has, by its name in the kernel.
+/// The newest category in a mask of PAGEMAP_SCAN, by its name in the kernel.
 fn newest_category(known: u64) -> String {
     const NAMES: [&str; 10] =
         ["WPALLOWED", "WRITTEN", "FILE", "PRESENT", "SWAPPED", "PFNZERO", "HUGE", "SOFT_DIRTY", "GUARD", "ACCESSED"];

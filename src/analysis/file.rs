@@ -55,7 +55,7 @@ impl Counts {
         }
     }
 
-    /// The sum, over what is known.
+    /// The sum of what is known.
     fn plus(self, other: Self) -> Self {
         let sum = |of: fn(&Self) -> Option<u64>| match (of(&self), of(&other)) {
             (Some(a), Some(b)) => Some(a.saturating_add(b)),
@@ -73,8 +73,8 @@ impl Counts {
         }
     }
 
-    /// How much of it is cached, in whole per cent: 0 only where nothing is, 100 only where all is. `None` for an empty
-    /// file and where it is not known.
+    /// How much of it is cached, in whole per cent: 0 only if nothing is, 100 only if all of it is. `None` for an empty
+    /// file, and if it is not known.
     pub fn cached_percent(&self) -> Option<u64> {
         match (self.cached_pages?, self.pages?) {
             (_, 0) => None,
@@ -103,19 +103,19 @@ pub struct Run {
 /// One file.
 #[derive(Clone, Debug)]
 pub struct FileRow {
-    /// The path, as it was given or found.
+    /// The path, as given or found.
     pub path: Name,
-    /// What is known of it.
+    /// What is known about it.
     pub counts: Counts,
-    /// By what its pages were counted; `None` where they were not.
+    /// How its pages were counted; `None` if they were not.
     pub how: Option<How>,
     /// Why they were not.
     pub refused: Option<&'static str>,
-    /// Its runs of cached pages, where they were asked for.
+    /// Its runs of cached pages, if requested.
     pub runs: Option<Vec<Run>>,
-    /// The file as maps has it, where that is known.
+    /// The file as maps identifies it, if known.
     identity: Option<Identity>,
-    /// The same file stands here under another name already.
+    /// The same file is already listed under another name.
     is_repeated: bool,
 }
 
@@ -140,13 +140,13 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// A row of a table for them, under this name.
+    /// A table row with these counts, under this name.
     pub fn row(&self, name: &str) -> FileRow {
         FileRow::new(Path::new(name), self.counts)
     }
 }
 
-/// What there was at a path.
+/// What was found at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Looked {
     /// A file; it is in the rows now.
@@ -157,18 +157,18 @@ pub enum Looked {
     Other,
 }
 
-/// The files that are looked at, one after the other.
+/// The files to look at, one after the other.
 #[derive(Debug)]
 pub struct Files<'r> {
     root: &'r Root,
     with_runs: bool,
     with_mapped: bool,
-    /// What was seen of each file, in the order they were looked at.
+    /// What was found for each file, in the order in which they were looked at.
     pub rows: Vec<FileRow>,
     /// The first refusal, with the path.
     pub refusal: Option<(Name, Error)>,
     seen: BTreeSet<Identity>,
-    /// Of each device whether maps numbers its files as `stat` does.
+    /// For each device, whether maps numbers its files as `stat` does.
     numbered_alike: BTreeMap<Dev, bool>,
     on_overlay: bool,
     /// What was found in page tables.
@@ -176,17 +176,17 @@ pub struct Files<'r> {
 }
 
 impl<'r> Files<'r> {
-    /// None yet. `with_runs` and `with_mapped` say what is to be found out besides.
+    /// No files yet. `with_runs` and `with_mapped` say what else to find out.
     pub fn new(root: &'r Root, with_runs: bool, with_mapped: bool) -> Self {
         let (rows, seen, numbered_alike, mapped) = (Vec::new(), BTreeSet::new(), BTreeMap::new(), Mapped::of([]));
         Self { root, with_runs, with_mapped, rows, refusal: None, seen, numbered_alike, on_overlay: false, mapped }
     }
 
-    /// Looks at what is at `path`, where a link is followed or not. A file that this user may not ask about gets a row
+    /// Looks at what is at `path`; `follow` says whether to follow a link. A file this user may not query gets a row
     /// that says so.
     ///
     /// # Errors
-    /// What else goes wrong.
+    /// Any other failure.
     pub fn look(&mut self, path: &Path, follow: bool) -> Result<Looked> {
         let mut row = FileRow::new(path, Counts::default());
         let file = match open(path, follow) {
@@ -226,21 +226,21 @@ impl<'r> Files<'r> {
         Ok(())
     }
 
-    /// The file as maps has it; `None` where that is not known.
+    /// The file as maps identifies it; `None` if that is not known.
     fn identity(&mut self, file: &CachedFile) -> Option<Identity> {
         let (dev, _) = file.identity;
         let alike = self.numbered_alike.get(&dev).copied().or_else(|| {
             let alike = file.is_numbered_as_in_maps(self.root);
             alike.inspect(|&alike| _ = self.numbered_alike.insert(dev, alike))
         });
-        // File systems that number files in two ways have no device of their own.
+        // Only file systems without a device of their own number files in two ways.
         alike.unwrap_or(dev.major != 0).then_some(file.identity)
     }
 
-    /// Finds the mapped pages of all files; `progress` is told how many of how many processes are done.
+    /// Finds the mapped pages of all files; `progress` gets the number of processes done and the total.
     ///
     /// # Errors
-    /// Where processes cannot be looked at for another reason than that permission is denied or that they have ended.
+    /// If a process cannot be read for a reason other than that permission is denied or that it has ended.
     pub fn find_mapped(&mut self, progress: impl FnMut(usize, usize)) -> Result<()> {
         let mut mapped = Mapped::of(self.rows.iter().filter_map(|row| row.identity));
         mapped.look(self.root, progress)?;
@@ -251,7 +251,7 @@ impl<'r> Files<'r> {
         Ok(())
     }
 
-    /// What the files come to.
+    /// The totals over the files.
     pub fn totals(&self) -> Totals {
         let once = || self.rows.iter().filter(|row| !row.is_repeated);
         let known = || once().filter(|row| row.refused.is_none());
@@ -262,7 +262,7 @@ impl<'r> Files<'r> {
         }
     }
 
-    /// Whether numbers are missing that were asked for.
+    /// Whether requested numbers are missing.
     pub fn is_incomplete(&self) -> bool {
         self.refusal.is_some()
             || !self.mapped.closed.is_empty()
@@ -274,7 +274,7 @@ impl<'r> Files<'r> {
         if self.with_mapped { self.count_rows(|row| row.counts.mapped_pages.is_none()) } else { 0 }
     }
 
-    /// How many files may have more pages mapped. The kernel does tell which pages on hugetlbfs are the file's.
+    /// How many files may have more pages mapped. On hugetlbfs the kernel does report which pages are the file's.
     fn maybe_more_mapped(&self) -> usize {
         let maybe_huge = |row: &FileRow| row.identity.is_some_and(|file| self.mapped.maybe_huge.contains(&file));
         self.count_rows(|row| row.how != Some(How::Blocks) && maybe_huge(row))
@@ -284,7 +284,7 @@ impl<'r> Files<'r> {
         self.rows.iter().filter(|row| which(row)).count()
     }
 
-    /// What a reader must know.
+    /// What the reader must know.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
         let mut note = |code, rows: usize, text: &dyn Fn(String) -> String| {
@@ -332,7 +332,7 @@ impl<'r> Files<'r> {
     }
 }
 
-/// The names of processes, the first few of many.
+/// The names of the processes; only the first few if there are many.
 fn names(processes: &[(u32, Name)]) -> String {
     const NAMED: usize = 5;
     let named = processes.iter().take(NAMED).map(|(pid, comm)| format!("{pid} ({})", comm.escaped()));
@@ -343,7 +343,7 @@ fn names(processes: &[(u32, Name)]) -> String {
     }
 }
 
-/// The runs of a file, those of one state that touch each other as one.
+/// The runs of a file; adjacent ones in the same state are merged.
 fn runs(file: &CachedFile, how: How, page_size: PageSize) -> Result<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::new();
     file.runs(how, page_size, |range, state| {

@@ -62,7 +62,7 @@ pub struct Owners {
     pub shared: u64,
     /// The proportional set size in bytes, shifted left by 12 as the kernel keeps it.
     pub pss_shifted: u64,
-    /// Pages whose mapcount could not be had: their frame was unmapped meanwhile, or is in no recorded tree.
+    /// Pages whose mapcount could not be read: their frame has been unmapped since, or is not in the recorded tree.
     pub unknown: u64,
 }
 
@@ -84,7 +84,7 @@ impl Owners {
 /// One mapping of a process and what is in it.
 #[derive(Clone, Debug)]
 pub struct VmaRow {
-    /// The mapping, cut to the range that was asked for.
+    /// The mapping, cut to the requested range.
     pub vma: Vma,
     /// What kind of memory it is.
     pub kind: Kind,
@@ -92,9 +92,9 @@ pub struct VmaRow {
     pub size_pages: u64,
     /// What its page-table entries are; `None` where the kernel shows none: `[vsyscall]`, `[vvar]`.
     pub counts: Option<Counts>,
-    /// How its frames are shared, where that was asked for and can be known.
+    /// How its frames are shared, if requested and known.
     pub owners: Option<Box<Owners>>,
-    /// The values of smaps that were asked for; `None` where smaps has no such mapping.
+    /// The requested values of smaps; `None` if smaps does not have this mapping.
     pub smaps: Option<Box<Values>>,
     /// The change of its present pages since the last round; `None` on the first, and for a mapping that is new.
     pub present_change: Option<i64>,
@@ -105,20 +105,21 @@ pub fn flag_names(codes: &str) -> impl Iterator<Item = &str> {
     codes.split_ascii_whitespace().map(|code| vm_flag_meaning(code).unwrap_or(code))
 }
 
-/// How a process's page-table entries become its resident frames, beside what the kernel's counters say. In base pages.
+/// How a process's page-table entries become its resident frames, next to what the kernel's counters say. In base
+/// pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     /// Present page-table entries.
     pub present_pages: u64,
-    /// Of these, entries of the shared zero page: no frame of the process's own.
+    /// Of these, entries of the shared zero page, which is not the process's own frame.
     pub zero_pages: u64,
-    /// Of the present ones, hugetlb pages, which the kernel accounts apart.
+    /// Of the present ones, hugetlb pages, which the kernel accounts separately.
     pub hugetlb_pages: u64,
-    /// Present less zero less hugetlb.
+    /// Present minus zero minus hugetlb.
     pub resident_pages: u64,
     /// What `statm` says.
     pub statm_resident_pages: u64,
-    /// What `smaps_rollup` says; `None` unless it was asked for.
+    /// What `smaps_rollup` says; `None` unless requested.
     pub smaps_rss_pages: Option<u64>,
     /// Entries that are swapped out.
     pub swapped_pages: u64,
@@ -128,18 +129,18 @@ pub struct Ledger {
     pub marker_pages: u64,
     /// Entries in transit, on a device, or poisoned. statm counts the first two as resident.
     pub special_pages: u64,
-    /// Resident less what smaps says, where it was asked, else less what statm says. 0 for a process that held still.
+    /// Resident minus what smaps says, if it was read, else minus what statm says. 0 for a process that did not change.
     pub unexplained_pages: i64,
-    /// How often the process was looked at until it held still, at most [`ATTEMPTS`](crate::analysis::frames::select::ATTEMPTS).
+    /// How often the process was read until it held still, at most
+    /// [`ATTEMPTS`](crate::analysis::frames::select::ATTEMPTS).
     pub attempts: u32,
-    /// Whether nothing was seen to move while the last attempt read: statm, faults and mappings were the same before and
-    /// after.
+    /// Whether no change was seen during the last attempt: statm, faults and mappings were the same before and after.
     pub held_still: bool,
     /// The most pages by which statm may be off on this kernel; `None` where it is exact, or not known to be inexact.
     pub statm_bound_pages: Option<u64>,
 }
 
-/// Everything `pmem frames` says of one process.
+/// Everything `pmem frames` says about one process.
 #[derive(Clone, Debug)]
 pub struct ProcessFrames {
     /// Its PID.
@@ -150,11 +151,11 @@ pub struct ProcessFrames {
     pub command_line: Name,
     /// When it started, in clock ticks since boot.
     pub start_time_ticks: u64,
-    /// Why there is nothing to count, where there is not.
+    /// Why there is nothing to count, if so.
     pub no_address_space: Option<NoAddressSpace>,
-    /// The ledger of the whole address space, whatever rows were asked for.
+    /// The ledger of the whole address space, whatever rows were requested.
     pub ledger: Option<Ledger>,
-    /// How the frames of all mappings are shared, where that was asked for.
+    /// How the frames of all mappings are shared, if requested.
     pub owners: Option<Owners>,
     /// A row for each mapping.
     pub vmas: Vec<VmaRow>,
@@ -162,7 +163,7 @@ pub struct ProcessFrames {
     pub vma_count: usize,
     /// The change since the last round.
     pub change: Option<Change>,
-    /// What a reader must know.
+    /// What the reader must know.
     pub notes: Vec<Note>,
 }
 

@@ -1,4 +1,4 @@
-//! What could not be read: of what, why, and what would help. One shape for every command.
+//! What could not be read, why, and what would help. One type for every command.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
@@ -36,11 +36,11 @@ pub enum Subject {
 pub enum Reason {
     /// The process has no address space.
     NoAddressSpace(NoAddressSpace),
-    /// The process ended after it was listed, before it was looked at: nothing of it was read.
+    /// The process ended after it was listed, before it was read.
     NotThere,
-    /// The process ended while it was looked at.
+    /// The process ended while it was being read.
     Ended,
-    /// The process called exec again and again while it was looked at.
+    /// The process kept calling exec while it was being read.
     Replaced,
     /// The kernel refused.
     Denied(Error),
@@ -48,7 +48,7 @@ pub enum Reason {
     Failed(Error),
 }
 
-/// How much a gap matters: the exit status goes by the worst.
+/// How much a gap matters: the worst one decides the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// What is shown is incomplete.
@@ -75,7 +75,7 @@ impl From<NoAddressSpace> for Reason {
 }
 
 impl Reason {
-    /// The error of the system, where it is one.
+    /// The underlying error, if there is one.
     pub fn error(&self) -> Option<&Error> {
         match self {
             Self::Denied(error) | Self::Failed(error) => Some(error),
@@ -83,12 +83,12 @@ impl Reason {
         }
     }
 
-    /// Whether the process has gone, or what it was when it was looked at first.
+    /// Whether the process, or the program it ran when it was first looked at, is gone.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::NotThere | Self::Ended | Self::Replaced)
     }
 
-    /// What would help, as one or two sentences; `None` where nothing is known to.
+    /// What would help, as one or two sentences; `None` if nothing is known to.
     pub fn help(&self) -> Option<&'static str> {
         self.error().and_then(what_would_help)
     }
@@ -106,7 +106,7 @@ impl Display for Reason {
 }
 
 impl Severity {
-    /// That of an error which is all there is to say.
+    /// The severity of an error when that is the whole result.
     pub fn of(error: &Error) -> Self {
         match error {
             Error::Denied { .. } | Error::Hidden { .. } => Self::Denied,
@@ -117,7 +117,7 @@ impl Severity {
 }
 
 impl Gap {
-    /// A process that could not be looked at.
+    /// A process that could not be read.
     pub fn process(pid: u32, reason: impl Into<Reason>) -> Self {
         Self { subject: Subject::Process(pid), reason: reason.into() }
     }
@@ -132,7 +132,7 @@ impl Gap {
         Self { subject: Subject::Machine, reason: reason.into() }
     }
 
-    /// The process it is about, where it is about one.
+    /// The process it is about, if any.
     pub fn pid(&self) -> Option<u32> {
         match self.subject {
             Subject::Process(pid) => Some(pid),
@@ -140,12 +140,12 @@ impl Gap {
         }
     }
 
-    /// How much it matters where it is all that was asked for.
+    /// How much it matters if it is all that was requested.
     pub fn severity(&self) -> Severity {
         self.reason.error().map_or(Severity::Incomplete, Severity::of)
     }
 
-    /// A note with the same words, which people have read on standard error.
+    /// A note with the same words, which people have already seen on standard error.
     pub fn note(&self, code: &'static str) -> Note {
         Note { pid: self.pid(), ..Note::general(code, self.reason.to_string()) }
     }
@@ -155,7 +155,7 @@ impl Display for Gap {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match &self.subject {
             Subject::Process(pid) => write!(out, "{pid}: {}", self.reason),
-            // Errors have their path.
+            // Errors include the path.
             Subject::File(path) if self.reason.error().is_none() => write!(out, "{}: {}", path.display(), self.reason),
             Subject::File(_) | Subject::Machine => self.reason.fmt(out),
         }
@@ -226,19 +226,19 @@ impl Gaps {
         self.iter().filter(|gap| matches!(gap.reason, Reason::Denied(_))).count()
     }
 
-    /// What people read of closed processes, of `total` that were to be looked at, where they are not named one by one.
+    /// The message about processes that could not be read, out of `total`, when they are not listed one by one.
     pub fn denied_together(&self, total: usize) -> Option<String> {
         let denied = self.denied();
         let text = format!("{denied} of {total} processes could not be read: permission denied (-v: which)");
         (denied > 0).then_some(text)
     }
 
-    /// What would help with the first that something would help with.
+    /// What would help with the first gap for which there is help.
     pub fn help(&self) -> Option<&'static str> {
         self.iter().find_map(|gap| gap.reason.help())
     }
 
-    /// The worst of them, each taken for itself.
+    /// The severity of the worst of them.
     pub fn worst(&self) -> Option<Severity> {
         self.iter().map(Gap::severity).max()
     }
@@ -247,7 +247,7 @@ impl Gaps {
         self.all.sort_by_key(Gap::pid);
     }
 
-    /// The processes, the first few of many: for a sentence.
+    /// The processes, for a sentence: only the first few if there are many.
     pub fn pids(&self) -> String {
         const NAMED: usize = 5;
         let pids: Vec<String> = self.iter().filter_map(Gap::pid).take(NAMED).map(|pid| pid.to_string()).collect();

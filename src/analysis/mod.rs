@@ -1,4 +1,4 @@
-//! The questions: what a report says, computed from what was read. Nothing here prints.
+//! The analysis: computes what reports say from what was read. Nothing here prints.
 
 pub mod comparison;
 pub mod decode;

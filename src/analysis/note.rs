@@ -1,4 +1,4 @@
-//! What a reader must know to read the numbers right.
+//! What the reader must know to interpret the numbers correctly.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
-//! Memory by NUMA node: a ledger of each that adds up to its MemTotal, what is available there, how near its zones are
-//! to their watermarks, how far nodes are from each other, and what a process has on each.
+//! Memory by NUMA node: a ledger for each that adds up to its MemTotal, what is available there, how near its zones are
+//! to their watermarks, the distances between nodes, and what a process has on each.
 
 pub mod ledger;
 pub mod process;
@@ -123,7 +123,8 @@ pub struct Check {
     pub exact: bool,
 }
 
-/// The counter of a node, the machine's that it is in, and whether it stands still.
+/// The counter of a node, the counters of the machine that the nodes should add up to, and whether it is stable between
+/// reads.
 const CHECKS: [(&str, &[&str], bool); 10] = [
     ("MemTotal", &["MemTotal"], true),
     ("MemFree", &["MemFree"], false),
@@ -138,7 +139,7 @@ const CHECKS: [(&str, &[&str], bool); 10] = [
 ];
 
 impl Report {
-    /// Makes the report of what was read.
+    /// Makes the report from what was read.
     pub fn new(sources: &Sources, page_size: PageSize) -> Self {
         let nodes: Vec<ledger::Node> =
             sources.nodes.iter().map(|files| ledger::Node::new(sources, files, page_size)).collect();
@@ -156,7 +157,7 @@ impl Report {
         }
     }
 
-    /// What a reader must know; with `verbose`, more of it is for people.
+    /// What the reader must know; with `verbose`, more of it is for people.
     pub fn notes(&self, sources: &Sources, page_size: PageSize, verbose: bool) -> Vec<Note> {
         let mut notes: Vec<Note> = self.nodes.iter().filter_map(|node| self.about_watermarks(node, sources)).collect();
         notes.extend(self.about_total(sources, page_size));
@@ -169,13 +170,13 @@ impl Report {
                 notes.push(Note { in_json_only: !matters && !verbose, ..Note::general("line", text) });
             }
         }
-        // They are also said as errors.
+        // They are also reported as errors.
         let trouble = |text: &String| Note { in_json_only: true, ..Note::general("source-incomplete", text.as_str()) };
         notes.extend(sources.troubles.iter().map(trouble));
         notes
     }
 
-    /// That a node is short of memory, which the sums of the machine do not show.
+    /// A note on a node that is short of memory, which the totals of the machine do not show.
     fn about_watermarks(&self, node: &Node, sources: &Sources) -> Option<Note> {
         let (zone, standing) =
             (node.zones.iter().find(|zone| Some(&zone.zone) == node.worst_zone.as_ref())?, node.standing?);
@@ -197,11 +198,11 @@ impl Report {
             "node {}: zone {} has {} free pages, its {mark} watermark is {pages} ({below} more): {so}{machine}",
             node.node, zone.zone, zone.free_pages
         );
-        // People read it in the first lines.
+        // People see it in the first lines.
         Some(Note { in_json_only: true, ..Note::general(code, text) })
     }
 
-    /// Why the nodes are not the whole machine.
+    /// Why the nodes do not add up to the machine.
     fn about_total(&self, sources: &Sources, page_size: PageSize) -> Option<Note> {
         let check = self.checks.iter().find(|check| check.name == "MemTotal")?;
         let difference = check.difference_bytes.filter(|&bytes| bytes != 0)?;
@@ -261,7 +262,7 @@ impl Node {
         }
     }
 
-    /// The size of a line of its ledger; `None` where that is not known, or there is none of this name.
+    /// The size of a line of its ledger; `None` if it is not known, or there is no such line.
     pub fn bytes(&self, name: &str) -> Option<i64> {
         self.lines.iter().find(|line| line.name == name)?.bytes
     }
@@ -293,7 +294,7 @@ fn check(sources: &Sources, nodes: &[ledger::Node], name: &'static str, keys: &[
     Check { name, nodes_bytes, machine_bytes, difference_bytes, exact }
 }
 
-/// The sum, where all of it is known.
+/// The sum, if all of it is known.
 fn sum(mut bytes: impl Iterator<Item = Option<u64>>) -> Option<u64> {
     bytes.try_fold(0u64, |sum, bytes| Some(sum.saturating_add(bytes?)))
 }
@@ -328,7 +329,7 @@ mod tests {
             let (report, _) = read(tree);
             for check in &report.checks {
                 let difference = check.difference_bytes.unwrap_or_else(|| panic!("{tree} {}", check.name));
-                // The files were read one after the other, and CPUs keep part of some counters.
+                // The files were read one after the other, and some counters are partly per CPU.
                 let allowed = if check.exact { 0 } else { 1 << 20 };
                 assert!(difference.abs() <= allowed, "{tree} {check:?}");
             }
@@ -351,7 +352,7 @@ mod tests {
         for tree in GUESTS {
             for node in read(tree).0.nodes {
                 let (rest, total) = (node.bytes(REST).unwrap(), node.total_bytes.unwrap());
-                // Per-CPU data, vmalloc areas, page descriptors of what was plugged in, and the kernel's early memory.
+                // Per-CPU data, vmalloc areas, page descriptors of hot-plugged memory, and the kernel's early memory.
                 assert!((0..=12 << 20).contains(&rest) && rest.unsigned_abs() <= total, "{tree} {} {rest}", node.node);
             }
         }
@@ -392,10 +393,10 @@ mod tests {
         // Shmem by node is not in this zoneinfo: FilePages has it.
         let shmem = node.lines.iter().find(|line| line.name == "shared_memory").unwrap();
         assert_eq!((shmem.bytes, shmem.counted_in, node.bytes("file")), (None, Some("file"), Some(4000 << 12)));
-        // Of 23,816 free pages more are kept than there are; of 3,500 file pages half stay.
+        // More than the 23,816 free pages are reserved; of 3,500 file pages half stay.
         assert_eq!((node.available_bytes, node.available_at_least_bytes), (None, Some(0)));
         assert!(report.machine_available_bytes > Some(60 << 30));
-        // 15,500,000 free less 47,400; of 500,000 file pages all but 31,600.
+        // 15,500,000 free minus 47,400; of 500,000 file pages all but 31,600.
         let other = &report.nodes[1];
         assert_eq!(other.available_at_least_bytes, Some((15_500_000 - 47_400 + 500_000 - 31_600) << 12));
         assert_eq!((other.standing, other.below_low_bytes), (Some(Standing::AboveHigh), None));
@@ -420,7 +421,7 @@ mod tests {
         let (dma, normal) = (zone("DMA", 9000, 99, 100), zone("Normal", 9000, 1001, 1000));
         assert_eq!(worst(vec![dma.clone(), normal.clone()]), ("DMA".to_owned(), Some(1 << 12), Some(2001 << 12)));
         assert_eq!(worst(vec![dma.clone(), Zone { free: 998, ..normal.clone() }]).0, "Normal");
-        // A zone without memory is none, whatever its watermarks.
+        // A zone without memory does not count, whatever its watermarks.
         assert_eq!(worst(vec![normal, Zone { managed: 0, ..dma }]), ("Normal".to_owned(), None, Some(1999 << 12)));
     }
 
@@ -462,7 +463,7 @@ mod tests {
         for node in Report::new(&sources, root.page_size()).nodes {
             let sum: i64 = node.lines.iter().filter_map(|line| line.bytes).sum();
             assert_eq!(Some(sum.unsigned_abs()), node.total_bytes.or(Some(0)), "{}", node.node);
-            // Under load counters lag by batches of every CPU: a tenth is far more.
+            // Under load counters lag by a batch per CPU: a tenth is far more.
             let rest = node.bytes(REST).unwrap_or(0);
             assert!(rest > -(sum / 10), "{} {rest} of {sum}", node.node);
         }
@@ -486,7 +487,7 @@ mod tests {
             about(&sources)
                 .is_some_and(|text| text.contains("is 4096 bytes: the files were not read at the same moment"))
         );
-        // Of a node that is not listed nothing is known.
+        // Nothing is known about a node that is not listed.
         sources.machine = Meminfo::parse(b"MemTotal: 131682560 kB\n");
         sources.nodes.pop();
         assert!(about(&sources).is_some_and(|text| text.contains("not from the same machine")));
@@ -520,7 +521,7 @@ mod tests {
             let (report, _) = read(tree);
             let sum: u64 = report.nodes.iter().map(|node| node.available_bytes.unwrap()).sum();
             let machine = report.machine_available_bytes.unwrap();
-            // A node that is full counts as 0, not below it; halves are of each node's lists; counters moved.
+            // A node that is full counts as 0, not below it; halves are taken of each node's lists; counters moved.
             assert!(sum.abs_diff(machine) <= 16 << 20, "{tree} {sum} {machine}");
         }
     }

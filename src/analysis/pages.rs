@@ -1,4 +1,4 @@
-//! A process's pages as runs: what each page is, which frame it has, and what that frame is.
+//! A process's pages as runs: what each page is, its frame, and what that frame is.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use crate::model::vma::{Perm, Vma};
 use crate::name::Name;
 use crate::unit::{PageSize, Pfn, PhysAddr, VirtAddr};
 
-/// Neighbouring pages that are the same, with neighbouring frames or swap slots.
+/// Adjacent pages that are the same, with adjacent frames or swap slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The address of the first page.
@@ -35,22 +35,22 @@ pub struct Run {
     pub physical_address: Option<PhysAddr>,
     /// What the frames are used for.
     pub class: Option<Class>,
-    /// Their flags: of a folio, those of the first page that is mapped. (Behind a COMPOUND_HEAD come COMPOUND_TAILs.)
+    /// Their flags; for a folio, those of the first page that is mapped. (COMPOUND_TAILs follow a COMPOUND_HEAD.)
     pub flags: Option<FrameFlags>,
-    /// By how many page-table entries each is mapped; `None` where that is not known, as of the zero page, of which the
+    /// By how many page-table entries each is mapped; `None` if that is not known, as for the zero page, for which the
     /// kernel does not count it.
     pub mapcount: Option<u64>,
-    /// The memory cgroup they are charged to, or the nearest ancestor of it that is not removed.
+    /// The memory cgroup they are charged to, or its nearest ancestor that has not been removed.
     pub cgroup: Option<Cgroup>,
     /// The first swap slot; those of the others follow it.
     pub swap: Option<Slot>,
     /// Whether pagemap says that they are mapped exactly once (its bit 56).
     pub exclusive: Option<bool>,
-    /// The mapping they are in, as `perm` and `name`; `None` if it was added or removed during the reading.
+    /// The mapping they are in, as `perm` and `name`; `None` if it was added or removed during the read.
     pub mapping: Option<Arc<MappedBy>>,
 }
 
-/// What there is to say of a mapping.
+/// What is shown of a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedBy {
     /// Its permissions.
@@ -68,30 +68,30 @@ struct Mapping {
 /// A place in swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// The number of the swap area. It is no line number of `/proc/swaps` once an area was taken away.
+    /// The number of the swap area. It is not a line number of `/proc/swaps` once an area has been removed.
     pub area: u64,
     /// The slot in it, in pages; the first that can be used is 1.
     pub offset: u64,
 }
 
-/// Which pages are wanted, and how they are put together.
+/// Which pages are wanted, and how they are combined.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// At these addresses.
     pub range: Range<VirtAddr>,
-    /// In these states; all where there are none.
+    /// In these states; all if empty.
     pub states: Vec<State>,
-    /// With frames of these flags.
+    /// Whose frames have these flags.
     pub flags: Option<FlagFilter>,
-    /// With frames of these classes; all where there are none.
+    /// Whose frames are of these classes; all if empty.
     pub classes: Vec<Class>,
-    /// With frames of these mapcounts.
+    /// Whose frames have these mapcounts.
     pub mapcount: Option<MapcountFilter>,
     /// Whether to read mapcounts.
     pub mapcounts: bool,
     /// Whether to read memory cgroups.
     pub cgroups: bool,
-    /// Whether anything is shown that takes frame numbers.
+    /// Whether anything is shown that needs frame numbers.
     pub frames: bool,
     /// Whether each page is a run of its own.
     pub each: bool,
@@ -116,7 +116,7 @@ impl Wanted {
 /// Reads the pages of processes.
 #[derive(Debug)]
 pub struct PageReader<'r> {
-    /// Tells of frames; `None` where frame numbers are hidden.
+    /// Reads frames; `None` if frame numbers are hidden.
     pub frame_reader: Option<&'r FrameReader>,
     /// What is wanted.
     pub wanted: &'r Wanted,
@@ -129,22 +129,22 @@ pub struct PageReader<'r> {
 }
 
 /// Pages that one thread works on at a time. Sorting their frames brings neighbours together: 8 times as many saved one
-/// read in ten, and cost more than that in page faults of pmem's own, and 24 MiB.
+/// read in ten, but cost more than that in page faults of pmem itself, and 24 MiB.
 const BATCH: u64 = 4096;
 
-/// Threads at most.
+/// The most threads.
 const MOST_THREADS: usize = 4;
 
-/// One page, or several that make a run: what is said of them is that of the first.
+/// One page, or several that form a run, described by the first.
 #[derive(Clone, Copy)]
 struct Page {
     index: u64,
     entry: Entry,
     /// The index of its mapping, or one past the last.
     mapping: u32,
-    /// The flags of its frame; `None` where that is behind the end of the file, or a tree has not recorded it.
+    /// The flags of its frame; `None` if the frame is past the end of the file, or not in the recorded tree.
     flags: Option<u64>,
-    /// The head of its folio, where it is a tail and that was found; else its own frame.
+    /// The head of its folio, if it is a tail and the head was found; else its own frame.
     head: u64,
     class: Option<Class>,
     mapcount: Option<u64>,
@@ -165,18 +165,18 @@ impl Page {
 }
 
 impl PageReader<'_> {
-    /// Reads the wanted pages of a process and hands them to `each`, in ascending order, many runs at a time. Memory
-    /// does not grow with the process.
+    /// Reads the wanted pages of a process and passes them to `each`, in ascending order, many runs at a time. Memory
+    /// use does not grow with the process.
     ///
-    /// Returns how many bytes were passed over unread (see [`populated`]).
+    /// Returns how many bytes were skipped unread (see [`populated`]).
     ///
     /// # Errors
-    /// [`Error::Gone`] when the address space goes away, and what `each` says.
+    /// [`Error::Gone`] when the address space goes away, and the errors of `each`.
     pub fn read(&self, process: &Process, mut each: impl FnMut(Vec<Run>) -> Result<()>) -> Result<u64> {
         let (pagemap, mappings) = (&process.pagemap()?, &self.mappings(process)?);
         let threads = available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
         scope(|scope| {
-            // The last pages of the batch before: those of the next may go on where they end.
+            // The last run of the batch before: the next batch may continue it.
             let mut last: Option<Page> = None;
             let mut hand_out = |mut pages: Vec<Page>| -> Result<()> {
                 let mut before = last.take();
@@ -222,7 +222,7 @@ impl PageReader<'_> {
                 }
                 Ok(())
             })?;
-            // The rest is read by this thread: that is all there is of most processes.
+            // This thread reads the rest, which for most processes is everything.
             let rest = self.batch(process, pagemap, mappings, &waiting)?;
             running.into_iter().try_for_each(|batch| hand_out(join(batch)?))?;
             hand_out(rest)?;
@@ -231,7 +231,7 @@ impl PageReader<'_> {
         })
     }
 
-    /// The wanted pages in these ranges of page indices, put together where they make a run.
+    /// The wanted pages in these ranges of page indices, combined where they form a run.
     fn batch(
         &self,
         process: &Process,
@@ -265,7 +265,7 @@ impl PageReader<'_> {
         }
         if let Some(frame_reader) = self.frame_reader {
             self.frames(frame_reader, &mut pages)?;
-            // Else the frames may have been freed since, and be somebody else's.
+            // Otherwise the frames may have been freed since, and reused.
             still_there(process, pagemap)?;
         } else if self.wanted.needs_frames() {
             pages.clear();
@@ -274,7 +274,7 @@ impl PageReader<'_> {
         Ok(pages)
     }
 
-    /// Reads what is wanted of the frames of these pages, and keeps the pages that are wanted for it.
+    /// Reads what is wanted about the frames of these pages, and keeps the pages whose frames match.
     fn frames(&self, frame_reader: &FrameReader, pages: &mut Vec<Page>) -> Result<()> {
         let pfn = |page: &Page| page.entry.pfn().map(|pfn| pfn.0);
         let mut order: Vec<(u64, u32)> =
@@ -300,8 +300,7 @@ impl PageReader<'_> {
             order.retain(|(_, place)| pages[*place as usize].mapcount.is_some_and(|count| filter.matches(count)));
         }
         if let (true, Some(file)) = (self.wanted.cgroups, &frame_reader.files.cgroups) {
-            // Up to Linux 6.4 only heads have one. They ascend as their tails do, but where a folio was being taken
-            // apart.
+            // Up to Linux 6.4 only heads have one. They ascend as their tails do, except where a folio was being split.
             let mut last = 0;
             let head = |(pfn, place): &(u64, u32)| {
                 let head = pages[*place as usize].head;
@@ -320,10 +319,10 @@ impl PageReader<'_> {
         Ok(())
     }
 
-    /// Finds the classes of pages by their flags, or of a tail that has few of its own (before Linux 6.10) by those of
-    /// its head.
+    /// Finds the classes of pages by their flags, or for a tail, which has few of its own before Linux 6.10, by those
+    /// of its head.
     fn classes(&self, frame_reader: &FrameReader, pages: &mut [Page], order: &[(u64, u32)]) -> Result<()> {
-        // The last frame of a folio that was seen, its head, and the flags of that.
+        // The last frame seen of a folio, its head, and the flags of the head.
         let mut folio: Option<(u64, (u64, u64))> = None;
         for &(pfn, place) in order {
             let page = &mut pages[place as usize];
@@ -345,8 +344,8 @@ impl PageReader<'_> {
         Ok(())
     }
 
-    /// Reads mapcounts, where they are not known yet: bit 56 of pagemap tells that a page is mapped once, of a small
-    /// page in every kernel; of a large one some looked at its head only.
+    /// Reads mapcounts that are not known yet. Bit 56 of pagemap says that a page is mapped once; every kernel gets
+    /// this right for a small page, but for a large one some looked only at its head.
     fn mapcounts(&self, frame_reader: &FrameReader, pages: &mut [Page], order: &[(u64, u32)]) -> Result<()> {
         let mut asked = Vec::new();
         for &(pfn, place) in order {
@@ -402,7 +401,7 @@ impl PageReader<'_> {
         slot.map(|(area, offset)| Slot { area, offset })
     }
 
-    /// Adds `next` to the pages that it goes on from, with all that is said of them; returns whether it does.
+    /// Adds `next` to the run `page` if it continues it in every respect; returns whether it does.
     fn join(&self, page: &mut Page, next: &Page) -> bool {
         const PLACE: u64 = COMPOUND_HEAD | COMPOUND_TAIL;
         let folio_goes_on = match (page.last_flags, next.flags) {
@@ -431,16 +430,16 @@ impl PageReader<'_> {
     }
 }
 
-/// What runs come to.
+/// The totals over runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// How many runs.
     pub runs: u64,
     /// How many pages.
     pub pages: u64,
-    /// How many map the zero page, which is nobody's memory.
+    /// How many map the zero page, which takes no memory of the process.
     pub zero: u64,
-    /// How many of each state that there is.
+    /// How many in each state that occurs.
     pub states: Vec<(State, u64)>,
 }
 

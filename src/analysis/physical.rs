@@ -1,4 +1,4 @@
-//! Physical memory: page frames one by one, in classes, and in the free lists of zones.
+//! Physical memory: page frames one by one, by class, and in the free lists of zones.
 
 pub mod buddy;
 pub mod class;

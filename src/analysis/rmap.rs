@@ -1,4 +1,4 @@
-//! Who maps a frame: every process's page tables, asked once for any number of frames.
+//! Who maps a frame: searches the page tables of every process once, for any number of frames.
 
 pub mod frame_set;
 pub mod shared;
@@ -61,7 +61,7 @@ pub struct Mapper {
     pub perm: Option<Perm>,
     /// The name of the mapping.
     pub name: Name,
-    /// The process with which this one shares its address space, and with it this entry: it is counted there.
+    /// The process with which this one shares its address space, and so this entry: it is counted there.
     pub shares_with: Option<u32>,
 }
 
@@ -93,26 +93,27 @@ struct Hit {
     index: u64,
 }
 
-/// What it takes to ask.
+/// What a search needs.
 #[derive(Debug)]
 pub struct Search<'r> {
     /// The machine.
     pub root: &'r Root,
     /// What its kernel shows.
     pub features: &'r Features,
-    /// Tells mapcounts.
+    /// Reads mapcounts.
     pub frame_reader: &'r FrameReader,
 }
 
-/// The pages of one process that are listed at most: one can map the zero page, or a page that KSM merged, any number
-/// of times.
+/// The most pages of one process that are listed: a process can map the zero page, or a page that KSM merged, any
+/// number of times.
 const MOST_LISTED: usize = 100_000;
 
 impl Search<'_> {
-    /// Finds who maps these frames, in one pass over all processes. `progress` is told how many of how many were asked.
+    /// Finds who maps these frames, in one pass over all processes. `progress` gets the number of processes started and
+    /// the total.
     ///
     /// # Errors
-    /// What reading the frame files says. A process that cannot be read is no error: it is told.
+    /// Any error from reading the frame files. A process that cannot be read is not an error: it is reported.
     pub fn mappers(&self, pfns: &[Pfn], progress: impl FnMut(usize, usize)) -> Result<(Vec<FrameMappers>, Asked)> {
         let mut wanted = pfns.to_vec();
         wanted.sort_unstable();
@@ -150,12 +151,12 @@ impl Search<'_> {
             let more = not_listed.get(&pfn.0).copied().unwrap_or(0);
             frames.push(self.frame(pfn, (before, after), mappers, more, &asked)?);
         }
-        // In the order they were asked for, each once.
+        // In the requested order, each once.
         let mut places: HashMap<Pfn, FrameMappers> = frames.into_iter().map(|frame| (frame.pfn, frame)).collect();
         Ok((pfns.iter().filter_map(|pfn| places.remove(pfn)).collect(), asked))
     }
 
-    /// Asks all processes with `ask`.
+    /// Calls `ask` for all processes.
     pub(super) fn ask_all<T: Send>(
         &self,
         ask: impl Fn(u32, &Process) -> Result<T> + Sync,
@@ -192,18 +193,19 @@ impl Search<'_> {
         .map(drop)
     }
 
-    /// What there is to say of a process's pages: the mapping each is in.
+    /// The report on pages of a process: the mapping each is in.
     fn mappers_of(&self, process: &Process, hits: &[Hit]) -> Vec<(u64, Mapper)> {
         if hits.is_empty() {
             return Vec::new();
         }
         let mut vmas: Vec<Vma> = Vec::new();
-        // A process that has ended since leaves its entries without names.
+        // If the process has ended since, its entries have no names.
         let maps = process.open_file("maps").ok();
         if let Some(maps) = &maps {
             let _ = process.vmas(maps, |vma| vmas.push(vma));
         }
-        // Of a process whose first thread has ended, the name is its own and not that of the thread it is seen through.
+        // If the first thread has ended, the name is still that of the process, and not of the thread it is seen
+        // through.
         let pid = hits.first().map_or(process.pid(), |hit| hit.pid);
         let own = if pid == process.pid() { None } else { Process::open(self.root, pid).ok() };
         let comm = own.as_ref().unwrap_or(process).comm().unwrap_or_default();
@@ -218,14 +220,14 @@ impl Search<'_> {
         hits.iter().map(mapper).collect()
     }
 
-    /// The name of a mapping as it is, where `maps` shows what may be an escaped newline.
+    /// The exact name of a mapping, even if `maps` shows what may be an escaped newline.
     fn name(&self, process: &Process, vma: &Vma, maps: Option<&File>) -> Name {
         let exact = maps.filter(|_| vma.has_doubtful_name());
         let exact = exact.and_then(|maps| process.exact_name(vma, maps, self.features).ok());
         exact.unwrap_or_else(|| vma.name.clone())
     }
 
-    /// The mapcounts of frames, which must ascend; `None` beyond the end of memory.
+    /// The mapcounts of frames, which must ascend; `None` past the end of memory.
     fn mapcounts(&self, pfns: &[Pfn]) -> Result<Vec<Option<u64>>> {
         let mut counts = vec![None; pfns.len()];
         let exist: Vec<(usize, u64)> = pfns
@@ -261,7 +263,7 @@ impl Search<'_> {
     }
 }
 
-/// Why the mappers that were found are not known to be all.
+/// Why there may be mappers that were not found.
 fn why(class: Option<Class>, before: Option<u64>, after: Option<u64>, found: u64, asked: &Asked) -> String {
     if class == Some(Class::ZeroPage) {
         return "the kernel does not count mappings of the zero page".to_owned();

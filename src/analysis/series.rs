@@ -1,31 +1,30 @@
-//! Numbers that are read again and again: the course of each, its change per minute, and the rows that they belong to.
+//! Numbers that are read repeatedly: the course of each, its change per minute, and the rows that they belong to.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// The time that changes are given for, and the least that something has to be looked at for before anything is said of
-/// how fast it changes.
+/// The unit of time for changes, and the least time something has to be observed before a rate of change is shown.
 pub const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a change within `time` would be within `unit`; `None` where that is no number of 64 bits, or no time went by.
+/// What a change within `time` comes to within `unit`; `None` if that does not fit in 64 bits, or no time has passed.
 pub fn rate(change: i64, time: Duration, unit: Duration) -> Option<i64> {
     let [time, unit] = [time, unit].map(|time| i128::try_from(time.as_micros()).ok());
     i64::try_from(i128::from(change).checked_mul(unit?)?.checked_div(time?)?).ok()
 }
 
-/// Into how many parts the window is divided: of readings in the same part, the last one is kept.
+/// Into how many parts the window is divided: of the readings in one part, only the last is kept.
 const PARTS: u32 = 240;
 
-/// A number that was read again and again.
+/// A number that is read repeatedly.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
-    /// When, and what; ascending.
+    /// Times and values; times ascend.
     values: VecDeque<(Duration, i64)>,
 }
 
 impl Series {
-    /// Adds what was read at `at`, and forgets what is not needed for the last `window`. Of a time without a change its
-    /// ends are kept.
+    /// Adds what was read at `at`, and forgets what is not needed for the last `window`. Of a stretch without changes,
+    /// only the ends are kept.
     pub fn push(&mut self, at: Duration, value: i64, window: Duration) {
         let place = |number: usize| self.values.get(self.values.len().checked_sub(number)?).copied();
         let is_level = |(_, before)| before == value;
@@ -39,7 +38,7 @@ impl Series {
         while self.values.get(1).is_some_and(|(next, _)| *next <= begin) {
             self.values.pop_front();
         }
-        // It had this value all the time until the next.
+        // It kept this value until the next one.
         let next = self.values.get(1).map(|(_, value)| *value);
         if let Some((first, value)) = self.values.front_mut()
             && Some(*value) == next
@@ -58,13 +57,13 @@ impl Series {
         self.values.front().map(|(_, value)| *value)
     }
 
-    /// The least and the most of what is remembered.
+    /// The minimum and the maximum of what is remembered.
     pub fn ends(&self) -> [i64; 2] {
         let values = || self.values.iter().map(|(_, value)| *value);
         [values().min().unwrap_or(0), values().max().unwrap_or(0)]
     }
 
-    /// How long it was looked at.
+    /// How long it has been observed.
     pub fn time(&self) -> Duration {
         match (self.values.front(), self.values.back()) {
             (Some((first, _)), Some((last, _))) => last.saturating_sub(*first),
@@ -72,8 +71,8 @@ impl Series {
         }
     }
 
-    /// The change within a minute. As long as it was looked at for less, the change so far: what a few seconds saw says
-    /// nothing about a minute. `None` for a single value.
+    /// The change per minute. As long as it has been observed for less than a minute, the change so far: a few seconds
+    /// say nothing about a minute. `None` for a single value.
     pub fn change_per_minute(&self) -> Option<i64> {
         if self.values.len() < 2 {
             return None;
@@ -81,8 +80,9 @@ impl Series {
         rate(self.last()?.saturating_sub(self.first()?), self.time().max(MINUTE), MINUTE)
     }
 
-    /// Its course in the last `window`, from 0 to `highest` in each of `cells` stretches of equal length: the most in
-    /// each, or what was read last before. All are 0 where nothing changed. `None` before the first reading.
+    /// Its course in the last `window`, as a level from 0 to `highest` for each of `cells` intervals of equal length:
+    /// the maximum in each, or else the last value before it. All are 0 if nothing changed. `None` before the first
+    /// reading.
     pub fn course(&self, cells: usize, highest: usize, window: Duration) -> Vec<Option<usize>> {
         let now = self.values.back().map_or(Duration::ZERO, |(at, _)| *at);
         let end = |cell: usize| now.checked_sub(window.mul_f64((cells - 1 - cell) as f64 / cells as f64));
@@ -101,18 +101,18 @@ impl Series {
         let known = || most.iter().flatten().copied();
         let (low, high) = (known().min().unwrap_or(0), known().max().unwrap_or(0));
         let range = u128::from(high.abs_diff(low)).max(1);
-        // Rounded up: what is above the lowest is not shown as the lowest.
+        // Rounded up, so that no value above the lowest is shown as the lowest.
         let level = |value: i64| (u128::from(value.abs_diff(low)) * highest as u128).div_ceil(range);
         most.into_iter().map(|value| Some(usize::try_from(level(value?)).unwrap_or(highest))).collect()
     }
 }
 
-/// A row that is read again and again, and what it did.
+/// A row that is read repeatedly, and the courses of its numbers.
 #[derive(Clone, Debug)]
 pub struct Tracked<R> {
-    /// Stays the same as long as the row is there.
+    /// Stays the same as long as the row exists.
     pub id: u64,
-    /// The row as it was last.
+    /// The row as last read.
     pub row: R,
     /// The courses of the numbers that are followed.
     pub courses: Vec<Series>,
@@ -123,31 +123,31 @@ pub struct Tracked<R> {
 /// A row of a reading.
 #[derive(Clone, Debug)]
 pub struct Reading<R> {
-    /// Its identity. Rows of one key are told apart by their order.
+    /// Its identity. Rows with the same key are distinguished by their order.
     pub key: String,
     /// The row.
     pub row: R,
-    /// The numbers that are followed, of each row equally many; `None` is not known.
+    /// The numbers that are followed, the same count for every row; `None` if not known.
     pub values: Vec<Option<i64>>,
 }
 
-/// The last reading, and what is remembered of those before.
+/// The last reading, and what is remembered from earlier ones.
 #[derive(Clone, Debug)]
 pub struct History<R> {
     /// The rows in the order of the last reading.
     pub rows: Vec<Tracked<R>>,
-    /// The course of a number that belongs to all of them together.
+    /// The course of a number that belongs to all rows together.
     pub total: Series,
     /// The time of day of the last reading.
     pub clock: String,
-    /// Why the last reading failed, or is not whole.
+    /// Why the last reading failed, or is incomplete.
     pub trouble: Option<String>,
     window: Duration,
     next_id: u64,
 }
 
 impl<R> History<R> {
-    /// A history of nothing yet, for readings that come every `interval`.
+    /// An empty history, for readings that come every `interval`.
     pub fn new(interval: Duration) -> Self {
         let mut new = Self {
             rows: Vec::new(),
@@ -161,7 +161,7 @@ impl<R> History<R> {
         new
     }
 
-    /// Readings come every `interval` from now on: a minute is remembered, or longer where few readings fall into one.
+    /// Readings come every `interval` from now on: a minute is remembered, or longer if only few readings fit in one.
     pub fn expect_every(&mut self, interval: Duration) {
         self.window = MINUTE.max(interval.saturating_mul(12));
     }
@@ -199,7 +199,7 @@ impl<R> History<R> {
         }
     }
 
-    /// Nothing could be read, or not all.
+    /// Notes that nothing could be read, or not everything.
     pub fn failed(&mut self, why: String) {
         self.trouble = Some(why);
     }
@@ -229,14 +229,14 @@ mod tests {
         let cases: &[(&[(u64, i64)], _)] = &[
             (&[], None),
             (&[(5, 7)], None),
-            // Not yet a minute: what it was so far.
+            // Less than a minute: the change so far.
             (&[(0, 100), (3, 130)], Some(30)),
             (&[(0, 100), (60, 700)], Some(600)),
-            // The first is forgotten.
+            // The first value is forgotten.
             (&[(0, 100), (30, 200), (60, 700), (90, 900)], Some(700)),
             // A gap of two minutes.
             (&[(0, 100), (120, 700)], Some(300)),
-            // Backwards, and as far as it goes.
+            // A decrease, over less than a minute.
             (&[(0, 500), (1, 100)], Some(-400)),
             (&[(0, i64::MAX), (1, i64::MIN)], Some(i64::MIN)),
             (&[(0, -5), (1, -2)], Some(3)),
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(course(&[(100, 7)], 3), "  0");
         assert_eq!(course(&[(0, 7), (30, 7), (60, 7)], 4), "0000");
         assert_eq!(course(&[(0, 0), (15, 0), (30, 1), (45, 500), (60, 1000)], 4), "0147");
-        // The most of a stretch, also of a short one.
+        // The maximum of an interval, even if it lasted only briefly.
         assert_eq!(course(&[(0, 5), (20, 5), (31, 9), (32, 5), (60, 5)], 4), "0070");
         assert_eq!(course(&[(40, i64::MIN), (60, i64::MAX)], 6), "   007");
         assert_eq!(course(&[(0, 1)], 0), "");
@@ -278,7 +278,7 @@ mod tests {
         assert!(series.values.len() <= PARTS as usize + 3, "{}", series.values.len());
         assert_eq!(series.change_per_minute(), Some(60_000));
         assert_eq!(series.last(), Some(199_999));
-        // What does not change takes no room, and is as old as ever.
+        // A number that does not change takes no room, and its time is not lost.
         for seconds in 0..200 {
             series.push(Duration::from_secs(200 + seconds), 7, MINUTE);
         }
@@ -297,7 +297,7 @@ mod tests {
         // In another order; a name twice; one that is new.
         history.add(reading(&[("new", 1), ("b", 25), ("a", 10), ("a", 20)]), Some(1), seconds(1), "2".to_owned());
         assert_eq!(state(&history), [(4, None), (2, Some(5)), (1, Some(0)), (3, Some(-10))]);
-        // One that went away and came back is another one.
+        // A row that disappeared and came back is a new one.
         history.add(reading(&[("a", 10)]), Some(1), seconds(2), "3".to_owned());
         history.add(reading(&[("a", 10), ("b", 25)]), Some(1), seconds(3), "4".to_owned());
         assert_eq!(state(&history), [(1, Some(0)), (5, None)]);

@@ -1,4 +1,4 @@
-//! The slab caches: what `/proc/slabinfo` counts, under all the names that each cache has, beside meminfo.
+//! The slab caches: what `/proc/slabinfo` counts, under all the names that each cache has, compared with meminfo.
 
 pub mod diff;
 pub mod names;
@@ -17,16 +17,16 @@ use crate::model::slabinfo::{Cache, Held};
 use crate::name::Name;
 use crate::unit::{PageSize, decimal, difference};
 
-/// What is read of every cache in `/sys/kernel/slab`: a file each, so only what somebody wants to see.
+/// What to read for every cache in `/sys/kernel/slab`: each is a file per cache, so only what will be shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Whether its slabs can be reclaimed (`reclaim_account`).
     pub reclaimable: bool,
-    /// Slabs with free objects in the lists of nodes (`partial`).
+    /// Slabs with free objects on the lists of nodes (`partial`).
     pub partial_slabs: bool,
     /// Per-CPU slabs (`cpu_slabs`).
     pub cpu_slabs: bool,
-    /// Slabs with free objects in the lists of processors (`slabs_cpu_partial`).
+    /// Slabs with free objects on the lists of CPUs (`slabs_cpu_partial`).
     pub cpu_partial_slabs: bool,
     /// Slabs by node (`slabs`).
     pub nodes: bool,
@@ -35,7 +35,7 @@ pub struct Wanted {
 /// One cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
-    /// The name that slabinfo has for it.
+    /// Its name in slabinfo.
     pub name: Name,
     /// The names of the caches that were merged into it; `None` where `/sys/kernel/slab` cannot be read.
     pub aliases: Option<Vec<Name>>,
@@ -43,14 +43,14 @@ pub struct Row {
     pub counts: Option<Counts>,
     /// What was read in `/sys/kernel/slab`.
     pub details: Details,
-    /// How it changed since the reading before; `None` where there was none to compare with.
+    /// How it changed since the reading before; `None` if there is none to compare with.
     pub change: Option<Change>,
 }
 
 /// How a cache changed between two readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Objects there is room for.
+    /// Objects it has room for.
     pub objects: i64,
     /// The size of its slabs, in bytes.
     pub size_bytes: i64,
@@ -68,7 +68,7 @@ impl Change {
 pub struct Counts {
     /// The line of slabinfo.
     pub cache: Cache,
-    /// The size of its slabs by slabtop's arithmetic: all of the order that it prefers, in bytes.
+    /// The size of its slabs in bytes as slabtop computes it, as if all had the order that the cache prefers.
     pub size_bytes: u64,
     /// What its slabs really hold, in bytes.
     pub held_bytes: u64,
@@ -76,16 +76,16 @@ pub struct Counts {
     pub small_slabs: u64,
 }
 
-/// What the directory of a cache says. `None` is what was not asked for or cannot be read.
+/// What the directory of a cache says. `None` is what was not requested or cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
     /// Whether its slabs count as reclaimable.
     pub reclaimable: Option<bool>,
-    /// Slabs with free objects in the lists of nodes.
+    /// Slabs with free objects on the lists of nodes.
     pub partial_slabs: Option<u64>,
-    /// Slabs that processors have taken for themselves: those they take objects from, and those in their lists.
+    /// Slabs that CPUs have taken for themselves: those they allocate from, and those on their lists.
     pub cpu_slabs: Option<u64>,
-    /// Those of them in the lists of processors.
+    /// Of these, those on the lists of CPUs.
     pub cpu_partial_slabs: Option<u64>,
     /// Slabs by node.
     pub nodes: Option<Vec<(u32, u64)>>,
@@ -144,23 +144,23 @@ pub struct Reconcile {
 /// All caches at one time.
 #[derive(Debug, Default)]
 pub struct Reading {
-    /// The caches in the order of slabinfo, or of their names where that cannot be read.
+    /// The caches in the order of slabinfo, or by name if that cannot be read.
     pub caches: Vec<Row>,
     /// Sums over all of them; `None` without slabinfo.
     pub totals: Option<Totals>,
-    /// Beside meminfo.
+    /// The comparison with meminfo.
     pub reconcile: Option<Reconcile>,
-    /// Why slabinfo could not be read, or not whole.
+    /// Why slabinfo could not be read, or not completely.
     pub trouble: Option<Error>,
-    /// Why `/sys/kernel/slab` does not tell the names; `None` where it does.
+    /// Why the names in `/sys/kernel/slab` are not known; `None` if they are.
     pub names_unknown: Option<String>,
-    /// Why the counts of slabinfo are not known; `None` where they are.
+    /// Why the counts of slabinfo are not known; `None` if they are.
     pub counts_unknown: Option<String>,
-    /// Why meminfo cannot be read; `None` where it can.
+    /// Why meminfo cannot be read; `None` if it can.
     pub meminfo_unknown: Option<String>,
-    /// Whether meminfo counts large allocations of kmalloc as slab: since Linux 5.4.
+    /// Whether meminfo counts large allocations of kmalloc as slab: it does since Linux 5.4.
     pub counts_large_kmalloc: bool,
-    /// Whether slabinfo has lines that could not be read, or lacks some: the sums lack what they say.
+    /// Whether slabinfo has lines that could not be parsed, or lacks some: the sums do not include those.
     pub is_torn: bool,
     /// The caches that a torn slabinfo lacks, as far as `/sys/kernel/slab` names them.
     pub lacking: Vec<Name>,
@@ -203,7 +203,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of a reading, the caches that `keeps` wants.
+    /// The caches of a reading for which `keeps` is true.
     pub fn new(reading: Reading, page_size: PageSize, keeps: impl FnMut(&Row) -> bool) -> Self {
         let beyond_caches = reading.beyond_caches(page_size);
         let all = reading.caches.len();
@@ -232,7 +232,7 @@ impl Report {
         self.left_out = before - self.caches.len();
     }
 
-    /// What a reader must know.
+    /// What the reader must know.
     pub fn notes(&self) -> Vec<Note> {
         let full = |row: &Row| row.counts.as_ref().is_some_and(|of| of.cache.use_percent() >= 99);
         let text = "objects in use are an upper bound: free objects in per-CPU slabs, lists and sheaves count as used";
@@ -260,9 +260,9 @@ impl Report {
     }
 }
 
-/// What is not known since slabinfo or `/sys/kernel/slab` cannot be read, each with the reason.
+/// What is not known because slabinfo or `/sys/kernel/slab` cannot be read, each with the reason.
 pub fn unknown(counts: &Option<String>, names: &Option<String>) -> Vec<Note> {
-    // Of slabinfo, standard error tells people.
+    // People see the error about slabinfo on standard error.
     let counts = counts.as_ref().map(|why| Note {
         in_json_only: true,
         ..Note::general("slabinfo-unknown", format!("the contents of the caches are not known: {why}"))
@@ -277,7 +277,7 @@ pub fn unknown(counts: &Option<String>, names: &Option<String>) -> Vec<Note> {
 impl Reading {
     /// What meminfo counts as slab that is in no cache of slabinfo, in words.
     ///
-    /// kmalloc takes what it has no cache for from the page allocator: over two pages with SLUB, and since Linux 6.1
+    /// kmalloc takes sizes it has no cache for from the page allocator: over two pages with SLUB, and since Linux 6.1
     /// with SLAB too. (commit d6a71648dbc0)
     pub fn beyond_caches(&self, page_size: PageSize) -> String {
         let two_pages = page_size.bytes_of(2);
@@ -292,7 +292,7 @@ impl Reading {
     }
 }
 
-/// The size that a cache of kmalloc is for, in bytes: `kmalloc-rcl-8k`, before Linux 5.4 `kmalloc-8192`.
+/// The size that a cache of kmalloc is for, in bytes: `kmalloc-rcl-8k`, or `kmalloc-8192` before Linux 5.4.
 fn kmalloc_bytes(name: &Name) -> Option<u64> {
     let (family, size) = std::str::from_utf8(name.bytes()).ok()?.rsplit_once('-')?;
     let (digits, unit) = match size.strip_suffix('k') {
@@ -303,7 +303,7 @@ fn kmalloc_bytes(name: &Name) -> Option<u64> {
 }
 
 impl Counts {
-    /// What a line of slabinfo says, with what follows from it.
+    /// The counts in a line of slabinfo, and those derived from it.
     pub fn of(cache: Cache, page_size: PageSize) -> Self {
         let Held { pages, small_slabs } = cache.held(page_size);
         Self {
@@ -322,8 +322,8 @@ impl Row {
     }
 }
 
-/// Notes in `now` how its caches changed since `before`. One that was not there then has grown from nothing. Where two
-/// caches have one name, they cannot be told apart.
+/// Records in `now` how its caches changed since `before`. A cache that did not exist then has grown from nothing.
+/// Caches with the same name cannot be distinguished.
 pub fn compare(now: &mut [Row], before: &[Row]) {
     let mut readings: BTreeMap<Name, [Vec<Counts>; 2]> = BTreeMap::new();
     for (place, rows) in [&*now, before].into_iter().enumerate() {
@@ -369,7 +369,7 @@ pub fn totals(rows: &[Row]) -> Totals {
 }
 
 impl Reconcile {
-    /// What slabinfo counts, where it can be read, beside meminfo.
+    /// Compares what slabinfo counts, if it can be read, with meminfo.
     pub(super) fn new(rows: Option<&[Row]>, meminfo: &Meminfo) -> Self {
         let sum = |of: &dyn Fn(&Row, &Counts) -> u64| {
             let each = rows?.iter().filter_map(|row| Some(of(row, row.counts.as_ref()?)));

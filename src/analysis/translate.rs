@@ -1,4 +1,5 @@
-//! What a process has at an address: the walk through its page tables, and the frame at its end, or why there is none.
+//! What a process has at an address: the walk through its page tables, and the frame at its end, or why there is no
+//! frame.
 
 pub mod tables;
 pub mod translation;
@@ -23,7 +24,7 @@ use crate::model::smaps::Value;
 use crate::model::vma::Vma;
 use crate::unit::{Pfn, PhysAddr, VirtAddr};
 
-/// Translates addresses, with what was probed and opened once.
+/// Translates addresses, with what was probed and opened once for all of them.
 #[derive(Debug)]
 pub struct Translator<'r> {
     root: &'r Root,
@@ -35,7 +36,7 @@ pub struct Translator<'r> {
 /// How many times an entry that keeps changing is read.
 const ATTEMPTS: u32 = 3;
 
-/// The most blocks of a mapping that are read where there is no scan to tell huge pages: 1 GiB of 2 MiB ones.
+/// The most blocks of a mapping to read if there is no scan to recognise huge pages: 1 GiB with blocks of 2 MiB.
 const MOST_BLOCKS: u64 = 512;
 
 /// What an entry turned out to be.
@@ -45,7 +46,7 @@ struct Found {
     frame: Option<Frame>,
     /// The size of the page that maps it; `None` if unknown.
     mapped_bytes: Option<u64>,
-    /// Why a page that is called present may be the shared zero page, where it may.
+    /// Why a page that is reported as present may be the shared zero page, if it may.
     may_be_zero: Option<&'static str>,
 }
 
@@ -65,7 +66,7 @@ impl<'r> Translator<'r> {
         }
     }
 
-    /// Why nothing is known of frames but their numbers, where that is so and the numbers are seen.
+    /// Why nothing but the numbers of frames is known, if that is so and the numbers are visible.
     pub fn without_frames(&self) -> Option<&Error> {
         self.frames.as_ref().err().filter(|_| self.features.pfns_visible)
     }
@@ -78,7 +79,7 @@ impl<'r> Translator<'r> {
         Space::read(self.root, process)
     }
 
-    /// Puts into a report what a process has at an address, where one is given, and with `with_tables` the tables it
+    /// Puts into a report what a process has at an address, if one is given, and with `with_tables` the page tables it
     /// needs.
     pub fn translate(
         &self,
@@ -103,7 +104,7 @@ impl<'r> Translator<'r> {
             if !tables.huge_told {
                 let text = "without PAGEMAP_SCAN (Linux 6.7) huge pages are not recognised: a PTE table is counted for \
                             each, even for those of files and shared memory, which have none";
-                // Where VmPTE says the same, there are none.
+                // If VmPTE says the same, there are none.
                 let in_json_only = tables.more == Some(0);
                 report.notes.push(Note { in_json_only, ..Note::general("huge-not-told", text) });
             }
@@ -112,15 +113,15 @@ impl<'r> Translator<'r> {
         Ok(())
     }
 
-    /// arm64 does not look at the highest byte of a user's address: programs keep tags there.
+    /// arm64 ignores the top byte of a user address: programs keep tags there.
     fn untagged(&self, address: VirtAddr) -> VirtAddr {
         let of_user = self.root.host().arch == "aarch64" && address.0 >> 55 & 1 == 0;
         if of_user { VirtAddr(address.0 & !(0xff << 56)) } else { address }
     }
 
-    /// The first address beyond user space.
+    /// The first address after user space.
     fn user_end(&self) -> u64 {
-        // Where both halves are below one table, as on x86-64, the lower half is a bit less.
+        // If one table covers both halves, as on x86-64, the lower half has one address bit less.
         let half = match (self.root.host().arch.as_str(), &self.levels) {
             ("x86_64" | "riscv64", Some(levels)) => 1 << (levels.address_bits().clamp(2, 64) - 1),
             _ => u64::MAX,
@@ -214,7 +215,7 @@ impl<'r> Translator<'r> {
         report.page_offset = Some(address.0 & ((1 << last) - 1));
     }
 
-    /// Reads an entry, and everything needed to say what it is.
+    /// Reads an entry, and everything needed to interpret it.
     fn entry(&self, space: &Space<'_>, place: &Place, address: VirtAddr) -> Result<Found> {
         let entry = space.entry(address)?;
         let frame = entry.pfn().and_then(|pfn| self.frame(pfn)).transpose()?;
@@ -235,8 +236,8 @@ impl<'r> Translator<'r> {
         Ok(Found { entry, state, frame, mapped_bytes, may_be_zero })
     }
 
-    /// Why a present page whose frame's flags are not known may be the shared zero page, where it may. Nothing counts
-    /// who maps that, so that it is never exclusive.
+    /// Why a present page may be the shared zero page if the flags of its frame are not known; `None` if it cannot be.
+    /// The kernel keeps no mapcount for the zero page, so it is never exclusive.
     fn may_be_zero(&self, place: &Place, entry: Entry, categories: Option<u64>) -> Option<&'static str> {
         if !matches!(place.kind, Kind::Anon | Kind::Heap | Kind::Stack) || entry.is_exclusive() || entry.is_file() {
             return None;
@@ -259,12 +260,12 @@ impl<'r> Translator<'r> {
         told != Some(true)
     }
 
-    /// What is known of a frame; `None` where its flags cannot be read.
+    /// What is known about a frame; `None` if its flags cannot be read.
     fn frame(&self, pfn: Pfn) -> Option<Result<Frame>> {
         self.frames.as_ref().ok().map(|frames| frames.tell(pfn))
     }
 
-    /// Whether the kernel shows no entries of a mapping: `[vvar]` and what drivers map by frame numbers (VM_PFNMAP).
+    /// Whether the kernel shows no entries for a mapping: `[vvar]`, and what drivers map by frame number (VM_PFNMAP).
     fn is_hidden(&self, space: &Space<'_>, place: &Place) -> Result<bool> {
         if place.vma.name.bytes().starts_with(b"[vvar") {
             return Ok(true);
@@ -276,20 +277,20 @@ impl<'r> Translator<'r> {
         Ok(flags.is_some_and(|codes| codes.split_ascii_whitespace().any(|code| code == "pf")))
     }
 
-    /// What a swap-like entry is whose type is neither swap nor a marker: these hold the number of a frame, which
-    /// tells.
+    /// What a swap-like entry is if its type is neither swap nor a marker: it contains a frame number, and the flags of
+    /// that frame decide.
     fn special(&self, entry: Entry) -> Result<State> {
         let Some((_, pfn)) = entry.slot() else { return Ok(State::Special) };
         let flags = self.frame(Pfn(pfn)).transpose()?.and_then(|frame| frame.flags);
         Ok(match flags {
             Some(flags) if flags.has(HWPOISON) => State::Hwpoison,
-            // A page is locked as long as it moves.
+            // A page is locked while it is being migrated.
             Some(flags) if flags.has(LOCKED) => State::Migration,
             _ => State::Special,
         })
     }
 
-    /// The size of the page that maps an address, or that would where there is none; `None` where it cannot be told.
+    /// The size of the page that maps an address, or that would if there is none; `None` if it cannot be determined.
     fn mapped_bytes(
         &self,
         space: &Space<'_>,
@@ -308,7 +309,7 @@ impl<'r> Translator<'r> {
         if let Some(categories) = categories {
             return Ok(Some(size(categories & category::HUGE != 0)));
         }
-        // The huge zero page is always mapped whole: taken apart, it becomes small zero pages.
+        // The huge zero page is always mapped whole: split, it becomes small zero pages.
         if is_huge_zero(place, entry) {
             return Ok(Some(size(true)));
         }
@@ -319,7 +320,8 @@ impl<'r> Translator<'r> {
         Ok(self.is_huge_by_words(space, &place.vma, address, huge)?.map(size))
     }
 
-    /// Without a scan: what smaps counts in a mapping, and how many blocks of it could be huge pages, by their words.
+    /// Without a scan: compares what smaps counts in a mapping with the number of blocks that could be huge pages by
+    /// their words.
     fn is_huge_by_words(&self, space: &Space<'_>, vma: &Vma, address: VirtAddr, huge: &Level) -> Result<Option<bool>> {
         let size = 1u64 << huge.shift;
         let start = VirtAddr(address.0 & !(size - 1));
@@ -334,7 +336,7 @@ impl<'r> Translator<'r> {
         };
         let counted = values.map_or(0, |values| values.values.iter().map(bytes).fold(0, u64::saturating_add));
         if counted == 0 {
-            // The huge zero page is not counted: only its frame tells.
+            // smaps does not count the huge zero page: only its frame would show it.
             return Ok((self.frames.is_ok() && self.features.pfns_visible).then_some(false));
         }
         if vma.range.end.0 - vma.range.start.0 > MOST_BLOCKS.saturating_mul(size) {
@@ -345,17 +347,17 @@ impl<'r> Translator<'r> {
         for block in (first..vma.range.end.0 & !(size - 1)).step_by(size as usize) {
             could_be += if self.could_be_huge(space, VirtAddr(block), size)? { size } else { 0 };
         }
-        // Where all that could be are, this one is.
+        // If all that could be huge pages are, so is this one.
         Ok((counted >= could_be).then_some(true))
     }
 
-    /// Whether the words of a block are those that a huge page has: all present, of frames one behind the other from a
-    /// multiple of their number on.
+    /// Whether the words of a block could be those of a huge page: all present, with consecutive frames that begin at a
+    /// multiple of their number.
     fn could_be_huge(&self, space: &Space<'_>, start: VirtAddr, size: u64) -> Result<bool> {
         let page_size = self.root.page_size();
         let mut words = vec![0; page_size.pages_in(size) as usize];
         let got = space.pagemap.read(page_size.index_of(start), &mut words)?;
-        // Hidden frames are no frames.
+        // Hidden frames read as no frames.
         let first = Entry(words[0]).pfn().map(|pfn| pfn.0);
         let expected = |(at, word): (u64, &u64)| {
             let entry = Entry(*word);
@@ -383,14 +385,14 @@ fn is_zero(place: &Place, entry: Entry, categories: Option<u64>, frame: Option<&
     by_scan || is_huge_zero(place, entry) || frame.is_some_and(|frame| frame.class == Some(Class::ZeroPage))
 }
 
-/// Whether an entry shows by itself that it is of the huge zero page: in a private anonymous mapping, that is the only
-/// page which pagemap calls a file's.
+/// Whether an entry alone shows that it maps the huge zero page: in a private anonymous mapping, that is the only page
+/// that pagemap marks as a file's.
 fn is_huge_zero(place: &Place, entry: Entry) -> bool {
     let anonymous = matches!(place.kind, Kind::Anon | Kind::Heap) && place.vma.inode == 0;
     anonymous && entry.is_present() && entry.is_file()
 }
 
-/// What a state means, as a sentence; `None` where the frame says it all.
+/// What a state means, as a sentence; `None` if the frame says it all.
 fn why(place: &Place, entry: Entry, state: State) -> Option<String> {
     /// The marker of a page that userfaultfd poisoned. (include/linux/swapops.h, PTE_MARKER_POISONED)
     const POISONED: u64 = 1 << 1;
@@ -404,7 +406,7 @@ fn why(place: &Place, entry: Entry, state: State) -> Option<String> {
             "nothing: not touched by this process, or reclaimed since (the page may still be cached)"
         }
         (State::None, _) => "nothing: never touched, or freed since",
-        // Without a slot nobody could say of an entry that it is no marker.
+        // Without a slot, an entry could as well be a marker.
         (State::Swapped, _) if entry.slot().is_none() => "swapped out, or a marker: which one is hidden from this user",
         (State::Swapped, _) => "swapped out",
         (State::Guard, _) => "a guard region (MADV_GUARD_INSTALL): touching it raises SIGSEGV",

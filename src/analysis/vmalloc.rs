@@ -1,5 +1,5 @@
-//! `pmem vmalloc`: what is in the kernel's vmalloc address space and who asked for it, beside the other mappings of the
-//! kernel.
+//! `pmem vmalloc`: what is in the kernel's vmalloc address space and who allocated it, next to the other mappings of
+//! the kernel.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -71,7 +71,7 @@ pub struct Group {
     pub nodes: Vec<NodePages>,
 }
 
-/// Serializes a name as JSON shows it.
+/// Serializes a name for JSON.
 fn as_text<S: Serializer>(name: &Option<Name>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     name.as_ref().map(Name::shown_in_json).serialize(serializer)
 }
@@ -89,17 +89,17 @@ pub struct NodePages {
 /// One area.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AreaRow {
-    /// Where it begins; `None` where the kernel gives a hash.
+    /// Where it begins; `None` if the kernel shows a hash.
     pub start: Option<VirtAddr>,
     /// Where it ends, the guard page included.
     pub end: Option<VirtAddr>,
-    /// What is mapped, where that is one piece and not at 0.
+    /// The physical address of what is mapped, if that is contiguous and not at 0.
     pub physical_address: Option<PhysAddr>,
-    /// A process may map it, too.
+    /// Processes may map it, too.
     pub user: bool,
-    /// The list of its pages is in an area of its own.
+    /// Its page array is in a separate area.
     pub vpages: bool,
-    /// The rest, as of a group of one.
+    /// The rest, as a group of one.
     pub group: Group,
 }
 
@@ -153,7 +153,7 @@ pub struct Direct {
     pub bytes: u64,
 }
 
-/// The keys of meminfo with their sizes of pages: of x86, s390 and powerpc.
+/// The keys of meminfo for x86, s390 and powerpc, with their page sizes.
 pub const DIRECT: [(&str, u64); 7] = [
     ("DirectMap4k", 4 << 10),
     ("DirectMap64k", 64 << 10),
@@ -164,7 +164,7 @@ pub const DIRECT: [(&str, u64); 7] = [
     ("DirectMap2G", 2 << 30),
 ];
 
-/// What the kernel's files say, read close together.
+/// What the kernel's files say, read in quick succession.
 #[derive(Debug)]
 pub struct Machine {
     before: Meminfo,
@@ -180,14 +180,14 @@ pub struct Machine {
 pub struct Found {
     /// The report.
     pub report: Report,
-    /// Why areas are not known, or where the file could not be understood.
+    /// Why areas are not known, or which line of the file could not be parsed.
     pub missing: Option<Error>,
-    /// How many lines were not understood.
+    /// How many lines could not be parsed.
     pub lines_missing: u64,
 }
 
 impl Machine {
-    /// Reads vmallocinfo, and meminfo before and after it. That vmallocinfo cannot be read is told by the report.
+    /// Reads vmallocinfo, and meminfo before and after it. If vmallocinfo cannot be read, the report says so.
     pub fn read(root: &Root) -> Self {
         let dir = root.dir();
         let meminfo = || Meminfo::parse(&dir.read("proc/meminfo", SMALL).unwrap_or_default());
@@ -215,8 +215,7 @@ impl Machine {
         }
     }
 
-    /// The report: of callers and areas those that `wanted` leaves by their name, and areas only where they are asked
-    /// for.
+    /// The report, with the callers and areas whose name `wanted` accepts; areas only if `each_area` is set.
     pub fn report(self, each_area: bool, wanted: impl Fn(&str) -> bool) -> Found {
         let mut sums = Sums::default();
         let (mut missing, mut lines_missing) = (None, 0);
@@ -233,7 +232,7 @@ impl Machine {
                 }
             }
         }
-        // Zeros would be no count: a file of which nothing is understood tells nothing.
+        // Zeros would not be a count: a file in which nothing could be parsed says nothing.
         let known = known && !sums.kinds.is_empty();
         let sum = |field: fn(&Group) -> u64| known.then(|| sums.kinds.values().map(field).fold(0, u64::saturating_add));
         let direct =
@@ -265,7 +264,7 @@ impl Machine {
     fn checks(&self, sums: &Sums) -> Vec<Check> {
         let owned = sums.kinds.get(&(Name::default(), Kind::Vmalloc)).map_or(0, |group| group.bytes);
         let check = |name, ours_bytes| {
-            // 0 beside something is the constant of Linux 4.4 to 5.2.
+            // If something was counted, 0 is the constant that Linux 4.4 to 5.2 print.
             let kernel_bytes = self.after.bytes(name).filter(|&bytes| bytes > 0 || ours_bytes == 0);
             let moved = |after| self.before.bytes(name).map(|before| before.abs_diff(after));
             Check {
@@ -284,9 +283,9 @@ impl Machine {
         checks
     }
 
-    /// Whether an area has the size of huge pages: owns whole ones, at an address that is a multiple of theirs. The
-    /// kernel does not tell by what it is mapped: by huge pages some are since Linux 5.13, and since 5.18 those that
-    /// were asked for with VM_ALLOW_HUGE_VMAP. (vmap_try_huge_pmd, mm/vmalloc.c)
+    /// Whether huge pages would fit an area: it owns a multiple of them, at an address aligned to them. The kernel does
+    /// not report how an area is mapped: since Linux 5.13 some are mapped with huge pages, since 5.18 those requested
+    /// with VM_ALLOW_HUGE_VMAP. (vmap_try_huge_pmd, mm/vmalloc.c)
     fn may_be_huge(&self, area: &Area<'_>) -> bool {
         let at = area.start.filter(|_| area.is_at_its_address()).unwrap_or(0);
         area.kind == Kind::Vmalloc
@@ -315,7 +314,7 @@ impl Machine {
     }
 }
 
-/// What is the same in a group: who asked for it, and kind.
+/// What the areas of a group have in common: who allocated them, and their kind.
 type Key = (Name, Kind);
 
 #[derive(Default)]
@@ -338,7 +337,7 @@ impl Sums {
         }
         let at_its_address = area.is_at_its_address();
         *self.addresses_known.get_or_insert(at_its_address) &= at_its_address;
-        // What nobody asked for goes by its kind.
+        // An area without a caller goes by its kind.
         let of_nobody = group.caller.is_empty();
         if !wanted(if of_nobody { area.kind.name().into() } else { group.caller.escaped() }.as_ref()) {
             return;
@@ -384,7 +383,7 @@ impl Group {
     }
 }
 
-/// Those with most memory first, then those that take most addresses.
+/// Those with the most memory first, then those with the most address space.
 fn sorted(groups: HashMap<Key, Group>) -> Vec<Group> {
     let mut groups: Vec<_> = groups.into_values().collect();
     groups.sort_by(|a, b| {
@@ -395,7 +394,7 @@ fn sorted(groups: HashMap<Key, Group>) -> Vec<Group> {
 }
 
 impl Found {
-    /// What a reader must know; with `huge` also what it means that pages may be huge, where some may.
+    /// What the reader must know; with `huge`, also what it means that pages may be huge, if some may.
     pub fn notes(&self, huge: bool) -> Vec<Note> {
         let mut notes = Vec::new();
         let only_json = |code, text: String| Note { in_json_only: true, ..Note::general(code, text) };
@@ -404,7 +403,7 @@ impl Found {
                 None => ("areas-unknown", "the areas are not known"),
                 Some(_) => ("areas-incomplete", "not all areas are known"),
             };
-            // It is also said as an error.
+            // It is also reported as an error.
             notes.push(only_json(code, format!("{what}: {error}")));
         }
         let callers = || self.report.callers.iter().flatten();

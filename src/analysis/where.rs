@@ -1,4 +1,4 @@
-//! Where the machine's memory is: the ledger, whether it is short, and what both are compared with.
+//! Where the machine's memory is: the ledger, whether memory is short, and what both are compared with.
 
 pub mod available;
 pub mod diff;
@@ -53,22 +53,23 @@ pub struct Row {
     pub line: Line,
     /// Its share of MemTotal.
     pub share_percent: Option<f64>,
-    /// The group that frames see it in.
+    /// The group that contains it in the count of frames.
     pub frames_group: Option<&'static str>,
-    /// What the frames say of that group, at the first of its lines; of what no flag names, see the groups.
+    /// The size of that group by the count of frames, on the first of its lines; for what no flag identifies, see the
+    /// groups.
     pub frames_bytes: Option<i64>,
-    /// How it moves, from the second round on.
+    /// How it changes, from the second round on.
     pub trend: Option<Trend>,
 }
 
-/// How a line moves.
+/// How a line changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trend {
     /// Since the round before.
     pub change_bytes: i64,
     /// Since the first round.
     pub since_start_bytes: i64,
-    /// The same a minute; `None` until one has passed: less says nothing of a minute.
+    /// The same per minute; `None` until a minute has passed: less time says nothing about a minute.
     pub per_minute_bytes: Option<i64>,
 }
 
@@ -141,10 +142,10 @@ const USED: [&str; 33] = [
     "HardwareCorrupted",
 ];
 
-/// Those that some kernels only have: what they count, others do not have at all, or stopped counting.
+/// Those that only some kernels have: the others do not have what they count, or have stopped counting it.
 const SOMETIMES: [&str; 5] = ["Bounce", "WritebackTmp", "Quicklists", "GPUActive", "GPUReclaim"];
 
-/// Those that say the same in another way, or nothing of MemTotal.
+/// Those that say the same in another way, or nothing about MemTotal.
 const OF_NO_LINE: [&str; 26] = [
     "MemAvailable",
     "Active",
@@ -174,19 +175,19 @@ const OF_NO_LINE: [&str; 26] = [
     "EarlyMemtestBad",
 ];
 
-/// What is present and outside of MemTotal, most of it since boot (0 where zoneinfo does not tell), and what is off
-/// line or in a balloon, in bytes.
+/// What is present but outside of MemTotal, most of it since boot (0 if zoneinfo cannot be read), and what is offline
+/// or in a balloon, in bytes.
 pub fn outside_of_total(sources: &Sources, total: i64, page_size: PageSize) -> (i64, i64) {
     let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let present = sources.zones.iter().fold(0u64, |sum, zone| sum.saturating_add(zone.present));
     let balloon = balloon_outside(sources, page_size);
-    // What a balloon took out of MemTotal is present still.
+    // What a balloon took out of MemTotal is still present.
     let reserved = size(page_size.bytes_of(present)).saturating_sub(total).saturating_sub(balloon).max(0);
     (reserved, size(sources.offline_bytes).saturating_add(balloon))
 }
 
 impl Report {
-    /// Makes the report of what was read; its ledger is compared with `frames`.
+    /// Makes the report from what was read, and compares its ledger with `frames`.
     ///
     /// # Errors
     /// See [`ledger()`](ledger::ledger).
@@ -223,7 +224,7 @@ impl Report {
         })
     }
 
-    /// What no counter names.
+    /// What no counter covers.
     pub fn unaccounted(&self) -> i64 {
         self.lines.iter().find(|row| row.line.name == UNACCOUNTED).and_then(|row| row.line.bytes).unwrap_or(0)
     }
@@ -233,7 +234,7 @@ impl Report {
         percent(self.unaccounted(), self.total_bytes)
     }
 
-    /// Notes how lines moved since the round before and since the first, which was `seconds` ago.
+    /// Records how lines changed since the round before and since the first, which was `seconds` ago.
     pub fn compare(&mut self, first: &[Row], last: &[Row], seconds: f64) {
         let per_minute = |change: i64| {
             (seconds >= MINUTE.as_secs_f64()).then_some((change as f64 * MINUTE.as_secs_f64() / seconds) as i64)
@@ -250,13 +251,13 @@ impl Report {
         }
     }
 
-    /// What a reader must know; with `verbose`, more of it is for people.
+    /// What the reader must know; with `verbose`, more of it is for people.
     pub fn notes(&self, sources: &Sources, verbose: bool) -> Vec<Note> {
         let mut notes = Vec::new();
         for line in self.lines.iter().map(|row| &row.line) {
             let Some(text) = line.note else { continue };
             let matters = match line.name {
-                // It changes the number; elsewhere the number is what its name says.
+                // These notes change the meaning of the number; elsewhere the number is what its name says.
                 "swap_cache" | "balloon" => line.bytes.is_some_and(|bytes| bytes > 0) || line.name == "balloon",
                 _ => line.bytes.is_none(),
             };
@@ -266,17 +267,17 @@ impl Report {
         if let Err(why) = &sources.pressure {
             notes.push(Note::general("no-pressure", format!("memory pressure is not known: {why}")));
         }
-        // That others are missing is said of the file.
+        // The error about the file covers the others.
         let missing: Vec<&str> = self.missing_keys.iter().copied().filter(|key| !ALWAYS.contains(key)).collect();
         if !missing.is_empty() {
             let text = format!("this kernel's meminfo lacks {}", missing.join(", "));
-            // A line that every machine has lacks for it.
+            // A line that every machine has is missing because of it.
             let lacks = |row: &Row| !row.line.rare && row.line.bytes.is_none() && row.line.note.is_none();
             let torn = missing.len() < self.missing_keys.len();
             let in_json_only = torn || !verbose && !self.lines.iter().any(lacks);
             notes.push(Note { in_json_only, ..Note::general("missing-keys", text) });
         }
-        // They are also said as errors.
+        // They are also reported as errors.
         let trouble = |text: &String| Note { in_json_only: true, ..Note::general("source-incomplete", text.as_str()) };
         notes.extend(sources.troubles.iter().map(trouble));
         if !self.other_keys.is_empty() {
@@ -288,7 +289,7 @@ impl Report {
         notes
     }
 
-    /// What could be in `unaccounted`, and which tool would tell; first, the lines that are in it for sure.
+    /// What could be in `unaccounted`, and which tool would show it; first, the lines that are in it for certain.
     pub fn about_unaccounted(&self) -> String {
         let unknown: Vec<String> = self
             .lines
@@ -318,7 +319,7 @@ impl Report {
 }
 
 fn percent(part: i64, whole: i64) -> f64 {
-    // With three decimals: more would not be read.
+    // To three decimals: nobody needs more.
     (part as f64 * 100_000.0 / whole.max(1) as f64).round() / 1000.0
 }
 

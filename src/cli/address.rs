@@ -1,4 +1,4 @@
-//! Addresses as a user names them: numbers, sums, and places in a mapping that is called by its name.
+//! Addresses as users write them: numbers, sums, and offsets in a mapping given by name.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -19,10 +19,10 @@ pub(super) enum Address {
     BeforeEnd(Name, u64),
 }
 
-/// The maximum of mappings or names listed in a message.
+/// The maximum number of mappings or names listed in a message.
 const LISTED: usize = 8;
 
-/// The maximum of preceding names that a name is compared with.
+/// The maximum number of preceding names that a name is compared with.
 const MOST_COMPARED: usize = 64;
 
 impl Address {
@@ -57,7 +57,7 @@ impl Address {
         address.map(VirtAddr).ok_or_else(|| refusal(name, "the offset leads out of the address space"))
     }
 
-    /// The address, where it needs no mapping to be known.
+    /// The address, if no mappings are needed to determine it.
     pub(super) fn absolute(&self) -> Option<VirtAddr> {
         match self {
             Self::At(address) => Some(*address),
@@ -66,7 +66,7 @@ impl Address {
     }
 }
 
-/// Hexadecimal numbers with `+` and `-` between; `None` for what is none.
+/// Hexadecimal numbers with `+` and `-` in between; `None` for anything else.
 fn sum(text: &[u8]) -> Option<Result<u64, String>> {
     let mut rest = text;
     let (mut total, mut adds) = (0i128, true);
@@ -78,7 +78,7 @@ fn sum(text: &[u8]) -> Option<Result<u64, String>> {
         }
         let none = || Err(format!("'{}' is not a 64-bit address", escaped(text)));
         let Some(number) = hex(digits) else { return Some(none()) };
-        // Of 64 bits each, and no more of them than a command line has room for.
+        // 64 bits each, and no more of them than fit on a command line: the sum cannot overflow.
         total += if adds { i128::from(number) } else { -i128::from(number) };
         if length == rest.len() {
             return Some(u64::try_from(total).or_else(|_| none()));
@@ -235,7 +235,7 @@ mod tests {
             (b"[stack]-0x20", 0x7ffc_0002_0fe0),
             (b"dbus-daemon+0x1000", 0x40_1000),
             (b"/usr/bin/dbus-daemon+0x51008", 0x45_1008),
-            // Its lowest mapping is of 0x3000 on: the file would begin before.
+            // Its lowest mapping is at file offset 0x3000: the file would begin before it.
             (b"late.so+0x3010", 0x3000_0010),
             (b"late.so", 0x2fff_d000),
             (b"/opt/b/twin.so+0x1", 0x4100_0001),

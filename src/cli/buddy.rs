@@ -73,7 +73,7 @@ impl command::Command for Free<'_> {
             true => Some(look(self.args, cx, &machine)?),
             false => None,
         };
-        // The rows of zones say nothing by migrate type.
+        // The rows of zones have nothing by migrate type.
         let with_types = asked.document || (cx.is_for_people() && !asked.only_columns);
         let notes = machine.notes(counted.as_ref(), with_types);
         let report = machine.report(counted.as_ref().and_then(|counted| counted.as_ref().ok()), self.before.as_ref());

@@ -1,13 +1,13 @@
-//! `pmem complete`: what the shells' completions ask for. No part of [`Cli`], so that neither help nor completions
+//! `pmem complete`: the candidates for shell completion. Not part of [`Cli`], so that neither help nor completions
 //! offer it.
 //!
 //! `pmem complete SHELL` prints the script for a shell. The script calls `pmem complete -- WORD…` with the words up to
-//! the cursor, the last of them the one to complete, and gets a line for each candidate: the whole word, and after a
-//! tab what it is. A line that begins with a tab asks the shell to complete a file name, which it can quote and pmem
-//! cannot.
+//! the cursor, the last of them the one to complete, and gets a line for each candidate: the whole word, a tab, and a
+//! description. A line that begins with a tab asks the shell to complete a file name, which the shell can quote but
+//! pmem cannot.
 //!
-//! Names of processes are chosen by anybody, and root presses Tab too: what a shell would have to quote is left out
-//! ([`is_plain`]), and so nothing that pmem offers can be more than a word.
+//! Any user can choose the name of a process, and root presses Tab too: what a shell would have to quote is left out
+//! ([`is_plain`]), so nothing that pmem offers can be more than a word.
 
 mod columns;
 mod names;
@@ -28,7 +28,7 @@ use crate::name::escaped;
 /// The word that selects this in place of a subcommand.
 pub(super) const NAME: &str = "complete";
 
-/// The scripts, each with the name of its shell, and of the file that shells look for.
+/// The scripts, each with the name of its shell, and the file that the shell looks for.
 pub(super) const SCRIPTS: [(&str, &str, &str); 3] = [
     ("bash", "pmem.bash", include_str!("../../completions/pmem.bash")),
     ("zsh", "_pmem", include_str!("../../completions/_pmem")),
@@ -38,7 +38,7 @@ pub(super) const SCRIPTS: [(&str, &str, &str); 3] = [
 /// The candidate that means file names.
 const FILES: &str = "\tfiles";
 
-/// More candidates than anybody reads. Shells become slow with them.
+/// The most candidates. Nobody reads more, and shells become slow with them.
 const MOST: usize = 2000;
 
 /// Runs the command with the arguments after `complete`.
@@ -56,10 +56,10 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<Statu
     Ok(Status::Complete)
 }
 
-/// What can be known of the word to complete from the words before it.
+/// What the words before the one to complete say about it.
 #[derive(Debug)]
 struct Context {
-    /// Whose processes and caches are offered: what `--root` says.
+    /// The root whose processes and caches are offered, from `--root`.
     root: PathBuf,
     /// The command and its subcommand: `slab diff`.
     command: String,
@@ -94,7 +94,7 @@ impl Context {
     }
 }
 
-/// A path with its `~/` replaced, which shells pass on as it was typed.
+/// A path with its `~/` expanded, which shells pass on as typed.
 fn expanded(path: PathBuf) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
@@ -113,10 +113,10 @@ fn answer(words: Vec<OsString>) -> String {
     if found.iter().any(|(value, _)| value.ends_with(FILES)) {
         return format!("{FILES}\n");
     }
-    // What was typed is the user's own.
+    // What was typed may be anything: it is the user's own.
     let adds = |value: &str| value.strip_prefix(typed.as_str()).is_some_and(|rest| rest.chars().all(is_plain));
     found.retain(|(value, _)| !value.is_empty() && adds(value));
-    // Options are many, and whoever wants one types its dash.
+    // There are many options, and a user who wants one types the dash.
     let is_option = |value: &str| typed.is_empty() && value.starts_with('-');
     if found.iter().any(|(value, _)| !is_option(value)) {
         found.retain(|(value, _)| !is_option(value));
@@ -130,12 +130,12 @@ fn answer(words: Vec<OsString>) -> String {
     lines
 }
 
-/// Whether no shell has a meaning for a character, in a word or at its end.
+/// Whether a character has no special meaning in any shell, within a word or at its end.
 fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric() || "_-./:@%+,=".contains(character)
 }
 
-/// Gives the arguments of all commands what completes them. clap itself knows only those with a list of values.
+/// Adds completers to the arguments of all commands. clap itself completes only those with a list of values.
 fn with_completers(command: Command, context: &Arc<Context>) -> Command {
     let name = command.get_name().to_owned();
     command
@@ -165,7 +165,7 @@ fn completer(command: &str, arg: &Arg) -> Option<Completer> {
         ("pages", "flags", _) => names::conditions,
         ("decode", "words", _) => names::flags,
         ("schema", "command", _) => names::commands,
-        // Of the forms of a frame, a path is the one that can be completed.
+        // Of the ways to give a frame, only a path can be completed.
         (_, _, "FRAME") => files,
         _ if arg.get_value_hint() == ValueHint::AnyPath => files,
         _ => return None,

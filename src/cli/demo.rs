@@ -90,14 +90,14 @@ pub struct Args {
     spoil: Option<Spoil>,
 }
 
-/// The number of a step, from 1 on.
+/// The number of a step, counted from 1.
 fn step(text: &str) -> Result<usize, String> {
     let step = decimal(text).and_then(|step| usize::try_from(step).ok()).filter(|step| *step > 0);
     step.ok_or_else(|| "expected the number of a step, from 1 on".to_owned())
 }
 
 fn pages(text: &str) -> Result<usize, String> {
-    // More would be more than a person watches.
+    // Nobody would watch more.
     const MOST: u64 = 4096;
     let number = decimal(text).filter(|number| (1..=MOST).contains(number));
     let number = number.and_then(|number| usize::try_from(number).ok());
@@ -147,7 +147,7 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
     };
     let reports: Vec<&DemoReport> = played.iter().map(|played| &played.report).collect();
     if cx.is_document() {
-        // Where it was held, its document was written before.
+        // If it was held, its document has been written already.
         if !played.iter().any(|played| played.written) {
             match single {
                 true => document(output, &cx, "pmem.demo/1", reports[0], &reports)?,
@@ -161,12 +161,12 @@ pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<S
 }
 
 impl Args {
-    /// How many pages were asked for.
+    /// How many pages were requested.
     fn asked_pages(&self) -> Option<usize> {
         (self.pages > 0 && self.pages != super::options::PAGES_AS_UNIT).then_some(self.pages)
     }
 
-    /// Whether somebody wants to follow step by step.
+    /// Whether the user wants to follow step by step.
     fn is_watched(&self) -> bool {
         self.explain || self.step || self.predict || self.slow.is_some()
     }
@@ -178,7 +178,7 @@ struct Played {
     /// How many steps it has here.
     planned: usize,
     time: Duration,
-    /// Whether its JSON is written already: before it was held.
+    /// Whether its JSON has been written already, before it was held.
     written: bool,
 }
 
@@ -227,10 +227,10 @@ fn several(
     Ok(all)
 }
 
-/// The report of a demo that looking at failed.
+/// The report of a demo that could not be observed.
 ///
 /// # Errors
-/// The error, where it is not of looking.
+/// The error, if it is not one of observing.
 fn failed(demo: &'static Demo, environment: &Environment, error: anyhow::Error) -> Result<DemoReport> {
     let error = error.downcast::<crate::error::Error>()?;
     let report = crate::demo::play::skipped(demo, environment, Skip(error.to_string()));
@@ -280,7 +280,7 @@ fn document(
     document::show(&document::Report { schema: Some(schema), data, notes: &notes }, cx, output, |_| Ok(()))
 }
 
-/// Off where any is; skipped where all are.
+/// Off if any is; skipped if all are.
 fn status_of(reports: &[&DemoReport]) -> Status {
     let is = |verdict: Verdict| move |report: &&DemoReport| report.verdict == verdict;
     match () {

@@ -7,11 +7,11 @@ use crate::view::{
     buddy, decode, demo, file, frames, lru, numa, page, pages, phys, rmap, slab, translate, vmalloc, r#where,
 };
 
-/// Free blocks are counted up to this order on most machines (MAX_PAGE_ORDER of x86-64).
+/// The number of orders that free blocks are counted by on most machines (NR_PAGE_ORDERS on x86-64).
 const ORDERS: usize = 11;
 
-/// The fields of a command, subcommands with a blank before their name; `None` where it has no rows. `has` says which options
-/// are given: some commands have other rows then.
+/// The fields of a command; a subcommand follows its command after a blank. `None` if it has no rows. `has` says which
+/// options are given, because some commands have other rows with them.
 pub(super) fn of(command: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<Described>> {
     with(command, has, Always::No, &[])
 }
@@ -23,12 +23,12 @@ pub(super) fn always(command: &str, has: &dyn Fn(&str) -> bool) -> BTreeSet<Stri
     fields.map(|field| field.name.into_owned()).collect()
 }
 
-/// Which fields count as there.
+/// Which fields to include.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Always {
-    /// Those that are there in a single round without options.
+    /// Those that are present in a single round without options.
     Yes,
-    /// Those that some rounds or options add, too.
+    /// Also those that some rounds or options add.
     No,
 }
 
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_unit_is_in_the_name() {
         each(|command, field| {
-            // A rate is named by what it is of: `bytes_per_hour`.
+            // A rate is named after its quantity: `bytes_per_hour`.
             let last = field.name.rsplit('.').next().unwrap().trim_end_matches("_per_hour");
             let is_good = match field.unit {
                 Unit::Bytes => last.ends_with("bytes"),

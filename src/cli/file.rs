@@ -216,7 +216,7 @@ struct Look<'a> {
     progress: Progress,
     /// Directories that could not be read, and why.
     closed: Vec<String>,
-    /// What else could not be read.
+    /// Whatever else could not be read.
     troubles: Vec<Trouble>,
 }
 
@@ -275,7 +275,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Keeps what is wrong with a directory, unless it is gone.
+    /// Records the error for a directory, unless it is gone.
     fn not_read(&mut self, error: &walkdir::Error) {
         let why = match error.io_error() {
             Some(cause) if cause.kind() == ErrorKind::NotFound => return,

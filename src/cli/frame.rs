@@ -1,4 +1,4 @@
-//! Page frames as a user names them: by number, physical address, an address of a process, or a place in a file.
+//! Page frames as users specify them: by number, physical address, an address of a process, or an offset in a file.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +19,7 @@ use crate::model::pagemap::{Entry, State};
 use crate::name::escaped;
 use crate::unit::{Pfn, decimal, hexadecimal};
 
-/// One frame or several, as a user names them.
+/// One frame or several, as users specify them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FrameSpec {
     /// This many frames, from this number on.
@@ -56,7 +56,7 @@ impl FromStr for FrameSpec {
     }
 }
 
-/// A number, decimal or with `0x` hexadecimal.
+/// A number, decimal, or hexadecimal with `0x`.
 fn number(text: &str) -> Result<u64, String> {
     let number = if text.starts_with("0x") { hexadecimal(text) } else { decimal(text) };
     number.ok_or_else(|| {
@@ -67,16 +67,16 @@ fn number(text: &str) -> Result<u64, String> {
 /// The frames that the arguments name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resolved {
-    /// The frames, in the order they were asked for.
+    /// The frames, in the requested order.
     pub(super) pfns: Vec<Pfn>,
-    /// Arguments that name no frame, and why.
+    /// Arguments without a frame, and why.
     pub(super) without: Vec<String>,
 }
 
-/// Frames that one command looks at, at most.
+/// The most frames that one command looks at.
 const MOST: u64 = 1 << 20;
 
-/// Finds the frames that are meant.
+/// Finds the frames that the arguments name.
 ///
 /// # Errors
 /// [`UsageError`] if there is no such process or too many frames are requested; errors of reading a page map.
@@ -109,7 +109,7 @@ pub(super) fn resolve(root: &Root, specs: &[FrameSpec]) -> Result<Resolved> {
     Ok(found)
 }
 
-/// The frame that a process has at an address, or why there is none.
+/// The frame behind an address of a process, or why there is none.
 fn of_process(root: &Root, pid: u32, address: &Address) -> Result<std::result::Result<Pfn, String>> {
     let process = Process::open(root, pid)?;
     let process = match seen_through(&process, &process.stat()?) {
@@ -133,7 +133,7 @@ fn of_process(root: &Root, pid: u32, address: &Address) -> Result<std::result::R
     Ok(found.map_err(|why| format!("{pid}:{address}: {why}")))
 }
 
-/// The frame that holds a page of a file, or why there is none.
+/// The frame that contains a page of a file, or why there is none.
 fn of_file(root: &Root, path: &Path, offset: u64) -> Result<std::result::Result<Pfn, &'static str>> {
     if root.is_recorded() {
         return Err(UsageError::Invalid("files need the live machine: a recorded tree has none".to_owned()).into());

@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
     let boot_time = cx.root.boot_time();
     let status = match args.is_summary() {
         true => {
-            // The keys of the screen are its own.
+            // The screen has sort keys of its own, single letters.
             let is_key = |sort: &&str| args.top.top && sort.trim_start_matches('-').len() == 1;
             let words = Words { sort: cx.words().sort.filter(|sort| !is_key(sort)), ..cx.words() };
             let choice = Choice::new(words, view::process_fields(true, true), &[])?;
@@ -104,7 +104,7 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
             let wanted = args.wanted(&cx.root, choice.names("rss"), owners_of(args, &choice), Vec::new());
             let owners = wanted.owners;
             let session = Session::new(args, Counter::new(&cx.root, wanted)?);
-            // One process's ledger reads best in words, several's as a table.
+            // The ledger of one process reads best in words, those of several as a table.
             let as_lines =
                 args.all || args.targets.len() > 1 || matches!(args.targets[..], [Target::Comm(_)]) || args.top.top;
             let is_repeated = rounds.is_repeated();
@@ -144,20 +144,20 @@ fn say_cost(cx: &Context<'_>, session: &Session<'_>) {
 }
 
 impl Args {
-    /// Whether whole processes are wanted, without their mappings.
+    /// Whether only processes are wanted, without their mappings.
     fn is_summary(&self) -> bool {
         self.summary || self.top.top
     }
 
-    /// Whether some mappings only are wanted.
+    /// Whether only some mappings are wanted.
     fn narrows(&self) -> bool {
         self.range.is_some() || self.name_contains.is_some() || !self.kinds.is_empty() || self.min_pages > 0
     }
 
-    /// What to read of every process.
+    /// What to read from every process.
     fn wanted(&self, root: &Root, rollup: bool, owners: bool, smaps_keys: Vec<String>) -> Wanted {
         let rows = Selection {
-            // Pages are not divided.
+            // The range covers whole pages.
             range: self.range.clone().map(|range| root.page_size().whole_pages(range)),
             name_contains: self.name_contains.as_ref().map(|text| text.clone().into_bytes()),
             kinds: self.kinds.clone(),
@@ -172,7 +172,7 @@ fn owners_of<R>(args: &Args, choice: &Choice<R>) -> bool {
     args.owners || ["exclusive", "shared", "pss"].iter().any(|name| choice.names(name))
 }
 
-/// Refuses changes where there is nothing to compare with.
+/// Refuses columns of changes if there is nothing to compare with.
 fn refuse_change<R>(choice: &Choice<R>, is_repeated: bool) -> Result<()> {
     if !is_repeated && choice.names("change") {
         let text = "change: a single round has none; repeat with -d or -n";

@@ -1,6 +1,6 @@
 //! `pmem generate`: the man pages and completions that are kept in the repository.
 //!
-//! For packagers, and no part of [`Cli`], so that neither help nor completions offer it.
+//! For packagers, and not part of [`Cli`], so that neither help nor completions offer it.
 
 mod man;
 

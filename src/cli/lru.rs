@@ -58,7 +58,7 @@ impl command::Command for Lru {
         let end = phys::end(root, &frame_reader.physical, &frame_reader.files.flags)?;
         let mut progress = cx.progress();
         let found = lru::lru(root, &frame_reader, end, |done| progress.show(|| percent(done, end)))?;
-        // Which frames are KSM's makes no difference here: they are anonymous.
+        // It makes no difference here which frames KSM merged: they are anonymous.
         Ok(Reading::of(found, lru::notes(root)))
     }
 

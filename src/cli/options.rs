@@ -72,7 +72,7 @@ struct Units {
     pages: usize,
 }
 
-/// The value of `--pages` where it takes no number.
+/// The value of `--pages` given without a number.
 pub(super) const PAGES_AS_UNIT: usize = usize::MAX;
 
 fn as_unit() -> impl TypedValueParser<Value = usize> {
@@ -191,7 +191,7 @@ impl Top {
     }
 }
 
-/// A size: bytes, or with the suffix K, M, G or T: KiB, MiB, GiB, TiB.
+/// A size in bytes, or with the suffix K, M, G or T in KiB, MiB, GiB or TiB.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let upper = text.to_ascii_uppercase();
     let digits = upper.trim_end_matches("IB").trim_end_matches('B');

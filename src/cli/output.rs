@@ -1,4 +1,4 @@
-//! Where results go: standard output, or a file of its own.
+//! Where results go: standard output, or a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -27,7 +27,7 @@ pub struct Output {
 #[derive(Debug)]
 enum Sink {
     Stdout(io::Stdout),
-    /// Nothing was written yet: a run that has nothing to say leaves no file behind, and replaces none.
+    /// Nothing has been written yet: a run without output creates no file, and replaces none.
     Unopened {
         path: PathBuf,
         force: bool,
@@ -35,8 +35,8 @@ enum Sink {
     File(File),
 }
 
-/// Refuses a file that exists, unless it may be replaced: a regular file, or a symbolic link, of which the file behind it
-/// stays. A device or a FIFO that is replaced is lost.
+/// Refuses a file that exists, unless it may be replaced: a regular file, or a symbolic link, whose target stays.
+/// Replacing a device or a FIFO would destroy it.
 ///
 /// # Errors
 /// [`UsageError::Invalid`].
@@ -52,10 +52,10 @@ pub fn check_new(path: &Path, force: bool) -> Result<(), UsageError> {
     Err(UsageError::Invalid(format!("{}: {why}", path.display())))
 }
 
-/// Writes a whole file: a new one, mode 0600, never another one reached through a symbolic link.
+/// Writes a whole file: a new one, mode 0600, never an existing one reached through a symbolic link.
 ///
 /// # Errors
-/// [`UsageError::Invalid`] for a file that exists, unless it may be replaced, and what the system says.
+/// [`UsageError::Invalid`] for a file that exists, unless it may be replaced, and I/O errors.
 pub fn write_file(path: &Path, force: bool, bytes: &[u8]) -> Result<()> {
     check_new(path, force)?;
     let write = || Sink::create(path, force)?.write_all(bytes);
@@ -63,9 +63,9 @@ pub fn write_file(path: &Path, force: bool, bytes: &[u8]) -> Result<()> {
 }
 
 impl Sink {
-    /// The file is new: mode 0600, and never another one reached through a symbolic link.
+    /// Creates a new file with mode 0600, and never writes to an existing one through a symbolic link.
     fn create(path: &Path, force: bool) -> io::Result<File> {
-        // Looked at again: it may have been made since the run began.
+        // Checked again: the file may have been created since the run began.
         if force && check_new(path, force).is_ok() && path.symlink_metadata().is_ok() {
             std::fs::remove_file(path)?;
         }
@@ -96,7 +96,7 @@ impl Write for Sink {
 }
 
 impl Output {
-    /// The output that the options ask for.
+    /// The output that the options select.
     ///
     /// # Errors
     /// [`UsageError::Invalid`] for a file that exists, unless it may be replaced.
@@ -145,13 +145,13 @@ impl Write for Output {
     }
 }
 
-/// The width of the terminal; 80 where it does not say.
+/// The width of the terminal; 80 if unknown.
 fn terminal_width() -> usize {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))).unwrap_or(80).max(20)
 }
 
-/// The height of the terminal; `None` where it does not say.
+/// The height of the terminal; `None` if unknown.
 fn terminal_height() -> Option<usize> {
     let lines = std::env::var("LINES").ok().and_then(|lines| lines.parse().ok());
     lines.or_else(|| terminal_size::terminal_size().map(|(_, height)| usize::from(height.0))).filter(|&lines| lines > 0)

@@ -1,4 +1,4 @@
-//! `pmem page`: everything known of a frame.
+//! `pmem page`: everything known about a frame.
 
 use std::io::Write;
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
     command::run(&mut Page(args), Rounds::ONE, &cx, output)
 }
 
-/// Up to this many frames are described in words, more are a table.
+/// Up to this many frames are described in words, more as a table.
 const MOST_IN_WORDS: usize = 4;
 
 /// The command as the driver runs it.

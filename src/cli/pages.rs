@@ -145,7 +145,7 @@ fn shown<'c>(cx: &Context<'_>, choice: &'c Choice<Run>) -> Vec<&'c Field<Run>> {
     }
 }
 
-/// What reads frames; or why nothing does, where pages are wanted all the same.
+/// The frame reader; or why there is none, if pages are wanted anyway.
 fn frame_reader(root: &Root, features: &Features, wanted: &Wanted) -> Result<(Option<FrameReader>, Option<Error>)> {
     let frame_reader = match features.pfns_visible {
         true => FrameReader::new(root, features),
@@ -168,17 +168,17 @@ struct Pages<'a> {
     reader: PageReader<'a>,
     /// Why nothing is known about frames.
     unseen: Option<Error>,
-    /// Whether none had an address space so far.
+    /// Whether no process had an address space so far.
     empty: bool,
 }
 
 /// What is read, on its way to be written.
 type Chunks = Receiver<Vec<Run>>;
 
-/// The maximum of chunks waiting to be written.
+/// The maximum number of chunks waiting to be written.
 const WAITING: usize = 4;
 
-/// The maximum of rows kept to be laid out together.
+/// The maximum number of rows that are laid out together.
 const TOGETHER: usize = 2000;
 
 impl Parts for Pages<'_> {
@@ -194,7 +194,7 @@ impl Parts for Pages<'_> {
         choice: &Choice<Run>,
         to: &mut parts::Receiver<'_, Run>,
     ) -> Result<Flow> {
-        // With a single process, what is wrong with it is the error.
+        // With a single process, its error is the error of the command.
         let is_alone = self.pids.len() == 1;
         for (number, pid) in self.pids.clone().into_iter().enumerate() {
             match self.process(pid, number == 0, cx, choice, to) {
@@ -269,7 +269,7 @@ impl Pages<'_> {
         let done = scope(|scope| -> Result<crate::error::Result<u64>> {
             let reader = &self.reader;
             let reading = scope.spawn(move || {
-                // The writer has gone: the cause is reported where it happened.
+                // The writer is gone: the cause is reported where it occurred.
                 let stop = || Error::Unsupported { what: "stopped".to_owned() };
                 space.map_or(Ok(0), |space| reader.read(space, |runs| send.send(runs).map_err(|_| stop())))
             });
@@ -291,7 +291,7 @@ impl Pages<'_> {
     fn notes(&self) -> Vec<Note> {
         match &self.reader.frame_reader {
             Some(frame_reader) => frame_reader.notes(),
-            // For people it is on standard error.
+            // People see it on standard error.
             None => {
                 vec![Note { in_json_only: true, ..Note::general("pfn-hidden", Error::frames_hidden().to_string()) }]
             }
@@ -316,7 +316,7 @@ fn tell(pid: u32, done: crate::error::Result<u64>, cx: &Context<'_>, to: &mut pa
     Ok(())
 }
 
-/// Few rows are laid out together; many are written a chunk at a time, so that none is kept.
+/// Lays out few rows together; writes many a chunk at a time, without keeping them.
 fn write_table(chunks: Chunks, cx: &Context<'_>, choice: &Choice<Run>, out: &mut dyn Write) -> Result<Totals> {
     let (mut rows, mut totals, mut stream) = (Vec::new(), Totals::default(), Stream::default());
     let mut progress = Progress::new(cx.is_quiet() || cx.layout.width.is_some());

@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
     }
 }
 
-/// Searches with what it takes.
+/// Runs a search with everything it needs.
 fn search<T>(cx: &Context<'_>, find: impl FnOnce(&Search<'_>) -> Result<T>) -> Result<T> {
     let features = cx.root.features_cheaply();
     if !features.pfns_visible {
@@ -75,7 +75,7 @@ struct Frames<'a>(&'a [FrameSpec]);
 
 impl Command for Frames<'_> {
     const SCHEMA: &'static str = SCHEMA;
-    // They are listed with the frame they map.
+    // Mappers are listed with the frame they map.
     const ROWS: &'static str = "mappers";
     const ROWS_IN_REPORT: bool = true;
     type Row = Row;
@@ -119,7 +119,7 @@ struct Shared<'a>(&'a [Target]);
 
 impl Command for Shared<'_> {
     const SCHEMA: &'static str = SCHEMA;
-    // They are listed with the process they share with.
+    // Sharers are listed with the process they share with.
     const ROWS: &'static str = "sharers";
     const ROWS_IN_REPORT: bool = true;
     type Row = Sharer;

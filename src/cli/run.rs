@@ -1,5 +1,6 @@
-//! The driver: everything that a command needs besides what it reads, what its rows are and how they look to people. Which
-//! columns are shown, rounds, formats, notes, what could not be read, the exit status, and the live screen.
+//! The driver: everything a command needs apart from reading its data, defining its rows and presenting them to people.
+//! That is: which columns are shown, rounds, formats, notes, what could not be read, the exit status, and the live
+//! screen.
 
 pub(super) mod columns;
 pub(super) mod command;

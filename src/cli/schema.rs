@@ -1,4 +1,4 @@
-//! `pmem schema`: what the JSON of each command holds.
+//! `pmem schema`: what the JSON of each command contains.
 
 mod documents;
 mod rows;
@@ -68,7 +68,7 @@ fn of_command(command: &str) -> Result<Vec<&'static Document>> {
     Ok(found)
 }
 
-/// The schema of one of these documents, or of their lines.
+/// The schema that any of these documents matches, or their lines.
 fn of(documents: &[&Document], lines: bool) -> Result<Value> {
     let types = Types::read()?;
     let mut found: Vec<(String, Value)> = Vec::new();
@@ -104,7 +104,7 @@ fn titled(mut schema: Value, title: String) -> Value {
     schema
 }
 
-/// What a command is for: the first line of its help.
+/// The purpose of a command: the first line of its help.
 fn about(command: &str) -> String {
     let mut found = Cli::command();
     for word in command.split(' ') {

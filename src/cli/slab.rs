@@ -72,18 +72,18 @@ pub struct Which {
 }
 
 impl Which {
-    /// Whether all are.
+    /// Whether all caches are wanted.
     fn is_all(&self) -> bool {
         self.filter.is_none() && self.min.is_none()
     }
 
-    /// Whether a cache is wanted. Where its size is not known, it is not left out for it.
+    /// Whether a cache is wanted. One of unknown size is not left out because of it.
     pub(super) fn keeps(&self, row: &Row) -> bool {
         let large = |least: u64| row.counts.as_ref().is_none_or(|counts| counts.size_bytes >= least);
         self.names(row.names()) && self.min.is_none_or(large)
     }
 
-    /// Whether a cache is wanted that has these names.
+    /// Whether a cache with these names is wanted.
     pub(super) fn names<'n>(&self, mut names: impl Iterator<Item = &'n Name>) -> bool {
         self.filter.as_ref().is_none_or(|regex| names.any(|name| name.matches(regex)))
     }
@@ -134,21 +134,21 @@ impl command::Command for Slab<'_> {
         let mut reading = self.reader.read()?;
         let mut troubles = Vec::new();
         if let Some(error) = reading.trouble.take() {
-            // Names alone are no answer to a question about numbers.
+            // Names alone do not answer a question about numbers.
             let wants_numbers = asked.is_live || self.args.growing || self.args.which.min.is_some();
             if reading.totals.is_none() && wants_numbers {
                 return Err(error.into());
             }
             troubles.push(error.into());
         }
-        // What a torn file lacks has neither gone nor come.
+        // A cache missing from a torn file has neither gone nor is it new.
         let before = self.before.take().filter(|_| !reading.is_torn);
         let mut gone = None;
         if let Some(before) = &before {
             slab::compare(&mut reading.caches, before);
             gone = of_gone(before, &reading.caches);
         }
-        // Of growth nothing can be said before there is something to compare with.
+        // Growth is not known before there is something to compare with.
         let is_shown = !self.args.growing || before.is_some() || asked.is_live;
         self.before = (asked.round.is_some() && !reading.is_torn).then(|| reading.caches.clone());
         let is_last = reading.totals.is_none();
@@ -244,7 +244,7 @@ fn sort(rows: &mut [Row], by_growth: bool) {
 }
 
 impl Args {
-    /// The readings. Growth is seen between two.
+    /// The rounds. Growth takes at least two.
     fn rounds(&self) -> Rounds {
         let mut rounds = self.top.rounds();
         rounds.count = rounds.count.map(|count| count.max(if self.growing { 2 } else { 1 }));
@@ -252,13 +252,13 @@ impl Args {
     }
 
     fn keeps(&self, row: &Row) -> bool {
-        // What is not known is not left out for it.
+        // A row whose growth is not known is not left out.
         let grows = !self.growing || row.counts.is_none() || row.change.is_some_and(|change| change.is_growth());
         grows && self.which.keeps(row)
     }
 }
 
-/// What has to be read in /sys/kernel/slab for what is shown.
+/// What must be read from /sys/kernel/slab for what is shown.
 fn wanted(asked: &Asked<'_>) -> Wanted {
     Wanted {
         reclaimable: asked.has("reclaimable"),

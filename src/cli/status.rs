@@ -7,10 +7,10 @@ use crate::error::Error;
 use crate::kernel::catalogue::what_would_help;
 use crate::name::escaped;
 
-/// With what status pmem exits.
+/// The exit status of pmem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
-    /// All that was asked for is in the output.
+    /// Everything that was requested is in the output.
     Complete = 0,
     /// It failed, or the output is incomplete.
     Incomplete = 1,
@@ -30,7 +30,7 @@ impl Termination for Status {
     }
 }
 
-/// Errors in a command line that clap cannot detect.
+/// Errors on the command line that clap cannot detect.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// It asks for something impossible.
@@ -41,7 +41,7 @@ pub enum UsageError {
     NoProcess(String),
 }
 
-/// The status that goes with an error.
+/// The exit status for an error.
 pub fn of(error: &anyhow::Error) -> Status {
     if is_broken_pipe(error) {
         return Status::Complete;
@@ -64,7 +64,7 @@ impl From<Severity> for Status {
     }
 }
 
-/// The error of a command that a gap leaves nothing to show.
+/// The error of a command that has nothing to show because of a gap.
 pub fn error_of(gap: Gap) -> anyhow::Error {
     match gap.reason {
         Reason::Denied(error) | Reason::Failed(error) => error.into(),
@@ -72,7 +72,7 @@ pub fn error_of(gap: Gap) -> anyhow::Error {
     }
 }
 
-/// Prints an error on standard error and returns its status. A broken pipe is not an error: the reader had enough.
+/// Prints an error on standard error and returns its status. A broken pipe is not an error: the reader has had enough.
 pub fn report(error: &anyhow::Error, quiet: bool) -> Status {
     let status = of(error);
     if status != Status::Complete {
@@ -91,7 +91,7 @@ pub fn say(text: &str) {
     to_stderr(&format!("pmem: {}\n", escaped(text.as_bytes())));
 }
 
-/// Prints what would help, below the line that was printed last.
+/// Prints what would help, below the last line printed.
 pub fn explain(text: &str) {
     to_stderr(&crate::view::table::wrapped(&escaped(text.as_bytes()), 80, 2));
 }

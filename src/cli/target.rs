@@ -12,7 +12,7 @@ use crate::kernel::root::Root;
 use crate::model::stat::Stat;
 use crate::name::escaped;
 
-/// A process or several, as a user names them.
+/// One process or several, as users specify them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// By PID. Too large a number is a PID that no process has.
@@ -41,18 +41,18 @@ impl FromStr for Target {
 /// The processes that were found, and what was not.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Their PIDs, in the order they were asked for, each once.
+    /// Their PIDs, in the requested order, each once.
     pub pids: Vec<u32>,
-    /// What was asked for and not found.
+    /// What was requested but not found.
     pub missing: Vec<String>,
     /// A remark on a choice that pmem made.
     pub remark: Option<String>,
 }
 
-/// Finds processes: all, or those that are named, or else the one that started pmem.
+/// Finds processes: all, or those that are named, else the one that started pmem.
 ///
 /// # Errors
-/// [`UsageError::NoProcess`] when nothing that was named is there.
+/// [`UsageError::NoProcess`] if none of those that are named exists.
 pub fn find(root: &Root, targets: &[Target], all: bool) -> Result<Found> {
     if all {
         return Ok(Found { pids: pids(root)?, ..Found::default() });
@@ -96,7 +96,7 @@ fn missing(root: &Root, target: &Target) -> String {
         }
         Target::Pid(pid) => format!("{pid}: no such process (or one that procfs hides from this user: hidepid)"),
         Target::Myself => "self: no such process".to_owned(),
-        // TASK_COMM_LEN, less its NUL.
+        // TASK_COMM_LEN, minus its NUL.
         Target::Comm(name) if name.len() > 15 => {
             format!("'{}': no process has this name (the kernel keeps only 15 bytes)", escaped(name.as_bytes()))
         }

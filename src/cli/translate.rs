@@ -1,4 +1,4 @@
-//! `pmem translate`: the walk through a process's page tables, and what is at its end.
+//! `pmem translate`: the walk through a process's page tables, and what is at the end of it.
 
 use std::io::Write;
 
@@ -71,7 +71,7 @@ struct Translate<'a>(&'a Args);
 /// What is at the address: a single row, which is the whole document.
 struct Report {
     row: Translation,
-    /// Whether page tables were asked for.
+    /// Whether page tables were requested.
     with_tables: bool,
 }
 
@@ -83,7 +83,7 @@ impl Serialize for Report {
 
 impl Command for Translate<'_> {
     const SCHEMA: &'static str = "pmem.translate/1";
-    // There is one, and no list.
+    // There is a single row, and no list.
     const ROWS: &'static str = "translations";
     const ROWS_IN_REPORT: bool = true;
     type Row = Translation;
@@ -130,7 +130,7 @@ fn one(pids: &[u32]) -> Result<u32> {
     }
 }
 
-/// Reads a process that may end or call exec during the reading.
+/// Reads a process that may end or call exec while it is read.
 fn translate(
     args: &Args,
     with_tables: bool,
@@ -171,7 +171,7 @@ fn look(
     Ok(Ok(report))
 }
 
-/// What was asked for and not found.
+/// What was requested but not found.
 fn what_is_missing(with_tables: bool, translator: &Translator<'_>, report: &mut Translation) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     for lack in &report.lacks {
@@ -180,7 +180,7 @@ fn what_is_missing(with_tables: bool, translator: &Translator<'_>, report: &mut 
             Lack::Stillness => Status::Incomplete,
         };
         troubles.push(Trouble { status, ..Trouble::incomplete(lack.words()) });
-        // People have read it.
+        // People have already seen it.
         report.notes.push(Note { in_json_only: true, ..lack.note() });
     }
     if with_tables && report.no_address_space.is_none() && report.tables.is_none() {

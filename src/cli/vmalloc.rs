@@ -1,4 +1,4 @@
-//! `pmem vmalloc`: what is in the kernel's vmalloc address space, and who asked for it.
+//! `pmem vmalloc`: what is in the kernel's vmalloc address space, and who allocated it.
 
 use std::io::{self, Write};
 
@@ -67,7 +67,7 @@ fn look(args: &Args, root: &Root) -> Found {
     Machine::read(root).report(args.areas, wanted)
 }
 
-/// What both commands look with.
+/// What both commands read with.
 struct Looks<'a> {
     args: &'a Args,
     /// The nodes that areas have pages on.
@@ -82,7 +82,7 @@ impl Looks<'_> {
     }
 }
 
-/// What a look shows of itself: nothing unless `is_shown`, and then what is missing is why.
+/// Turns a look into a reading. Unless `is_shown`, there is nothing to show, and what is missing is the reason.
 fn reading<D>(
     found: Found,
     is_shown: bool,
@@ -108,7 +108,7 @@ fn reading<D>(
     Ok(Reading { report: reading.report.filter(|_| is_shown), ..reading })
 }
 
-/// The command where its rows are callers.
+/// The command with callers as rows.
 struct Callers<'a>(Looks<'a>);
 
 impl command::Command for Callers<'_> {
@@ -164,7 +164,7 @@ impl Callers<'_> {
     }
 }
 
-/// The command where its rows are areas.
+/// The command with areas as rows.
 struct Areas<'a>(Looks<'a>);
 
 /// A report whose rows are areas.

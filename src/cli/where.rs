@@ -130,7 +130,7 @@ impl command::Command for Where<'_> {
         match shown.only_columns() {
             true => {
                 let mut default = view::default_columns(round.is_some()).to_vec();
-                // The longest column: last, it is what a narrow terminal cuts.
+                // The longest column: it is last because a narrow terminal cuts the last.
                 default.extend(shown.names("note").then_some("note"));
                 shown.table(out, &shown.columns(&default), None)?;
             }
@@ -153,7 +153,7 @@ impl Watched for Where<'_> {
 struct Look {
     report: Report,
     notes: Vec<Note>,
-    /// Why it is not complete.
+    /// Why it is incomplete.
     troubles: Vec<String>,
     /// When the counters in it were read.
     at: Instant,
@@ -185,7 +185,7 @@ fn look(args: &Args, cx: &Context<'_>, repeated: bool) -> Result<Look> {
     Ok(Look { report, notes, troubles: sources.troubles, at })
 }
 
-/// Reads every frame, then the counters again: the report has the latter.
+/// Reads every frame, then the counters again: the report shows the second reading.
 fn beside(cx: &Context<'_>, sources: &mut Sources) -> crate::error::Result<Frames> {
     let root = &cx.root;
     let frame_reader = FrameReader::new(root, &root.features_cheaply())?;

@@ -81,8 +81,8 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     };
     Ok(vec![
         alone(step("write 64 pages", |w| {
-            // A new page waits in the LRU-add batch of the CPU it was faulted on, which holds a reference: a write fault on
-            // another CPU would take the page for shared and copy it.
+            // A new page waits in the LRU-add batch of the CPU it was faulted on, which holds a reference: a write
+            // fault on another CPU would mistake the page for a shared one and copy it.
             w.stay_on_processor()?;
             w.map(0, PAGES)?;
             w.write(0, 0..PAGES)

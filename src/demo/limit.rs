@@ -30,7 +30,7 @@ use crate::model::oom;
 
 /// Pages that RLIMIT_AS still allows to be mapped.
 const ROOM: usize = 64;
-/// Pages that the worker may map before its first step; an arena of glibc alone takes 64 MiB of addresses.
+/// Pages that the worker may map before its first step; a glibc arena alone takes 64 MiB of addresses.
 const TO_COME: usize = 32 * 1024;
 /// The memory limit of the group, in pages.
 const LIMIT: usize = 1024;

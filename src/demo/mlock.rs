@@ -70,7 +70,7 @@ fn script(facts: &Facts<'_>) -> std::result::Result<Vec<Step>, Skip> {
     let (pages, on_fault) = lockable(facts)?;
     let touched = pages.div_ceil(2);
     // munlock clears the marks in per-CPU batches and drains those of the CPU it finishes on; if the process migrated
-    // meanwhile, the batch of the other CPU is left.
+    // in the meantime, the batch of the other CPU is left.
     let batches = LruDrain::open().ok();
     let unlock = move |w: &mut Worker| {
         w.counting(|w| w.at(0)?.unlock(FIRST * w.page, pages * w.page))?;

@@ -29,8 +29,8 @@ const REFUSED: Quantity = Quantity::new("refused_mappings", "refused", Unit::Cou
 const MAPPED: Quantity = Quantity::new("mapped_bytes", "mapped", Unit::Bytes);
 /// The mappings that count as committed: those with VM_ACCOUNT. Source: smaps (VmFlags).
 const PROMISED: Quantity = Quantity::new("promised_bytes", "promised", Unit::Bytes);
-/// The change in the system-wide Committed_AS during the step. Source: meminfo; not known if other processes commit and release
-/// a lot meanwhile.
+/// The change in the system-wide Committed_AS during the step. Source: meminfo; not known if other processes commit and
+/// release a lot in the meantime.
 const COMMITTED: Quantity = Quantity::new("committed_change_bytes", "committed", Unit::Bytes);
 
 /// Where the worker reports that, if it knows.

@@ -152,8 +152,8 @@ fn spread(w: &mut Worker, mut regions: std::ops::Range<usize>, pages: usize) -> 
     regions.try_for_each(|region| w.write(0, region * pages..region * pages + 1))
 }
 
-/// Whether MADV_DONTNEED frees tables that it has emptied: probed with the first page of an arena, where one table of the
-/// lowest level covers the first `near` bytes.
+/// Whether MADV_DONTNEED frees tables that it has emptied. Probed with the first page of an arena, whose first `near`
+/// bytes are covered by one table of the lowest level.
 fn empty_tables_go(root: &Root, page_size: PageSize, arena: &Mapping, near: usize) -> bool {
     let held = || {
         let text = root.dir().read("proc/self/status", SMALL).ok()?;

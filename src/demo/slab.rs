@@ -208,7 +208,8 @@ fn tell(w: &mut Worker, sockets: bool) -> Done {
     Ok(())
 }
 
-/// Reads the caches, and subtracts what the rest of the machine allocated meanwhile where the kernel counts it.
+/// Reads the caches, and subtracts what the rest of the machine allocated in the meantime, as far as the kernel counts
+/// it.
 fn caches(look: &mut Look<'_>) -> Result<()> {
     let root = look.facts.root;
     let mut reader = Reader::new(root, Wanted::default());

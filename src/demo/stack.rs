@@ -54,7 +54,7 @@ pub(super) const DEMO: Demo = Demo {
     ..BLANK
 };
 
-/// What the steps share.
+/// The state shared by the steps.
 #[derive(Clone, Copy)]
 struct Ground {
     stack: Stack,

@@ -213,7 +213,7 @@ impl CachedFile {
             Mapping::file_at(&self.file, offset, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED).map_err(failed)?;
         let _ = mapping.advise(0, length, MmapAdvise::MADV_RANDOM);
         match mapping.try_touch(0) {
-            // The file was truncated meanwhile.
+            // The file has been truncated in the meantime.
             Err(Errno::EFAULT) => return Ok(None),
             other => other.map_err(failed)?,
         }

@@ -113,7 +113,7 @@ impl Dir {
                 directories.push(name);
             } else if kind == Some(Type::Symlink)
                 && !self.confined
-                // A link that disappeared meanwhile is skipped.
+                // A link that has disappeared in the meantime is skipped.
                 && let Ok(target) = readlinkat(&self.fd, OsStr::from_bytes(&name))
             {
                 links.push((name, target.into_vec()));

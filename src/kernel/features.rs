@@ -262,13 +262,13 @@ mod tests {
         assert_eq!(limit(0x7fff_ffff_f000), Some(0x7fff_ffff_f000), "x86-64, four levels");
         assert_eq!(limit(0xff_ffff_ffff_f000), Some(0xff_ffff_ffff_f000), "x86-64, five levels");
         assert_eq!(limit(1 << 48), Some(1 << 48), "arm64, 48 bits");
-        // arm64 takes the tag (the top byte) off and goes by what is left.
+        // arm64 strips the tag (the top byte) and checks the rest.
         let tagged = highest_end(|end| {
             let untagged = VirtAddr(end.0 & !(0xff << 56));
             (untagged.0 <= 1 << 48).then_some(untagged)
         });
         assert_eq!(tagged, Some(1 << 48));
-        // x86-64 up to about Linux 6.11 takes every address of the lower half.
+        // x86-64 up to about Linux 6.11 accepts every address in the lower half.
         assert_eq!(limit((1 << 63) - 1), Some((1 << 63) - 4096));
     }
 

@@ -286,7 +286,7 @@ mod tests {
         Root::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)).unwrap()
     }
 
-    /// A copy of a fixture, to be spoilt.
+    /// A copy of a fixture, to be damaged.
     fn copy(name: &str) -> tempfile::TempDir {
         let top = tempfile::tempdir().unwrap();
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(sources.troubles.len(), 4, "{:?}", sources.troubles);
         assert_eq!(sources.nodes.len(), 4);
         assert!(sources.nodes[0].distances.is_empty());
-        // By its own list.
+        // From its own list.
         assert_eq!((sources.nodes[0].has_cpu, sources.nodes[3].has_cpu), (Some(true), None));
         assert_eq!(sources.nodes[1].meminfo.bytes("MemFree"), None);
     }

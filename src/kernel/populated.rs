@@ -14,7 +14,7 @@ use crate::unit::{PageSize, VirtAddr};
 /// The maximum number of pages in a recorded pagemap, all of which are examined: 16 TiB of 4 KiB pages.
 const MOST_RECORDED: u64 = 1 << 32;
 
-/// Gaps of up to this many empty entries are read along: one pagemap call costs about as much.
+/// Gaps of up to this many empty entries are read too: one pagemap call costs about as much.
 const JOIN_GAP: u64 = 64;
 
 /// Passes the ranges of page indices in `within` that may have non-empty entries to `each`, in ascending order; with `present`,

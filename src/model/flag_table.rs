@@ -372,7 +372,7 @@ mod tests {
         }
     }
 
-    /// What frames of the same kind say on kernels of different ages.
+    /// Words of the same kinds of frames on kernels of different ages.
     #[test]
     fn words_of_every_range_of_kernels_are_named() {
         let anon = UPTODATE | LRU | MMAP | ANON | SWAPBACKED;
@@ -405,7 +405,7 @@ mod tests {
         }
     }
 
-    /// Words of a machine with Linux 6.18, and what page-types -r of Linux 6.12 printed for them, where it is right.
+    /// Words of a machine with Linux 6.18, and what page-types -r of Linux 6.12 printed for them, if that is right.
     #[test]
     fn words_are_named_as_page_types_names_them() {
         for (word, names) in [

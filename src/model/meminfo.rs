@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(torn(whole), None);
         for cut in 1..whole.len() {
             let found = torn(&whole[..cut]);
-            // Behind the last key that all kernels have, the end of a line is the end of the file to some kernel.
+            // After the last key that all kernels have, the end of any line may be the end of the file on some kernel.
             assert!(found.is_some() || whole[cut - 1] == b'\n' && cut > 1000, "{cut}");
         }
         let why = torn(b"MemTotal: 3 kB\nMemFree: 1 kB\n").unwrap();

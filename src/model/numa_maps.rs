@@ -230,7 +230,7 @@ mod tests {
     fn names_are_as_maps_shows_them() {
         for (escaped, name) in [
             ("/a\\040b\\075c\\011d", &b"/a b=c\td"[..]),
-            // maps escapes newlines too, and a backslash is none.
+            // maps escapes newlines, too; other backslashes are not escapes.
             ("/a\\012b", b"/a\\012b"),
             ("/a\\b\\04", b"/a\\b\\04"),
         ] {

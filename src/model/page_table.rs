@@ -98,7 +98,7 @@ mod tests {
         levels.all().iter().map(|level| (level.name, level.index(VirtAddr(address)))).collect()
     }
 
-    /// Shifts and bits as the kernel's documents have them.
+    /// Shifts and bits as in the kernel's documentation.
     #[test]
     fn levels_are_those_of_the_kernels_documents() {
         const X86_4: u64 = (1 << 47) - 4096;
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    /// Worked out by hand, from the digits of the address.
+    /// Computed by hand from the digits of the address.
     #[test]
     fn indices_are_those_worked_out_by_hand() {
         let x86 = |levels| Levels::of("x86_64", page_size(4), (1 << 63) - 4096, Some(levels)).unwrap();
@@ -190,7 +190,7 @@ mod tests {
             (&x86, 2 << 20, "PMD"),
             (&x86, 1 << 30, "PUD"),
             (&arm, 65536, "PTE"),
-            // 32 entries together.
+            // 32 contiguous entries.
             (&arm, 2 << 20, "PTE"),
             (&arm, 512 << 20, "PMD"),
             (&arm, 0, "PTE"),

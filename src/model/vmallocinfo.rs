@@ -270,7 +270,7 @@ mod tests {
                 "    8192 0xffffffff81000000 pages=1 vmalloc",
                 of(8192, area(Some("0xffffffff81000000"), 1, Kind::Vmalloc)),
             ),
-            // Nobody is noted.
+            // No caller is recorded.
             ("    8192 pages=1 vmalloc", of(8192, area(None, 1, Kind::Vmalloc))),
             (
                 "    8192 dma_common_contiguous_remap+0x1/0x2 dma-coherent",

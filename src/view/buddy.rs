@@ -1,5 +1,5 @@
-//! How `pmem buddy` looks: the answer in words, then zones, free blocks by order, migrate types, and what blocks huge
-//! pages.
+//! The output of `pmem buddy`: the answer in words, then zones, free blocks by order, migrate types, and what blocks
+//! huge pages.
 
 pub(crate) mod live;
 
@@ -14,7 +14,7 @@ use crate::analysis::physical::buddy::{Buddy, MigrateType, Standing, Watermarks,
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::huge_blocks::{Blocker, HugeBlocks};
 
-/// What a zone says, with free blocks up to this order; with `rounds` how it changed.
+/// The fields of a zone, with free blocks of this many orders; with `rounds`, also how it changed.
 pub(crate) fn fields(orders: usize, rounds: bool) -> Vec<Field<ZoneReport>> {
     type Zone = ZoneReport;
     let watermark = |name, heading, help, of: fn(&Watermarks) -> Option<u64>| {
@@ -158,7 +158,7 @@ pub(crate) const OF_BLOCKS: [&str; 7] = [
     "huge_blocks.by_compaction",
 ];
 
-/// The columns of zones that are shown unless others are asked for: such that 80 columns suffice.
+/// The default columns of zones, chosen to fit into 80 columns.
 pub(crate) fn default_columns(width: Option<usize>, rounds: bool) -> Vec<&'static str> {
     let wide = width.is_none_or(|width| width >= 110);
     let mut names = vec!["node", "zone", "free"];
@@ -229,7 +229,7 @@ fn answer(report: &Buddy) -> Vec<String> {
     let per_cpu = human_string(sum(|zone| zone.per_cpu_pages).saturating_mul(page));
     let mut lines =
         vec![format!("{} free, and {per_cpu} more on per-CPU lists", human_string(sum(|zone| zone.free_bytes)))];
-    // More than can move between the readings, or be on per-CPU lists.
+    // More than can change between the readings, or be on per-CPU lists.
     if let Some(bytes) = report.not_in_blocks_bytes.filter(|bytes| *bytes >= 1 << 30) {
         let bytes = human_string(bytes);
         lines.push(format!("{bytes} more are in MemFree but not yet in a block: this kernel initialises memory late"));
@@ -284,7 +284,7 @@ struct OrderRow {
     zones: Vec<(Option<u64>, String)>,
 }
 
-/// Free blocks by order: orders downwards and zones side by side, as many as there is room for.
+/// Free blocks by order: orders as rows, and as many zones side by side as there is room for.
 fn write_orders(out: &mut dyn Write, report: &Buddy, layout: &Layout) -> io::Result<()> {
     const ORDER_AND_SIZE: usize = 5 + 2 + 8;
     const UNUSABLE: &str = "UNUS%";
@@ -338,7 +338,7 @@ fn order_rows(report: &Buddy, zones: &[ZoneReport]) -> Vec<OrderRow> {
     (0..orders).map(row).collect()
 }
 
-/// A share in whole percent that says neither none nor all where it is not.
+/// A share in whole percent, which is neither 0 nor 100 unless that is exact.
 fn percent(share: f64) -> String {
     match (share * 100.0).round() as u64 {
         _ if share <= 0.0 => super::cell::NONE.to_owned(),
@@ -430,7 +430,7 @@ mod tests {
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
         }
-        // Side by side as many as fit, and none is lost.
+        // As many as fit side by side, and none is lost.
         for node in 0..4 {
             let blocks = format!("N{node} Normal");
             assert_eq!(text.matches(&blocks).count(), 1, "{blocks}: {text}");

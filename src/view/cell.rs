@@ -10,23 +10,23 @@ use crate::model::frame_flags::FrameFlags;
 use crate::name::Name;
 use crate::unit::Pfn;
 
-/// What a table shows for none: a zero that was counted.
+/// What a table shows for a counted zero.
 pub(crate) const NONE: &str = "·";
 
 /// One cell of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cell<'r> {
-    /// Text of pmem's own or of the kernel's: safe to show.
+    /// Text from pmem or the kernel: safe to show.
     Text(&'r str),
-    /// A name that somebody chose.
+    /// A name chosen by a user.
     Name(&'r Name),
-    /// What a table shows where there is no name.
+    /// What a table shows if there is no name.
     Unnamed(&'r str),
     /// An address; shown as hexadecimal without prefix, as in `maps`.
     Address(u64),
     /// A count.
     Number(u64),
-    /// A number that names something (a PID, an inode): written so that it can be pasted.
+    /// A number that names something (a PID, an inode): written without separators, so that it can be pasted.
     Id(u64),
     /// An offset in a file; hexadecimal for people, as in `maps`.
     Offset(u64),
@@ -50,23 +50,23 @@ pub(crate) enum Cell<'r> {
     Pfn(Pfn),
     /// Flags of a frame, shown in words.
     FrameFlags(FrameFlags),
-    /// The same by the letters of page-types.
+    /// Likewise, as the letters of page-types.
     FrameLetters(FrameFlags),
     /// What a frame is used for: its title for people, its name for programs.
     Class(Class),
     /// A memory cgroup.
     Cgroup(&'r Cgroup),
-    /// Names of one thing: ` = ` between them.
+    /// Names of one thing, joined with ` = `.
     Names(&'r Name, &'r [Name]),
-    /// Names, perhaps none.
+    /// Names, possibly none.
     List(&'r [Name]),
-    /// So many of a hundred.
+    /// A percentage.
     Percent(u64),
     /// Counts by NUMA node.
     Nodes(&'r [(u32, u64)]),
     /// Pages by NUMA node.
     NodePages(&'r [NodePages]),
-    /// A word of pmem's own: as people see it, and its name for programs.
+    /// A word of pmem: as shown to people, and its name for programs.
     Word {
         /// For people.
         shown: &'static str,
@@ -79,15 +79,15 @@ pub(crate) enum Cell<'r> {
     Ratio(f64),
     /// A number, shown with one decimal.
     Decimal(f64),
-    /// Words of pmem's own, perhaps none: blanks between them.
+    /// Words of pmem, possibly none, separated by blanks.
     Words(&'r [&'static str]),
-    /// What only JSON has room for.
+    /// A value that only JSON has room for.
     Nested(Nested<'r>),
-    /// The same, a list: how many it has, where there is no room.
+    /// Likewise, a list; formats without room show its length.
     Counted(Nested<'r>, u64),
-    /// There can be none here: `·`.
+    /// Not applicable: `·`.
     Absent,
-    /// The same, shown as nothing.
+    /// Likewise, but shown as nothing.
     None,
     /// Not known: `-`.
     Unknown,
@@ -103,19 +103,19 @@ impl std::fmt::Debug for Nested<'_> {
     }
 }
 
-/// How the width of a cell depends on what it shows: what a long table needs to know to write few of its cells twice.
+/// How the width of a cell depends on its content, so that a long table need not format most of its cells twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Growth {
     /// The larger this number, the wider.
     WithNumber(u64),
-    /// It depends on this number only, but does not grow with it: a size, which changes its unit, or flags.
+    /// The width depends only on this number, but does not grow with it: a size, which changes its unit, or flags.
     By(u64),
-    /// As wide as it has bytes, or less.
+    /// At most as wide as this many bytes.
     AtMost(usize),
 }
 
 impl Cell<'_> {
-    /// How its width depends on what it shows.
+    /// How its width depends on its content.
     pub(crate) fn growth(&self) -> Growth {
         match self {
             Cell::Address(n)
@@ -148,7 +148,7 @@ impl Cell<'_> {
         }
     }
 
-    /// Whether it is a number that was counted and is none.
+    /// Whether it is a count that is zero.
     pub(crate) fn is_zero(&self) -> bool {
         matches!(
             self,
@@ -164,19 +164,19 @@ impl Cell<'_> {
         )
     }
 
-    /// Whether it says nothing: not known, or there can be none.
+    /// Whether it has no value: not known, or not applicable.
     pub(crate) fn is_unknown(&self) -> bool {
         matches!(self, Cell::Unknown | Cell::Absent | Cell::None)
     }
 
-    /// Appends the cell as a person reads it: `·` for none, `-` for not known.
+    /// Appends the cell as people read it: `·` for none, `-` for not known.
     pub(crate) fn write(&self, scale: &Scale, out: &mut Vec<u8>) {
         match self {
             Cell::Text(text) | Cell::Unnamed(text) | Cell::Word { shown: text, .. } => {
                 out.extend_from_slice(text.as_bytes());
             }
             Cell::Name(name) => out.extend(name.escaped().as_bytes()),
-            // At least eight digits, as `maps` does.
+            // At least eight digits, as in `maps`.
             Cell::Address(address) | Cell::Offset(address) => hex(*address, 8, out),
             cell if cell.is_zero() => out.extend_from_slice(NONE.as_bytes()),
             Cell::Number(number) | Cell::Counted(_, number) => super::size::grouped(*number, out),
@@ -223,7 +223,7 @@ impl Cell<'_> {
         }
     }
 
-    /// The cell as a program reads it: plain numbers in base units, empty for not known.
+    /// The cell as programs read it: plain numbers in base units, empty for not known.
     pub(crate) fn raw(&self) -> String {
         match self {
             Cell::Text(text) | Cell::Word { name: text, .. } => (*text).to_owned(),
@@ -280,7 +280,7 @@ impl Cell<'_> {
         }
     }
 
-    /// The order of two cells that are not numbers and of different kinds.
+    /// The rank by which cells of different kinds that are not numbers are ordered.
     fn rank(&self) -> u8 {
         match self {
             Cell::Unnamed(_) => 0,
@@ -314,7 +314,7 @@ impl Cell<'_> {
             (Cell::PagesAsSize(a), Cell::PagesAsSize(b)) => Cell::PagesAsSize(a.saturating_add(b)),
             (Cell::Bytes(a), Cell::Bytes(b)) => Cell::Bytes(a.saturating_add(b)),
             (Cell::Change(a), Cell::Change(b)) => Cell::Change(a.saturating_add(b)),
-            // A sum over what is known.
+            // The sum of what is known.
             (known, Cell::Unknown) | (Cell::Unknown, known) => known,
             // Codes and similar values have no sum.
             _ => Cell::Text(""),
@@ -322,12 +322,12 @@ impl Cell<'_> {
     }
 }
 
-/// Names of one thing as one text.
+/// Names of one thing, joined.
 fn joined<'n>(names: impl IntoIterator<Item = &'n Name>) -> String {
     names.into_iter().map(Name::escaped).collect::<Vec<_>>().join(" = ")
 }
 
-/// A share in whole percent that says neither none nor all where it is not.
+/// A share in whole percent, which is neither 0 nor 100 unless that is exact.
 fn share_in_percent(share: f64) -> String {
     match (share * 100.0).round() as u64 {
         _ if share <= 0.0 => NONE.to_owned(),
@@ -337,7 +337,7 @@ fn share_in_percent(share: f64) -> String {
     }
 }
 
-/// Counts by node as the kernel writes them.
+/// Counts by node in the kernel's format.
 fn by_node(counts: impl Iterator<Item = (u32, u64)>) -> String {
     counts.map(|(node, count)| format!("N{node}={count}")).collect::<Vec<_>>().join(" ")
 }
@@ -391,7 +391,7 @@ mod tests {
                 let shown: Vec<bool> = sorted.iter().map(Cell::is_unknown).collect();
                 assert!(shown.is_sorted_by(|a, b| a >= b), "{sorted:?}");
                 assert!(sorted.is_sorted_by(|a, b| a.compare(b).is_le()), "{sorted:?}");
-                // Not only neighbours are in order: all pairs are.
+                // Not only neighbours must be in order, but all pairs.
                 let pairs = sorted.iter().enumerate().flat_map(|(at, a)| sorted[at..].iter().map(move |b| (a, b)));
                 pairs.for_each(|(a, b)| assert!(a.compare(b).is_le(), "{a:?} {b:?}"));
             }

@@ -1,4 +1,4 @@
-//! CSV: a header and a record a row, plain numbers in base units.
+//! CSV: a header, and a record for each row; plain numbers in base units.
 
 use std::io::{self, Write};
 
@@ -25,13 +25,13 @@ impl<'w> Writer<'w> {
         self.out.write_record(cells.into_iter().map(field)).map_err(io_error)
     }
 
-    /// Hands on what was written.
+    /// Flushes what was written.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 }
 
-/// What the system said, as it said it: csv's own conversion loses the kind, and with it a broken pipe.
+/// The system error as it was: the conversion of the csv crate loses its kind, and so a broken pipe.
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -39,7 +39,7 @@ fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-/// A field; a name that a spreadsheet would take for a formula is quoted with an apostrophe.
+/// A field; a name that a spreadsheet would interpret as a formula is prefixed with an apostrophe.
 fn field(cell: &Cell<'_>) -> String {
     let raw = cell.raw();
     match cell {

@@ -1,4 +1,5 @@
-//! How `pmem decode` looks: a word and its bits, a line each; the whole table, two lines or three a flag.
+//! The output of `pmem decode`: a word and its bits, with a line for each; or the whole table, with two or three lines
+//! for each flag.
 
 use std::io::{self, Write};
 
@@ -9,11 +10,11 @@ use super::table::{Layout, wrapped};
 use crate::analysis::decode::{Bit, Kind, Word};
 use crate::analysis::physical::class::Class;
 
-/// The fields of words that people see who ask for more than these.
+/// The default columns of words, to which others can be added.
 pub(crate) const WORD_DEFAULT: &[&str] =
     &["input", "kind", "raw", "class", "state", "pfn", "physical_address", "swap.type", "swap.offset", "names"];
 
-/// What there is to say of a word.
+/// The fields of a word.
 pub(crate) fn word_fields() -> Vec<Field<Word>> {
     let number = |name, heading, help, of: fn(&Word) -> Option<u64>| {
         Field::label(name, heading, help, As::Unsigned, move |word: &Word| of(word).map_or(Cell::None, Cell::Id))
@@ -42,11 +43,11 @@ pub(crate) fn word_fields() -> Vec<Field<Word>> {
     ]
 }
 
-/// The fields of flags that people see who ask for more than these.
+/// The default columns of flags, to which others can be added.
 pub(crate) const LEGEND_DEFAULT: &[&str] =
     &["bit", "name", "pg_name", "page_types", "when", "set_by", "since", "until", "meaning", "note"];
 
-/// What there is to say of a flag.
+/// The fields of a flag.
 pub(crate) fn legend_fields() -> Vec<Field<Bit>> {
     let text = |name, heading, help, of: for<'b> fn(&'b Bit) -> Option<&'b str>| {
         Field::label(name, heading, help, As::Text, move |bit: &Bit| of(bit).map_or(Cell::None, Cell::Text))
@@ -69,7 +70,7 @@ pub(crate) fn legend_fields() -> Vec<Field<Bit>> {
     ]
 }
 
-/// Lines are no longer than this where there is no terminal.
+/// The maximum length of lines if there is no terminal.
 const WIDTH: usize = 80;
 
 fn width(layout: &Layout) -> usize {
@@ -113,7 +114,7 @@ fn write_word(out: &mut dyn Write, word: &Word, layout: &Layout) -> io::Result<(
     word.notes.iter().try_for_each(|note| out.write_all(wrapped(note, width(layout), 2).as_bytes()))
 }
 
-/// The digits of a hexadecimal number that say something.
+/// The significant digits of a hexadecimal number.
 fn digits(number: &str) -> String {
     number.to_ascii_lowercase().trim_start_matches("0x").trim_start_matches('0').to_owned()
 }
@@ -127,7 +128,7 @@ pub(crate) fn write_legend(out: &mut dyn Write, flags: &[Bit], layout: &Layout) 
     flags.iter().try_for_each(|flag| write_flag(out, flag, layout))
 }
 
-/// Writes a flag: its names on a line, and its meaning and its trap below.
+/// Writes a flag: its names on a line, and below it its meaning and how it can mislead.
 fn write_flag(out: &mut dyn Write, flag: &Bit, layout: &Layout) -> io::Result<()> {
     const INDENT: usize = 5;
     let page_types = match (&flag.letter, flag.page_types) {
@@ -153,12 +154,12 @@ fn write_flag(out: &mut dyn Write, flag: &Bit, layout: &Layout) -> io::Result<()
     }
 }
 
-/// The first lines of a flag, one below the other.
+/// The first line of a flag, in aligned columns.
 fn columns([bit, name, kernel, page_types, releases]: [&str; 5]) -> String {
     format!("{bit:>3}  {name:14}  {kernel:17}  {page_types:16}  {releases}").trim_end().to_owned()
 }
 
-/// Text in lines of at most `width` columns, after `first` on the first line and indented by its width on others.
+/// Text in lines of at most `width` columns, after `first` on the first line and indented by its width on the others.
 fn hanging(first: &str, text: &str, width: usize) -> String {
     first.to_owned() + &wrapped(text, width, first.len())[first.len()..]
 }

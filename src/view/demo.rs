@@ -1,4 +1,4 @@
-//! Demos, as they run: a head, each step as it is done, what is to be learnt.
+//! Demos as they run: a heading, each step as it is done, and what there is to learn.
 
 mod bar;
 mod boxes;
@@ -21,19 +21,19 @@ use crate::demo::report::{DemoReport, Verdict};
 use crate::demo::script::Rule;
 use crate::name::escaped;
 
-/// Lines are no longer than this where there is no terminal.
+/// The maximum length of lines if there is no terminal.
 const WIDTH: usize = 80;
 
 fn width(layout: &Layout) -> usize {
     layout.width.unwrap_or(WIDTH).clamp(40, 100)
 }
 
-/// A paragraph, as wide as lines may be.
+/// A paragraph, as wide as lines can be.
 fn paragraph(out: &mut dyn Write, text: &str, indent: usize, layout: &Layout) -> io::Result<()> {
     write!(out, "{}", wrapped(&escaped(text.as_bytes()), width(layout), indent))
 }
 
-/// What stands above the steps.
+/// What is printed above the steps.
 pub(crate) fn head(out: &mut dyn Write, demo: &Demo, environment: &Environment, layout: &Layout) -> io::Result<()> {
     title(out, demo, layout)?;
     if !demo.about.is_empty() {
@@ -51,16 +51,16 @@ pub(super) fn title(out: &mut dyn Write, demo: &Demo, layout: &Layout) -> io::Re
     writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &format!("{} — {}", demo.name, demo.question)))
 }
 
-/// How many steps a run of a demo was to have.
+/// How many steps a run of a demo should have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planned {
-    /// So many.
+    /// The number of steps.
     pub steps: usize,
-    /// Whether these are all that the demo has here.
+    /// Whether these are all steps that the demo has on this machine.
     pub whole: bool,
 }
 
-/// What stands below the steps: what is to be learnt where all came true, and how much did.
+/// What is printed below the steps: what there is to learn if everything was as expected, and how much of it was.
 pub(crate) fn tail(
     out: &mut dyn Write,
     demo: &Demo,
@@ -93,7 +93,7 @@ pub(crate) fn tail(
     writeln!(out, "{}", layout.palette.paint(emphasis, &text))
 }
 
-/// How much came true: `7 of 7 steps as expected`.
+/// How much was as expected: `7 of 7 steps as expected`.
 fn as_expected(report: &DemoReport, planned: usize) -> String {
     let good = report.steps.iter().filter(|step| step.verdict == Verdict::Ok).count();
     format!("{good} of {planned} {} as expected", if planned == 1 { "step" } else { "steps" })
@@ -110,7 +110,7 @@ fn which_off(report: &DemoReport) -> String {
     }
 }
 
-/// What is demanded and was never seen.
+/// What is required but was never observed.
 fn unseen(report: &DemoReport) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let demanded = || report.steps.iter().flat_map(|step| &step.expected).filter(|e| e.rule != Rule::Informative);

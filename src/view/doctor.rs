@@ -1,4 +1,4 @@
-//! How `pmem doctor` looks: one short table a subject.
+//! The output of `pmem doctor`: one short table per subject.
 
 use std::io::{self, Write};
 
@@ -71,7 +71,7 @@ fn section(
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(layout.width.unwrap_or(100)).unwrap_or(u16::MAX));
-    // Settings of a recorded tree, and paths of swap files, are names that somebody chose.
+    // Settings of a recorded tree, and paths of swap files, are names chosen by users.
     let safe = |row: Vec<String>| row.into_iter().map(|cell| escaped(cell.as_bytes()).into_owned()).collect::<Vec<_>>();
     table.add_rows(rows.map(safe));
     table.column_iter_mut().for_each(|column| {

@@ -1,5 +1,5 @@
-//! Fields: what a row says, once for every format. A field makes a column of tables, a member of JSON objects, a CSV
-//! column and a property of the schema, all under one name and in one unit.
+//! Fields: the contents of a row, defined once for all formats. A field becomes a table column, a member of JSON
+//! objects, a CSV column and a property of the schema, all with the same name and unit.
 
 use std::borrow::Cow;
 use std::io;
@@ -8,14 +8,13 @@ use std::ops::Deref;
 use super::cell::Cell;
 use crate::name::Name;
 
-/// A column of a table whose rows are `R`: what people see of a field, or of a part of a report that is for people
-/// only.
+/// A column of a table with rows of type `R`: how people see a field, or a part of a report that is only for people.
 pub(crate) struct Column<R> {
     /// The heading.
     pub(crate) heading: Cow<'static, str>,
     /// Whether it is aligned to the right.
     pub(crate) right: bool,
-    /// Whether a totals row adds it up.
+    /// Whether the totals row adds it up.
     pub(crate) total: bool,
     /// The cell of a row.
     pub(crate) cell: CellOf<R>,
@@ -24,7 +23,7 @@ pub(crate) struct Column<R> {
 /// The cell of a row in a column.
 pub(crate) type CellOf<R> = Box<dyn for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync>;
 
-/// A function that can be one: any number of threads may lay out parts of a long table.
+/// A function that can be a [`CellOf`]: several threads may lay out parts of a long table.
 pub(crate) trait CellFn<R>: for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync + 'static {}
 
 impl<R, F: for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync + 'static> CellFn<R> for F {}
@@ -40,7 +39,7 @@ impl<R> Column<R> {
         Self { right: true, total: true, ..Self::text(heading, cell) }
     }
 
-    /// A column of numbers that make no sum.
+    /// A column of numbers without a sum.
     pub(crate) fn number(heading: impl Into<Cow<'static, str>>, cell: impl CellFn<R>) -> Self {
         Self { right: true, ..Self::text(heading, cell) }
     }
@@ -49,9 +48,9 @@ impl<R> Column<R> {
 /// The unit of a field. Except for counts of things, its name ends with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Text, or a number that names something.
+    /// Text, or a number that identifies something.
     None,
-    /// A count of things that the name says.
+    /// A count of the things that the name says.
     Count,
     /// Bytes.
     Bytes,
@@ -66,7 +65,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// What the schema calls it; `None` where there is none.
+    /// Its name in the schema; `None` for no unit.
     pub(crate) fn name(self) -> Option<&'static str> {
         match self {
             Self::None => None,
@@ -83,7 +82,7 @@ impl Unit {
 /// The role of a field when rows are added up, plotted or grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Names the row, or sorts it into a group.
+    /// Names the row, or assigns it to a group.
     Label,
     /// A quantity at one moment.
     Gauge,
@@ -98,9 +97,9 @@ pub(crate) enum Kind {
     Name,
     /// A list of strings.
     List,
-    /// An integer of 64 bits, not negative.
+    /// A non-negative 64-bit integer.
     Unsigned,
-    /// An integer of 64 bits.
+    /// A 64-bit integer.
     Signed,
     /// A number.
     Number,
@@ -108,32 +107,32 @@ pub(crate) enum Kind {
     Bool,
     /// A string `0x…`: an address, or a word of flags.
     Hex,
-    /// An object of a word of flags and their names.
+    /// An object with a word of flags and their names.
     Flags,
-    /// An object of the codes of VmFlags and what they mean.
+    /// An object with the codes of VmFlags and their meanings.
     VmFlags,
-    /// A string, or the number of what has no name any more.
+    /// A string, or the number of something that no longer has a name.
     NameOrNumber,
-    /// A list of objects, a number of slabs for each NUMA node.
+    /// A list of objects with the number of slabs on each NUMA node.
     Nodes,
-    /// A list of objects, a number of pages for each NUMA node.
+    /// A list of objects with the number of pages on each NUMA node.
     NodePages,
-    /// Any structure of its own.
+    /// Any other structure.
     Nested,
     /// A list of objects in JSON, and their number elsewhere.
     Counted,
 }
 
-/// Text that a field is made of: what pmem has, or what it makes.
+/// Text of a field, static or generated.
 type Text = Cow<'static, str>;
 
-/// What a field is, without how to get it.
+/// The description of a field, without the function that gets its value.
 #[derive(Clone, Debug)]
 pub(crate) struct Described {
-    /// Its name in every format, in `--columns` and in `--sort`. A dot makes an object in JSON
-    /// (`ledger.present_pages`), a number after a dot a list (`free_blocks.3`).
+    /// Its name in every format, in `--columns` and in `--sort`. A dot makes it part of an object in JSON
+    /// (`ledger.present_pages`), a number after the dot of a list (`free_blocks.3`).
     pub(crate) name: Cow<'static, str>,
-    /// Other words for it in `--columns` and `--sort`.
+    /// Other names for it in `--columns` and `--sort`.
     pub(crate) aliases: Vec<Text>,
     /// One line of help.
     pub(crate) help: Cow<'static, str>,
@@ -145,14 +144,14 @@ pub(crate) struct Described {
     pub(crate) kind: Kind,
     /// Whether it can be unknown.
     pub(crate) nullable: bool,
-    /// Whether it is only there when it is asked for, by name or by an option: it costs more, or needs something to
+    /// Whether it is present only on request, by name or by an option, because it costs more or needs something to
     /// compare with.
     pub(crate) on_request: bool,
     /// Whether it is another form of another field, for tables only.
     pub(crate) people_only: bool,
 }
 
-/// One thing that a row says.
+/// One field of a row.
 pub(crate) struct Field<R> {
     about: Described,
     /// How people see it.
@@ -167,12 +166,12 @@ impl<R> Deref for Field<R> {
     }
 }
 
-/// A function that turns rows of any lifetime into cells.
+/// Makes the compiler accept a closure for rows of any lifetime.
 fn cell_of<R, F: CellFn<R>>(cell: F) -> F {
     cell
 }
 
-/// A number that is known, or perhaps not.
+/// A number that may be unknown.
 pub(crate) trait Maybe<T> {
     /// Whether it can be unknown.
     const NULLABLE: bool;
@@ -219,7 +218,7 @@ impl<R: 'static> Field<R> {
         }
     }
 
-    /// Text that is always there.
+    /// Text that is always present.
     pub(crate) fn text(
         name: impl Into<Text>,
         heading: impl Into<Text>,
@@ -229,7 +228,7 @@ impl<R: 'static> Field<R> {
         Self::label(name, heading, help, Kind::Text, move |row: &R| Cell::Text(get(row))).always()
     }
 
-    /// A name that somebody chose, and that is always there.
+    /// A name chosen by a user that is always present.
     pub(crate) fn name(
         name: impl Into<Text>,
         heading: impl Into<Text>,
@@ -239,7 +238,7 @@ impl<R: 'static> Field<R> {
         Self::label(name, heading, help, Kind::Name, move |row: &R| Cell::Name(get(row))).always()
     }
 
-    /// A number that names something: a PID, an inode.
+    /// A number that identifies something: a PID, an inode.
     pub(crate) fn id<T: Maybe<u64>>(
         name: impl Into<Text>,
         heading: impl Into<Text>,
@@ -272,7 +271,7 @@ impl<R: 'static> Field<R> {
         Self::label(name, heading, help, Kind::Hex, cell).known(T::NULLABLE)
     }
 
-    /// A value with a structure of its own, which only JSON has room for.
+    /// A structured value, which only JSON has room for.
     pub(crate) fn nested(
         name: impl Into<Text>,
         help: impl Into<Text>,
@@ -305,7 +304,7 @@ impl<R: 'static> Field<R> {
         field.known(T::NULLABLE).quantity_in(unit)
     }
 
-    /// A share of a hundred with decimals.
+    /// A percentage with decimals.
     pub(crate) fn percent_exact<T: Maybe<f64>>(
         name: impl Into<Text>,
         heading: impl Into<Text>,
@@ -364,7 +363,7 @@ quantities! {
     bytes_change: signed(i64) = Bytes, Cell::SizeChange;
     /// A change in a number of base pages.
     pages_change: signed(i64) = Pages, Cell::Change;
-    /// A size in bytes that can be negative where counters contradict each other.
+    /// A size in bytes that can be negative if counters contradict each other.
     signed_bytes: signed(i64) = Bytes, signed_size;
 }
 
@@ -374,7 +373,7 @@ pub(super) fn signed_size(bytes: i64) -> Cell<'static> {
 }
 
 impl<R> Field<R> {
-    /// The field, with other words for it.
+    /// The field, with another name for it.
     pub(crate) fn alias(mut self, word: impl Into<Text>) -> Self {
         self.about.aliases.push(word.into());
         self
@@ -391,22 +390,22 @@ impl<R> Field<R> {
         self
     }
 
-    /// The label, now a quantity in base pages.
+    /// The label, turned into a quantity in base pages.
     pub(crate) fn in_pages(self) -> Self {
         self.always().quantity_in(Unit::Pages)
     }
 
-    /// The label, now a count of things.
+    /// The label, turned into a count of things.
     pub(crate) fn counted(self) -> Self {
         self.quantity_in(Unit::Count)
     }
 
-    /// The label, now a quantity in bytes.
+    /// The label, turned into a quantity in bytes.
     pub(crate) fn in_bytes(self) -> Self {
         self.quantity_in(Unit::Bytes)
     }
 
-    /// The number, shown to people in another way: without a unit, because the heading has it.
+    /// The number, shown to people differently: without a unit, because the heading has it.
     pub(crate) fn shown_as(mut self, shown: fn(u64) -> Cell<'static>) -> Self
     where
         R: 'static,
@@ -424,7 +423,7 @@ impl<R> Field<R> {
         self.known(false)
     }
 
-    /// The field, only there when it is asked for.
+    /// The field, present only on request.
     pub(crate) fn on_request(self) -> Self {
         self.only_if(false)
     }
@@ -435,7 +434,7 @@ impl<R> Field<R> {
         self
     }
 
-    /// The field, a form of another for tables.
+    /// The field, as another form of a field, only for tables.
     pub(crate) fn people_only(mut self) -> Self {
         self.about.people_only = true;
         self.on_request()
@@ -452,7 +451,7 @@ impl<R> Field<R> {
         self
     }
 
-    /// The field, now a quantity in this unit.
+    /// The field, turned into a quantity in this unit.
     pub(super) fn quantity_in(mut self, unit: Unit) -> Self {
         self.about.unit = unit;
         self.about.role = Role::Gauge;
@@ -470,12 +469,12 @@ impl<R> Field<R> {
         Field { about, column }
     }
 
-    /// What it is, without how to get it.
+    /// Its description, without the function that gets its value.
     pub(crate) fn described(self) -> Described {
         self.about
     }
 
-    /// Whether this is its name, or another word for it.
+    /// Whether this is one of its names.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.iter().any(|alias| alias == name)
     }
@@ -492,14 +491,14 @@ pub(crate) fn sort<R>(rows: &mut [R], field: &Field<R>, descending: bool) {
 
 /// Rows as the cells of some fields, one row at a time, for code that does not know the type of a row.
 pub(crate) trait Rows {
-    /// Hands out the cells of each row.
+    /// Passes on the cells of each row.
     ///
     /// # Errors
     /// That of `take`.
     fn each(&self, take: &mut dyn FnMut(&[Cell<'_>]) -> io::Result<()>) -> io::Result<()>;
 }
 
-/// Rows that are there, with some of their fields.
+/// Rows in memory, with some of their fields.
 pub(crate) struct Table<'t, R> {
     /// The fields.
     pub(crate) fields: &'t [&'t Field<R>],

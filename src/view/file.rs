@@ -1,4 +1,4 @@
-//! How the cached pages of files look.
+//! The output of `pmem file`: the cached pages of files.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::analysis::file::{Counts, FileRow, Run};
 use crate::kernel::cached_pages::State;
 use crate::name::Name;
 
-/// What there is to say of a file; with `mapped` how much of it is mapped, with `runs` which parts of it are cached.
+/// The fields of a file; with `mapped`, also how much of it is mapped; with `runs`, which parts of it are cached.
 pub(crate) fn fields(mapped: bool, runs: bool) -> Vec<Field<FileRow>> {
     let pages = |name, heading, help, of: fn(&Counts) -> Option<u64>| {
         Field::pages(name, heading, help, move |row: &FileRow| of(&row.counts)).summed()
@@ -56,7 +56,7 @@ pub(crate) fn fields(mapped: bool, runs: bool) -> Vec<Field<FileRow>> {
     ]
 }
 
-/// The fields that people see unless others are asked for: such that 80 columns suffice.
+/// The default columns, chosen to fit into 80 columns.
 pub(crate) fn default_fields(width: Option<usize>, mapped: bool, runs: bool) -> Vec<&'static str> {
     let mut names = vec!["size_bytes", "pages", "cached_pages", "cached_percent", "dirty_pages"];
     let more = width.is_some_and(|width| width >= 110).then_some(["writeback_pages", "evicted_pages"]);
@@ -76,7 +76,7 @@ pub(crate) struct RunRow {
     pub(crate) run: Run,
 }
 
-/// What there is to say of a run of cached pages.
+/// The fields of a run of cached pages.
 pub(crate) fn run_fields() -> Vec<Field<RunRow>> {
     let mut fields = vec![Field::name("path", "FILE", "Path of the file", |row: &RunRow| &row.path).alias("name")];
     fields.extend(fields_of_runs(|row: &RunRow| &row.run));
@@ -106,7 +106,7 @@ fn fields_of_runs<R: 'static>(run: impl Fn(&R) -> &Run + Copy + Send + Sync + 's
     ]
 }
 
-/// Writes the runs of each file, where they were asked for.
+/// Writes the runs of each file, if requested.
 pub(crate) fn write_runs(out: &mut dyn Write, files: &[FileRow], layout: &Layout) -> io::Result<()> {
     let fields = fields_of_runs(|run: &Run| run);
     let columns: Vec<&Column<Run>> = fields.iter().map(|field| &field.column).collect();
@@ -119,7 +119,7 @@ pub(crate) fn write_runs(out: &mut dyn Write, files: &[FileRow], layout: &Layout
     Ok(())
 }
 
-/// Says what is counted.
+/// Writes what the counts are in.
 pub(crate) fn write_unit(out: &mut dyn Write, layout: &Layout) -> io::Result<()> {
     if matches!(layout.scale.unit, Unit::Human | Unit::Pages) {
         let line = format!("counts are pages of {} KiB", layout.scale.page_size.bytes() / 1024);

@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::cell::Cell;
 
-/// A cell's text that fits into `width` columns; of several names those that do, and how many more there are.
+/// A cell's text, made to fit into `width` columns; for several names, those that fit and how many more there are.
 pub(super) fn fitted(cell: &Cell<'_>, text: &str, width: usize) -> String {
     let Cell::Names(first, others) = cell else { return cut(text, width) };
     if text.width() <= width {
@@ -28,8 +28,8 @@ pub(super) fn fitted(cell: &Cell<'_>, text: &str, width: usize) -> String {
     fits.unwrap_or_else(|| clipped(&first.escaped(), width.saturating_sub(more.len())) + &more)
 }
 
-/// Text that fits into `width` columns: the end of a path tells more than its beginning; of a list of words it is the
-/// other way round.
+/// Text, made to fit into `width` columns: the end of a path is more informative than its beginning; for a list of
+/// words it is the other way round.
 fn cut(text: &str, width: usize) -> String {
     if text.contains('/') { elided(text, width) } else { clipped(text, width) }
 }
@@ -57,7 +57,7 @@ pub(crate) fn clipped(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     let mut head = String::new();
-    // Of characters without width there can be any number.
+    // There can be any number of zero-width characters.
     for character in text.chars().take(width.saturating_mul(8)) {
         if head.width() + 1 + unicode_width::UnicodeWidthChar::width(character).unwrap_or(0) > width {
             break;
@@ -67,7 +67,7 @@ pub(crate) fn clipped(text: &str, width: usize) -> String {
     head + "…"
 }
 
-/// Words in lines of at most `width` columns, each line begun with `indent` spaces.
+/// Words in lines of at most `width` columns, each line beginning with `indent` spaces.
 pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let mut lines = String::new();
     let (mut line, mut taken) = (" ".repeat(indent), indent);

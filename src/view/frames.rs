@@ -1,4 +1,4 @@
-//! How `pmem frames` looks: a table of mappings and a ledger for each process, or a line for each.
+//! The output of `pmem frames`: a table of mappings and a ledger for each process, or a line for each.
 
 pub(crate) mod live;
 
@@ -14,8 +14,8 @@ use crate::analysis::frames::{Counts, Ledger, NoAddressSpace, Owners, ProcessFra
 use crate::model::smaps::{NUMBERS, VM_FLAGS, Value};
 use crate::unit::difference;
 
-/// What a mapping says, the values of `smaps_keys` last; with `owners` how its frames are shared, with `rounds` how it
-/// changed.
+/// The fields of a mapping, with the values of `smaps_keys` last; with `owners`, also how its frames are shared; with
+/// `rounds`, how it changed.
 pub(crate) fn mapping_fields(smaps_keys: &[String], owners: bool, rounds: bool) -> Vec<Field<VmaRow>> {
     let mut fields = vec![
         Field::address("start", "ADDRESS", "First address", |row: &VmaRow| row.vma.range.start.0).alias("address"),
@@ -87,7 +87,7 @@ pub(crate) fn mapping_fields(smaps_keys: &[String], owners: bool, rounds: bool) 
     fields
 }
 
-/// A field of counts. Its function is made for it, not called through a pointer: a long table calls it often.
+/// A field of counts. Its function is generic and not called through a pointer, because a long table calls it often.
 fn counted(
     name: &'static str,
     heading: &'static str,
@@ -119,7 +119,7 @@ fn owner_fields<R: 'static>(wanted: bool, owners: fn(&R) -> Option<&Owners>) -> 
     .map(|field| field.summed().only_if(wanted))
 }
 
-/// A value of smaps. It is one that was asked for.
+/// A value of smaps, which was requested.
 fn smaps_field(key: &str, position: usize) -> Field<VmaRow> {
     let (alias, heading) = (key.to_owned(), key.to_owned());
     if key == VM_FLAGS {
@@ -145,7 +145,7 @@ fn smaps_field(key: &str, position: usize) -> Field<VmaRow> {
     if matches!(key, "KernelPageSize" | "MMUPageSize") { field } else { field.summed() }
 }
 
-/// The fields of mappings that people see unless others are asked for: such that 80 columns suffice.
+/// The default columns of mappings, chosen to fit into 80 columns.
 pub(crate) fn default_mapping_fields(width: Option<usize>, owners: bool, rounds: bool) -> Vec<&'static str> {
     let wide = width.is_none_or(|width| width >= 110);
     let on_wide_terminal = width.is_some_and(|width| width >= 110);
@@ -161,7 +161,7 @@ pub(crate) fn default_mapping_fields(width: Option<usize>, owners: bool, rounds:
     names
 }
 
-/// What a process says; with `owners` how its frames are shared, with `rounds` how it changed.
+/// The fields of a process; with `owners`, also how its frames are shared; with `rounds`, how it changed.
 pub(crate) fn process_fields(owners: bool, rounds: bool) -> Vec<Field<ProcessFrames>> {
     type Process = ProcessFrames;
     let pages = |name, heading, help, of: fn(&Ledger) -> Option<u64>| {
@@ -249,7 +249,7 @@ pub(crate) fn process_fields(owners: bool, rounds: bool) -> Vec<Field<ProcessFra
     fields
 }
 
-/// The fields of processes that people see unless others are asked for: such that 80 columns suffice.
+/// The default columns of processes, chosen to fit into 80 columns.
 pub(crate) fn default_process_fields(
     width: Option<usize>,
     verify: bool,
@@ -272,7 +272,7 @@ pub(crate) fn default_process_fields(
     names
 }
 
-/// The head of a process's report: who it is, and since when.
+/// The heading of a process's report: which process it is, and since when it has been running.
 pub(crate) fn write_head(
     out: &mut dyn Write,
     process: &ProcessFrames,
@@ -312,7 +312,7 @@ pub(crate) fn write_vmas(
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
 }
 
-/// What the counts of a table are counts of, where its headings do not say it.
+/// The unit of the counts in a table, if its headings do not say it.
 fn counted_in(layout: &Layout) -> String {
     match layout.scale.unit {
         Unit::Human | Unit::Pages => format!(" · counts are pages of {} KiB", layout.scale.page_size.bytes() / 1024),
@@ -355,7 +355,7 @@ pub(crate) fn write_ledger(out: &mut dyn Write, process: &ProcessFrames, layout:
 }
 
 fn ledger_lines(process: &ProcessFrames, ledger: &Ledger, layout: &Layout) -> Vec<String> {
-    // As wide as the widest number, those that are taken away with their sign.
+    // As wide as the widest number; subtracted ones include their sign.
     let all = [ledger.present_pages, ledger.statm_resident_pages, ledger.smaps_rss_pages.unwrap_or(0)];
     let beside = [ledger.swapped_pages, ledger.guard_pages, ledger.marker_pages, ledger.special_pages];
     let widest = |numbers: &[u64]| grouped_string(numbers.iter().copied().max().unwrap_or(0)).len();

@@ -1,4 +1,4 @@
-//! JSON: the same frame around every report, and objects made of fields.
+//! JSON: the same envelope for every report, and objects made of fields.
 
 use std::io::{self, Write};
 
@@ -18,15 +18,15 @@ use crate::name::{Name, is_unsafe};
 pub(crate) struct Document<'a, D: Serialize, N: Serialize = Vec<Note>> {
     /// The report's name and version.
     pub schema: &'static str,
-    /// When it was made, UTC, RFC 3339.
+    /// When it was made, in UTC, in the form of RFC 3339.
     pub time: &'a str,
-    /// The machine it is of.
+    /// The machine it describes.
     pub host: &'a Host,
     /// `live` or `recorded`.
     pub source: &'static str,
     /// The report.
     pub data: D,
-    /// What a reader must know. Serialized after the data, because reading the data can add to it.
+    /// What the reader must know. Serialized after the data, because reading the data can add to it.
     pub notes: N,
 }
 
@@ -52,11 +52,11 @@ pub(crate) struct Plan {
 
 /// A member of an object.
 enum Member {
-    /// The value of a cell, its key, and the key of its whole name in hexadecimal.
+    /// The value of a cell, with its key, and the key of its full name in hexadecimal.
     Value(String, String, usize),
-    /// An object of the fields with names that begin with this and a dot.
+    /// An object with the fields whose names begin with this and a dot.
     Object(String, Plan),
-    /// A list of the fields with names of this, a dot and a number.
+    /// A list of the fields whose names are this, a dot and a number.
     List(String, Vec<usize>),
 }
 
@@ -90,7 +90,7 @@ impl Plan {
         });
     }
 
-    /// Whether nothing of it is known.
+    /// Whether nothing in it is known.
     fn is_unknown(&self, cells: &[Cell<'_>]) -> bool {
         self.members.iter().all(|member| match member {
             Member::Value(.., cell) => cells[*cell].is_unknown(),
@@ -102,7 +102,7 @@ impl Plan {
 
 /// A row as an object.
 pub(crate) struct Record<'r> {
-    /// How.
+    /// How to write it.
     pub(crate) plan: &'r Plan,
     /// Its cells.
     pub(crate) cells: &'r [Cell<'r>],
@@ -122,7 +122,7 @@ impl Record<'_> {
         for member in &plan.members {
             match member {
                 Member::Value(key, hex, cell) => member_of(map, key, hex, cells[*cell])?,
-                // Where nothing in it is known, it does not exist.
+                // If nothing in it is known, it is null.
                 Member::Object(key, plan) if plan.is_unknown(cells) => map.serialize_entry(key, &())?,
                 Member::Object(key, plan) => map.serialize_entry(key, &Record { plan, cells })?,
                 Member::List(key, list) if list.iter().all(|&cell| cells[cell].is_unknown()) => {
@@ -135,7 +135,7 @@ impl Record<'_> {
     }
 }
 
-/// Writes a cell as a member of an object; a name that is not UTF-8 is whole in a second one.
+/// Writes a cell as a member of an object; a name that is not UTF-8 is in a second member in full.
 fn member_of<M: SerializeMap>(map: &mut M, key: &str, hex: &str, cell: Cell<'_>) -> Result<(), M::Error> {
     map.serialize_entry(key, &Value(cell))?;
     match cell {
@@ -166,7 +166,7 @@ impl Serialize for Values<'_> {
     }
 }
 
-/// A row as a line of its own: the cells in front of it, each with its name, and its members.
+/// A row as a line: the cells in front of it, each with its name, and its members.
 pub(crate) struct Line<'r> {
     /// The cells in front of it.
     pub(crate) before: &'r [(&'static str, Cell<'r>)],
@@ -183,9 +183,9 @@ impl Serialize for Line<'_> {
     }
 }
 
-/// Rows as a list of objects, which are made while the list is written.
+/// Rows as a list of objects, which are created while the list is written.
 pub(crate) struct Records<'r> {
-    /// How.
+    /// How to write each.
     pub(crate) plan: &'r Plan,
     /// Where they come from.
     pub(crate) rows: &'r dyn Rows,
@@ -209,7 +209,7 @@ impl Serialize for Records<'_> {
     }
 }
 
-/// Rows of a report as a list of objects with these fields, but for those that are there on request only.
+/// Rows of a report as a list of objects with these fields, except those that are present only on request.
 pub(crate) struct Objects<'r, R>(pub(crate) &'r [Field<R>], pub(crate) Vec<&'r R>);
 
 impl<R> Serialize for Objects<'_, R> {
@@ -289,8 +289,8 @@ impl Serialize for Value<'_> {
     }
 }
 
-/// A formatter that also escapes what JSON allows and a terminal does not: DEL, C1 and bidirectional controls, line
-/// separators.
+/// A formatter that also escapes what JSON allows but is not safe on a terminal: DEL, C1 and bidirectional controls,
+/// line separators.
 struct Safe<F>(F);
 
 macro_rules! forward {

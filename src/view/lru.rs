@@ -1,4 +1,4 @@
-//! How `pmem lru` looks: the four states by class, what is on no list, and the kernel's counters.
+//! The output of `pmem lru`: the four states by class, what is on no list, and the kernel's counters.
 
 use crate::view::field::{Column, Field};
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use crate::analysis::physical::lru::{CLASSES, ClassFrames, ListCheck, Report, St
 /// The columns of the plain table of states.
 pub(crate) const DEFAULT: &[&str] = &["active", "referenced", "class", "frames"];
 
-/// What is said of a state.
+/// The fields of a state.
 pub(crate) fn fields() -> Vec<Field<State>> {
     vec![
         Field::bool("active", "ACTIVE", "On the active list", |row: &State| row.active),

@@ -1,4 +1,4 @@
-//! A report in, bytes out on a writer that is given: tables for people, JSON and CSV for programs.
+//! Presentation: a report in, bytes out to a given writer; tables for people, JSON and CSV for programs.
 
 pub(crate) mod buddy;
 pub(crate) mod cell;

@@ -1,4 +1,4 @@
-//! How notes look below a report.
+//! Notes below a report.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use super::table::{Layout, wrapped};
 use crate::analysis::note::Note;
 use crate::name::escaped;
 
-/// Writes notes, those that say the same of several processes once.
+/// Writes notes; one that says the same about several processes appears once.
 pub(crate) fn write<'n>(
     out: &mut dyn Write,
     notes: impl IntoIterator<Item = &'n Note>,

@@ -1,4 +1,4 @@
-//! How `pmem numa` looks: nodes side by side, and a process's pages by node.
+//! The output of `pmem numa`: nodes side by side, and a process's pages by node.
 
 pub(crate) mod live;
 
@@ -14,7 +14,7 @@ use crate::analysis::numa::ledger::Line;
 use crate::analysis::numa::process::{MappingNodes, ProcessNodes, Share};
 use crate::analysis::numa::{Node, NodeLine, Report};
 
-/// What a line of a node's ledger says.
+/// The fields of a line of a node's ledger.
 pub(crate) fn fields() -> Vec<Field<NodeLine>> {
     let text = |text: Option<&'static str>| text.map_or(Cell::Absent, Cell::Text);
     vec![
@@ -40,10 +40,10 @@ pub(crate) fn fields() -> Vec<Field<NodeLine>> {
     ]
 }
 
-/// The fields of lines that people see where they choose columns.
+/// The default columns of lines, if people choose columns.
 pub(crate) const DEFAULT: &[&str] = &["node", "name", "bytes", "source"];
 
-/// What a mapping says, with what it has on each of these nodes.
+/// The fields of a mapping, including what it has on each of these nodes.
 pub(crate) fn mapping_fields(nodes: &[u32]) -> Vec<Field<MappingNodes>> {
     type Mapping = MappingNodes;
     let pages = |name, heading, help, of: fn(&Mapping) -> u64| Field::pages(name, heading, help, of).summed();
@@ -85,7 +85,7 @@ pub(crate) fn mapping_fields(nodes: &[u32]) -> Vec<Field<MappingNodes>> {
     fields
 }
 
-/// The fields of mappings that people see unless others are asked for.
+/// The default columns of mappings.
 pub(crate) fn default_mapping_fields(nodes: &[u32]) -> Vec<String> {
     let of_nodes = nodes.iter().map(|node| format!("node{node}_bytes"));
     ["start", "policy"].map(str::to_owned).into_iter().chain(of_nodes).chain(["name".to_owned()]).collect()
@@ -119,7 +119,7 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
     Ok(())
 }
 
-/// That a node is short of memory.
+/// A sentence about a node that is short of memory.
 fn about(node: &Node) -> String {
     let zone = node.worst_zone.as_deref().unwrap_or("?");
     match (node.below_min_bytes, node.below_low_bytes) {
@@ -182,7 +182,7 @@ fn write_nodes(out: &mut dyn Write, nodes: &[Node], report: &Report, layout: &La
             rows.push(text(&label, &|node| node.distance(other.node).map(|distance| distance.to_string())));
         }
     }
-    // What is known of no node, this machine does not say.
+    // A line that is not known for any node does not exist on this machine.
     rows.retain(|row| row.cells.iter().any(|cell| !matches!(cell, Value::Text(text) if text == "-")));
     let mut columns = vec![Column::text("LINE", |row: &Row| Cell::Text(&row.label))];
     for (place, node) in nodes.iter().enumerate() {
@@ -194,7 +194,7 @@ fn write_nodes(out: &mut dyn Write, nodes: &[Node], report: &Report, layout: &La
     table::write(out, &columns.iter().collect::<Vec<_>>(), &rows, None, layout)
 }
 
-/// Writes who a process is, and what it has on each node.
+/// Writes which process it is, and what it has on each node.
 pub(crate) fn write_head(out: &mut dyn Write, process: &ProcessNodes, layout: &Layout) -> io::Result<()> {
     let name = format!("{} ({})", process.comm.escaped(), process.pid);
     let mapped = layout.scale.sized(process.bytes);

@@ -1,4 +1,4 @@
-//! How `pmem page` looks: a frame in words, several as a table.
+//! The output of `pmem page`: a frame in words, several as a table.
 
 use std::io::{self, Write};
 
@@ -11,10 +11,10 @@ use crate::analysis::physical::class::Class;
 use crate::analysis::physical::page::{Folio, Frame};
 use crate::model::frame_flags::{COMPOUND_HEAD, COMPOUND_TAIL};
 
-/// The fields that people see unless others are asked for.
+/// The default columns.
 pub(crate) const DEFAULT: &[&str] = &["pfn", "what", "mapcount", "zone", "order", "flags"];
 
-/// What a frame says.
+/// The fields of a frame.
 pub(crate) fn fields() -> Vec<Field<Frame>> {
     let pfn = |name, heading, help, cell: fn(&Frame) -> Cell<'static>| {
         Field::label(name, heading, help, Kind::Unsigned, move |frame: &Frame| cell(frame)).aligned_right()
@@ -54,12 +54,12 @@ pub(crate) fn fields() -> Vec<Field<Frame>> {
     fields
 }
 
-/// What a row says of the frame it has, if it has one.
+/// The fields of a row that describe its frame, if it has one.
 pub(super) fn fields_of_frame<R: 'static>(
     frame: impl Fn(&R) -> Option<&Frame> + Copy + Send + Sync + 'static,
 ) -> Vec<Field<R>> {
     let folio = move |row: &R| frame(row).and_then(|f| f.folio);
-    // A frame that is alone has no folio; of one that nobody could look at it is not known.
+    // A frame by itself has no folio; for one that could not be read, it is not known.
     let of_folio = move |row: &R, cell: fn(Folio) -> Cell<'static>| match (folio(row), frame(row)) {
         (Some(folio), _) => cell(folio),
         (None, Some(frame)) if alone(frame) => Cell::Absent,
@@ -126,7 +126,7 @@ fn place(frame: &Frame) -> String {
     }
 }
 
-/// What is known of a frame, a sentence a line: also shown by `pmem translate`.
+/// What is known about a frame, one sentence per line; also shown by `pmem translate`.
 pub(crate) fn lines(frame: &Frame, layout: &Layout) -> Vec<String> {
     let (Some(class), Some(flags)) = (frame.class, frame.flags) else {
         let text = match frame.exists {

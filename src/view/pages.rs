@@ -1,4 +1,4 @@
-//! How `pmem pages` looks: a line a run, and what they come to.
+//! The output of `pmem pages`: a line for each run, and the totals.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use super::table::Layout;
 use crate::analysis::pages::{Run, Slot, Totals};
 use crate::model::pagemap::State;
 
-/// The fields that people see unless others are asked for: flags in words only where there is room.
+/// The default columns: flags in words only if there is room.
 pub(crate) fn default_fields(width: Option<usize>) -> &'static [&'static str] {
     match width {
         Some(width) if width < 140 => &["address", "pages", "pfn", "what", "mapcount", "letters", "name"],
@@ -18,19 +18,19 @@ pub(crate) fn default_fields(width: Option<usize>) -> &'static [&'static str] {
     }
 }
 
-/// Fields that take no frame numbers.
+/// Fields that need no frame numbers.
 pub(crate) const NEED_NO_FRAMES: &[&str] =
     &["address", "pages", "state", "exclusive", "swap.type", "swap.offset", "perm", "name"];
 
-/// What a run says.
+/// The fields of a run.
 pub(crate) fn fields() -> Vec<Field<Run>> {
-    // The slot of what is swapped out is hidden without privilege.
+    // The slot of a swapped-out page is hidden without privilege.
     let slot = |run: &Run, number: fn(Slot) -> u64| match (run.swap, run.state) {
         (Some(slot), _) => Cell::Id(number(slot)),
         (None, State::Swapped) => Cell::Unknown,
         _ => Cell::Absent,
     };
-    // What frames say of pages that have none.
+    // The cell for properties of frames on pages without one.
     let of_frame = |run: &Run| if run.state == State::Present { Cell::Unknown } else { Cell::Absent };
     vec![
         Field::address("address", "ADDRESS", "Address of the first page", |run: &Run| run.address.0),
@@ -125,7 +125,7 @@ pub(crate) fn fields() -> Vec<Field<Run>> {
     ]
 }
 
-/// Writes what the runs come to.
+/// Writes the totals of the runs.
 pub(crate) fn write_totals(out: &mut dyn Write, totals: &Totals, by_letters: bool, layout: &Layout) -> io::Result<()> {
     let states: Vec<String> =
         totals.states.iter().map(|(state, pages)| format!("{} {}", grouped_string(*pages), state.name())).collect();

@@ -1,4 +1,4 @@
-//! How `pmem phys` looks: bars by class, then folios, zones, flags, and what the kernel's counters say.
+//! The output of `pmem phys`: bars by class, then folios, zones, flags, and what the kernel's counters say.
 
 pub(crate) mod map;
 
@@ -17,7 +17,7 @@ use crate::analysis::physical::reconcile::Check;
 /// The columns of the plain table of classes.
 pub(crate) const DEFAULT: &[&str] = &["class", "frames", "bytes"];
 
-/// What is said of a class.
+/// The fields of a class.
 pub(crate) fn fields() -> Vec<Field<ClassRow>> {
     vec![
         Field::text("class", "CLASS", "What the frames are used for", |row: &ClassRow| row.class.name()),
@@ -26,7 +26,8 @@ pub(crate) fn fields() -> Vec<Field<ClassRow>> {
     ]
 }
 
-/// Writes the tables below the head: classes, folios, zones, flags, what else was asked for, and the kernel's counters.
+/// Writes the tables below the heading: classes, folios, zones, flags, what else was requested, and the kernel's
+/// counters.
 pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     write_classes(out, report, layout)?;
     write_folios(out, report, layout)?;
@@ -41,7 +42,7 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
     write_checks(out, report, layout)
 }
 
-/// Writes the head: how much was looked at.
+/// Writes the heading: how much was read.
 pub(crate) fn write_head(out: &mut dyn Write, report: &Report, took: Duration, layout: &Layout) -> io::Result<()> {
     let size = |frames| human_string(layout.scale.page_size.bytes_of(frames));
     let line = format!(
@@ -80,7 +81,7 @@ fn shown(row: &ClassRow, layout: &Layout) -> String {
     table::cell_text(&Cell::Bytes(row.bytes), &layout.scale)
 }
 
-/// A bar of at most `width` columns, in eighths of one.
+/// A bar of at most `width` columns, in eighths of a column.
 pub(super) fn bar(part: u64, whole: u64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = eighths(part, whole, width);
@@ -103,7 +104,7 @@ fn beside(class: Class, report: &Report) -> String {
     let folios = &report.folios;
     match class {
         Class::Unclassified => {
-            // What MemFree counts and no free block has is not initialised yet, and has no flag.
+            // Memory that is in MemFree but in no free block is not initialised yet, and has no flag.
             let free = report.checks.iter().find(|check| check.name == "free memory");
             let more = free.map_or(0, |check| check.difference_bytes.min(0).unsigned_abs());
             match more >= NOTEWORTHY {
@@ -140,7 +141,7 @@ fn write_folios(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Re
     Ok(())
 }
 
-/// Writes zones, a line each with the main classes as columns.
+/// Writes zones, one per line, with the main classes as columns.
 fn write_zones(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let page = layout.scale.page_size;
     let columns: Vec<Column<ZoneRow>> = vec![
@@ -163,7 +164,7 @@ fn bytes_of(row: &ZoneRow, classes: &[Class]) -> Cell<'static> {
     Cell::Bytes(row.classes.iter().filter(|row| classes.contains(&row.class)).map(|row| row.bytes).sum())
 }
 
-/// Combinations of flags that are shown; programs get all.
+/// The most combinations of flags to show; programs get all.
 const MOST_FLAGS: usize = 12;
 
 /// Writes the most frequent combinations of flags.
@@ -205,7 +206,7 @@ fn write_cgroups(out: &mut dyn Write, rows: &[CgroupRow], layout: &Layout) -> io
     section(out, "Memory cgroups that frames are charged to", &columns, rows, layout)
 }
 
-/// Writes what the kernel's counters say: of those that differ, why.
+/// Writes what the kernel's counters say, and for those that differ, why.
 fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let columns: Vec<Column<Check>> = vec![
         Column::text("BY FRAMES", |check: &Check| Cell::Text(check.name)),

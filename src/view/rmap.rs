@@ -1,4 +1,4 @@
-//! How `pmem rmap` looks: who maps a frame, a line each, and whether these are all.
+//! The output of `pmem rmap`: who maps a frame, one per line, and whether these are all.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use crate::analysis::rmap::shared::{Matrix, SharedWith, Sharer};
 use crate::analysis::rmap::{Asked, FrameMappers, Mapper};
 use crate::unit::Pfn;
 
-/// The fields that people see unless others are asked for, below the frame that is mapped.
+/// The default columns, below the frame that is mapped.
 pub(crate) const DEFAULT: &[&str] = &["pid", "comm", "address", "perm", "name"];
 
 /// A mapper with the frame it maps: a row.
@@ -61,12 +61,12 @@ pub(crate) struct Mapped {
     pub(crate) frames: Vec<FrameMappers>,
     /// The mappers of all of them.
     pub(crate) rows: Vec<Row>,
-    /// How far processes could be asked.
+    /// How many processes could be searched.
     pub(crate) asked: Asked,
 }
 
 impl Mapped {
-    /// Makes rows of the mappers.
+    /// Turns the mappers into rows.
     pub(crate) fn new(mut frames: Vec<FrameMappers>, asked: Asked) -> Self {
         let rows = |frame: &mut FrameMappers| {
             let pfn = frame.pfn;
@@ -152,7 +152,7 @@ fn write_frame(
     text.lines().try_for_each(|line| writeln!(out, "{}", layout.palette.paint(emphasis, line)))
 }
 
-/// Writes how many processes were asked.
+/// Writes how many processes were searched.
 fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Result<()> {
     let mut text = format!("{} processes searched", grouped_string(asked.processes));
     if !asked.unreadable.is_empty() {
@@ -164,7 +164,7 @@ fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Resul
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &text))
 }
 
-/// What a process says with which another shares frames.
+/// The fields of a process that shares frames with another.
 pub(crate) fn sharer_fields() -> Vec<Field<Sharer>> {
     vec![
         Field::id("pid", "PID", "Process", |row: &Sharer| u64::from(row.pid)),
@@ -173,7 +173,7 @@ pub(crate) fn sharer_fields() -> Vec<Field<Sharer>> {
     ]
 }
 
-/// Those that people see unless others are asked for.
+/// The default columns of these.
 pub(crate) const SHARER_DEFAULT: &[&str] = &["frames", "pid", "comm"];
 
 /// Who shares frames.
@@ -221,7 +221,7 @@ impl Serialize for Sharing {
     }
 }
 
-/// Writes with whom a process shares frames.
+/// Writes with which processes a process shares frames.
 pub(crate) fn write_shared(
     out: &mut dyn Write,
     shared: &SharedWith,
@@ -239,7 +239,7 @@ pub(crate) fn write_shared(
     write_asked(out, &shared.asked, layout)
 }
 
-/// Writes a matrix: a row and a column each process.
+/// Writes a matrix: a row and a column for each process.
 pub(crate) fn write_matrix(out: &mut dyn Write, matrix: &Matrix, layout: &Layout) -> io::Result<()> {
     struct Line {
         process: Sharer,

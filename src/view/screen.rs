@@ -1,4 +1,4 @@
-//! How the live screen looks, for rows of any type: a state in, a terminal frame out.
+//! The appearance of the live screen, for rows of any type: a state in, a terminal frame out.
 
 mod columns;
 mod detail;
@@ -32,19 +32,19 @@ use super::time::in_words;
 use crate::analysis::series::{MINUTE, Series, Tracked};
 use crate::name::escaped;
 
-/// The least terminal that anything can be shown on: columns and lines.
+/// The smallest terminal on which anything can be shown: columns and lines.
 pub(crate) const LEAST: (u16, u16) = (32, 5);
 
-/// From this height on there is a line for the sums.
+/// The smallest height with a line for the sums.
 const TALL: u16 = 16;
 
 /// The smallest width with the parts of all slabs in the headline.
 const WIDE: u16 = 112;
 
-/// Of the screen, how many lines the detail pane takes at most.
+/// The most lines of the screen that the detail pane takes.
 const DETAIL: u16 = 14;
 
-/// What the selected row begins with, and the others.
+/// What the selected row begins with, and what the others begin with.
 const MARKS: [&str; 2] = ["▸ ", "  "];
 
 /// Where everything is.
@@ -61,7 +61,7 @@ pub(crate) struct Regions {
 }
 
 impl Regions {
-    /// The places on the screen of this state.
+    /// The regions of the screen in this state.
     pub(crate) fn of(state: &State) -> Self {
         let (width, height) = state.size();
         let mut y = 0;
@@ -77,7 +77,7 @@ impl Regions {
         let left = height.saturating_sub(headline.height + sums.height + trouble.height + 1);
         let below = match state.pane {
             Pane::None => 0,
-            // A table of a row or two would help nobody.
+            // A table of only a row or two would be useless.
             _ if state.pane == Pane::Help || left < DETAIL => left,
             Pane::Detail | Pane::Help => DETAIL.min(left / 2 + 2),
         };
@@ -126,19 +126,19 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, palette: Palette) {
     put(fit(&footer(state), width, palette), regions.footer);
 }
 
-/// The lines of a region, each a region.
+/// The lines of a region, each as a region.
 fn lines(region: Rect) -> impl Iterator<Item = Rect> {
     (region.top()..region.bottom()).map(move |y| Rect { y, height: 1, ..region })
 }
 
-/// What went wrong, or happened.
+/// What went wrong, or what happened.
 fn trouble(state: &State) -> Option<String> {
     let history = state.shown();
     let trouble = || history.trouble.as_ref().map(|why| format!("{why}; the numbers are from {}", history.clock));
     state.notice.clone().or_else(trouble)
 }
 
-/// The time, and the size that all rows have together.
+/// The time, and the total size of all rows.
 fn headline(state: &State) -> Vec<Piece> {
     let readings = state.shown();
     let command = format!("pmem {}", state.spec().command);
@@ -162,12 +162,12 @@ fn headline(state: &State) -> Vec<Piece> {
     pieces
 }
 
-/// What that size is made of.
+/// The parts of that size.
 fn parts(state: &State) -> Option<String> {
     state.shown().above()?.parts(&state.scale)
 }
 
-/// `▲ 1.2 MiB/min`, or what it was so far.
+/// `▲ 1.2 MiB/min`, or the change so far.
 fn trend(series: &Series, size: impl Fn(u64) -> String) -> Option<String> {
     let change = series.change_per_minute()?;
     let sign = match change {
@@ -179,7 +179,7 @@ fn trend(series: &Series, size: impl Fn(u64) -> String) -> Option<String> {
     Some(format!("{sign} {amount}{}", within(series.time())))
 }
 
-/// What a change is the change in: `/min`, or where it was looked at for less, ` in 12 s`.
+/// The time of a change: `/min`, or if it was observed for less, ` in 12 s`.
 fn within(time: Duration) -> String {
     match time {
         Duration::ZERO => String::new(),
@@ -194,12 +194,12 @@ fn signed(number: i64, shown: impl Fn(u64) -> String) -> String {
 }
 
 impl State {
-    /// What is followed, in the unit that was chosen.
+    /// A followed amount, in the chosen unit.
     fn amount(&self, number: u64) -> String {
         if self.columns().counts() { grouped_string(number) } else { self.scale.sized(number) }
     }
 
-    /// The same where it can be negative.
+    /// Likewise, for one that can be negative.
     fn signed(&self, number: i64) -> String {
         signed(number, |number| self.amount(number))
     }
@@ -275,7 +275,7 @@ fn nothing(state: &State) -> String {
     format!("  none of {some} shown: {}", choices(state).join(", "))
 }
 
-/// What narrows the rows down.
+/// What limits the rows.
 fn choices(state: &State) -> Vec<String> {
     let mut choices = Vec::new();
     if !state.filter.text().is_empty() {

@@ -5,7 +5,7 @@ use crate::unit::PageSize;
 /// The unit that sizes are shown in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
-    /// `1.2 MiB`: the largest unit that leaves at least one, with one decimal. Page counts stay counts.
+    /// `1.2 MiB`: the largest unit in which it is at least one, with one decimal. Page counts stay counts.
     #[default]
     Human,
     /// Bytes.
@@ -19,7 +19,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// What a heading says of columns in this unit; nothing where every number says it itself.
+    /// The unit in a heading; empty if every number includes its unit.
     pub fn heading(self) -> &'static str {
         match self {
             Self::Human | Self::Pages => "",
@@ -29,7 +29,7 @@ impl Unit {
         }
     }
 
-    /// The unit after a size, or in the heading of a column of sizes: pages are named there too.
+    /// The unit after a size, or in the heading of a column of sizes, where pages are named, too.
     pub fn behind(self) -> &'static str {
         if self == Self::Pages { " pages" } else { self.heading() }
     }
@@ -40,7 +40,7 @@ impl Unit {
 pub struct Scale {
     /// The unit of sizes.
     pub unit: Unit,
-    /// The base page size, for turning one into the other.
+    /// The base page size, for conversions.
     pub page_size: PageSize,
 }
 
@@ -56,12 +56,12 @@ impl Scale {
         }
     }
 
-    /// A size with its unit, whichever it is.
+    /// A size, including its unit.
     pub fn sized(&self, bytes: u64) -> String {
         text(|out| self.size(bytes, out)) + self.unit.behind()
     }
 
-    /// Appends a number of pages: a count, unless a unit of sizes was asked for.
+    /// Appends a number of pages: a count, unless a unit of size was requested.
     pub fn pages(&self, pages: u64, out: &mut Vec<u8>) {
         match self.unit {
             Unit::Human | Unit::Pages => grouped(pages, out),
@@ -102,7 +102,7 @@ fn human(bytes: u64, out: &mut Vec<u8>) {
         return;
     }
     let mut power = (bytes.ilog2() / 10 - 1) as usize;
-    // 1,023.95 KiB would be rounded to 1,024.0 KiB: the next unit begins where rounding reaches it.
+    // 1,023.95 KiB would be rounded to 1,024.0 KiB, so the next unit begins where rounding reaches it.
     if power + 1 < UNITS.len() && tenths_of(bytes, 1024 << (10 * power)) >= 10_240 {
         power += 1;
     }
@@ -114,7 +114,7 @@ fn human(bytes: u64, out: &mut Vec<u8>) {
 fn tenths(value: u64, unit: u64, out: &mut Vec<u8>) {
     let tenths = tenths_of(value, unit);
     if tenths == 0 && value > 0 {
-        // Not none.
+        // It is small, but not zero.
         out.extend_from_slice(b"<0.1");
         return;
     }
@@ -125,7 +125,7 @@ fn tenths(value: u64, unit: u64, out: &mut Vec<u8>) {
 /// Tenths of `unit`, a power of two, in `value`, rounded half up.
 fn tenths_of(value: u64, unit: u64) -> u64 {
     let (whole, rest) = (value / unit, value % unit);
-    // The rest times twenty does not fit for the largest units only.
+    // The remainder times twenty overflows only for the largest units.
     let tenths = match rest.checked_mul(20) {
         Some(twenty) => (twenty + unit) / (2 * unit),
         None => (u128::from(rest) * 20 / u128::from(unit)).div_ceil(2) as u64,

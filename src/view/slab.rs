@@ -1,4 +1,4 @@
-//! How `pmem slab` looks: the sums, a line per cache, and the size of the slabs compared with meminfo.
+//! The output of `pmem slab`: the sums, a line per cache, and the size of the slabs compared with meminfo.
 
 pub(crate) mod diff;
 pub(crate) mod live;
@@ -15,7 +15,7 @@ use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
 use crate::analysis::slab::{Counts, Reconcile, Report, Row, Totals};
 
-/// The fields that people see: slabtop's columns; with `rounds` the changes.
+/// The default columns: slabtop's; with `rounds`, also the changes.
 pub(crate) fn default_columns(rounds: bool) -> &'static [&'static str] {
     match rounds {
         false => &[
@@ -42,7 +42,7 @@ pub(crate) fn default_columns(rounds: bool) -> &'static [&'static str] {
     }
 }
 
-/// Which columns make room for the names on a narrow terminal, the first first.
+/// The columns that make room for the names on a narrow terminal, in this order.
 const DISPENSABLE: [&str; 8] = [
     "objects_per_slab",
     "object_size_bytes",
@@ -54,11 +54,11 @@ const DISPENSABLE: [&str; 8] = [
     "objects_change",
 ];
 
-/// The room that names get before any number does: that of `signal_cache = UNIX = UNIX-STREAM`.
+/// The width that names get before any number: that of `signal_cache = UNIX = UNIX-STREAM`.
 const NAMES: usize = 33;
 
-/// The fields for these rows, as far as there is room; where some slabs are smaller than their cache prefers, what they
-/// really hold beside slabtop's size; without slabinfo the names alone.
+/// The columns for these rows, as far as there is room. If some slabs are smaller than their cache prefers, also what
+/// they really hold, next to slabtop's size; without slabinfo, only the names.
 pub(crate) fn fitting(rows: &[Row], rounds: bool, layout: &Layout) -> Vec<&'static str> {
     if rows.iter().all(|row| row.counts.is_none()) {
         return vec!["names"];
@@ -87,7 +87,7 @@ pub(crate) fn fitting(rows: &[Row], rounds: bool, layout: &Layout) -> Vec<&'stat
     names
 }
 
-/// The size where it is an upper bound and there is no room for what the slabs really hold.
+/// The size, if it is an upper bound and there is no room for what the slabs really hold.
 const AT_MOST: &str = "size_at_most_bytes";
 
 /// Whether some slabs are smaller than their cache prefers: then their size by slabtop's arithmetic is an upper bound.
@@ -95,7 +95,7 @@ fn has_small_slabs(rows: &[Row]) -> bool {
     rows.iter().filter_map(|row| row.counts.as_ref()).any(|counts| counts.small_slabs > 0)
 }
 
-/// slabtop's keys and what they sort by: all descending but the name.
+/// slabtop's keys and what they sort by: all descending except the name.
 pub(crate) const KEYS: &[(&str, &str)] = &[
     ("a", "-active_objects"),
     ("b", "-objects_per_slab"),
@@ -109,7 +109,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("v", "-active_slabs"),
 ];
 
-/// What a cache says; with `rounds` how it changed.
+/// The fields of a cache; with `rounds`, also how it changed.
 pub(crate) fn fields(rounds: bool) -> Vec<Field<Row>> {
     let count = |name, heading, help, of: fn(&Counts) -> u64| {
         Field::count(name, heading, help, move |row: &Row| row.counts.as_ref().map(of))
@@ -236,7 +236,7 @@ pub(super) fn some(number: u64, what: &str) -> String {
     format!("{} {what}{}", grouped_string(number), if number == 1 { "" } else { "s" })
 }
 
-/// slabtop's sums, about three things.
+/// slabtop's sums, in three lines.
 fn write_totals(out: &mut dyn Write, totals: &Totals, report: &Report, layout: &Layout) -> io::Result<()> {
     let size = |bytes| layout.scale.sized(bytes);
     let held =
@@ -264,7 +264,7 @@ fn write_totals(out: &mut dyn Write, totals: &Totals, report: &Report, layout: &
     tell("object   ", &format!("min {least}, average {average}, max {most}"))
 }
 
-/// Per cent with one decimal, cut off: what is not all is not 100 %.
+/// Percent with one decimal, rounded down: only all of it is 100 %.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     let tenths = u128::from(part) * 1000 / u128::from(whole.max(1));
     format!("{}.{} %", tenths / 10, tenths % 10)
@@ -312,7 +312,7 @@ mod tests {
     use crate::view::size::{Scale, Unit};
     use crate::view::style::Palette;
 
-    /// Seen on Linux 6.18; `small` slabs of the second are smaller than it prefers.
+    /// Seen on Linux 6.18; `small` slabs of the second cache are smaller than it prefers.
     fn rows(small: u64) -> Vec<Row> {
         let name = |text: &str| Name::new(text.as_bytes());
         let row = |names: [&str; 3], objects: u64, object_size: u64, objects_per_slab: u64, slabs: u64| {
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(heading(80, 0, false), "OBJECTS ACTIVE USE≤ SLABS CACHE SIZE NAME");
         assert_eq!(heading(60, 0, false), "OBJECTS USE≤ CACHE SIZE NAME");
         assert_eq!(heading(80, 1, false), "OBJECTS USE≤ SLABS CACHE SIZE HELD NAME");
-        // Where there is no room for what they hold, slabtop's size is marked.
+        // If there is no room for what they hold, slabtop's size is marked.
         assert_eq!(heading(60, 1, false), "OBJECTS CACHE SIZE≤ NAME");
         assert_eq!(heading(60, 0, true), "CACHE SIZE Δ SIZE NAME");
     }

@@ -1,4 +1,4 @@
-//! Colour, where it is wanted: one accent for what matters, one for what is wrong. Everything reads without it.
+//! Colour, if wanted: one accent for what matters, one for what is wrong. Everything is readable without it.
 
 use anstyle::{AnsiColor, Style};
 
@@ -11,11 +11,11 @@ pub enum Emphasis {
     Accent,
     /// What is wrong.
     Wrong,
-    /// What is said in passing.
+    /// What is secondary.
     Faint,
 }
 
-/// Whether to colour.
+/// Whether to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Palette {
     /// Colour and weight, or plain text.
@@ -23,7 +23,7 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// `text` with the emphasis, or as it is.
+    /// `text`, emphasised if colour is on.
     pub fn paint(self, emphasis: Emphasis, text: &str) -> String {
         if !self.coloured {
             return text.to_owned();

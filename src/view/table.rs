@@ -1,7 +1,7 @@
 //! Tables for people.
 //!
-//! Up to some two thousand rows on a terminal `comfy-table` lays them out; above that, and into pipes, a plain grid
-//! does: 60,000 rows took comfy-table 273 ms and 163 MiB against 40 ms and 2 MiB. Both give the same lines.
+//! On a terminal, `comfy-table` lays out up to some two thousand rows; for more, and for pipes, a plain grid does:
+//! 60,000 rows took comfy-table 273 ms and 163 MiB, compared with 40 ms and 2 MiB. Both give the same lines.
 
 mod source;
 
@@ -24,9 +24,9 @@ use super::style::{Emphasis, Palette};
 pub struct Layout {
     /// How quantities are written.
     pub scale: Scale,
-    /// The width of the terminal; `None` where there is none, and lines may be as long as they are.
+    /// The width of the terminal; `None` if there is none, and lines can have any length.
     pub width: Option<usize>,
-    /// The height of the terminal; `None` where there is none, and nothing is cut.
+    /// The height of the terminal; `None` if there is none, and nothing is cut.
     pub height: Option<usize>,
     /// Whether to print the header row.
     pub headings: bool,
@@ -34,20 +34,20 @@ pub struct Layout {
     pub palette: Palette,
 }
 
-/// The most rows that comfy-table gets.
+/// The most rows that comfy-table lays out.
 const COMFORTABLE: usize = 2000;
 
 /// The gap between two columns.
 pub(super) const GAP: usize = 2;
 
-/// The most that a column is padded to. A longer cell stands out of its column: a tree can have names of any length,
-/// and every other row would be padded to that.
+/// The maximum width that a column is padded to. A longer cell extends beyond its column: a recorded tree can have
+/// names of any length, and all other rows would be padded to that.
 const MOST_PADDED: usize = 200;
 
-/// The least width that is left to the last column before lines grow beyond the terminal.
+/// The minimum width of the last column before lines extend beyond the terminal.
 const LEAST_LAST: usize = 12;
 
-/// Writes rows under their headings; `total` names the totals row, if there is to be one.
+/// Writes rows under their headings; `total` names the totals row, if there is one.
 pub(crate) fn write<R: Sync>(
     out: &mut dyn Write,
     columns: &[&Column<R>],
@@ -64,7 +64,7 @@ fn write_source(out: &mut dyn Write, source: &Source<'_>, total: Option<&str>, l
         Some(width) if rows <= COMFORTABLE => {
             let summaries = summaries(source, 0..rows, layout);
             let total = total.map(|name| totals(source, &summaries, name));
-            // comfy-table pads every cell to the widest.
+            // comfy-table pads every cell to the width of the widest.
             let (_, others) = summaries.split_last().unzip();
             match others.unwrap_or_default().iter().all(|summary| summary.width <= MOST_PADDED) {
                 true => write_comfortably(out, source, total.as_deref(), width, layout),
@@ -91,7 +91,7 @@ fn write_grid(
     Grid::new(source, headings(source, layout), summaries, total, layout).write(out, total)
 }
 
-/// How wide columns want to be, headings and all.
+/// The natural widths of columns, including headings.
 pub(super) fn widths<R: Sync>(columns: &[&Column<R>], rows: &[R], layout: &Layout) -> Vec<usize> {
     let cells = Of { columns, rows };
     let source = Source::new(columns, &cells);
@@ -103,7 +103,7 @@ pub(super) fn widths<R: Sync>(columns: &[&Column<R>], rows: &[R], layout: &Layou
     summaries(&source, 0..rows.len(), layout).into_iter().zip(headings).map(of).collect()
 }
 
-/// A table written a chunk at a time: columns are as wide as the rows so far need, and headings come once.
+/// A table written a chunk at a time: columns are as wide as the rows so far need, and headings are written once.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     widths: Vec<usize>,
@@ -130,17 +130,17 @@ impl Stream {
     }
 }
 
-/// What is known of a column when all of its cells have been looked at.
+/// What is known about a column when all of its cells have been examined.
 #[derive(Clone, Copy)]
 struct Summary<'r> {
-    /// The width of the widest.
+    /// The width of the widest cell.
     width: usize,
-    /// The sum, where it has one.
+    /// The sum, if it has one.
     total: Option<Cell<'r>>,
 }
 
 impl Summary<'_> {
-    /// Of this part of the rows and another.
+    /// The summary of this part of the rows and another.
     fn and(self, other: Self) -> Self {
         let total = match (self.total, other.total) {
             (Some(a), Some(b)) => Some(a.plus(b)),
@@ -153,7 +153,7 @@ impl Summary<'_> {
 /// The cells of a totals row: sums where they make sense, and the name in the first column, unless that has one.
 fn totals<'r>(source: &Source<'_>, summaries: &[Summary<'r>], name: &'r str) -> Vec<Cell<'r>> {
     let total = |(number, summary): (usize, &Summary<'r>)| match number {
-        // Nothing was selected, and that is known.
+        // No rows were selected, so the sum is known to be 0.
         _ if source.heads[number].total => summary.total.unwrap_or(Cell::Pages(0)),
         0 => Cell::Text(name),
         _ => Cell::Text(""),
@@ -161,9 +161,9 @@ fn totals<'r>(source: &Source<'_>, summaries: &[Summary<'r>], name: &'r str) -> 
     summaries.iter().enumerate().map(total).collect()
 }
 
-/// What stands above the columns: their headings, and where numbers do not say it themselves, their unit.
+/// The headings of the columns, with the unit if numbers do not include it.
 fn headings(source: &Source<'_>, layout: &Layout) -> Vec<String> {
-    // Frames are counted in pages whatever the unit: only of sizes it must be said.
+    // Frames are counted in pages whatever the unit: only sizes need it in the heading.
     let mut is_size = vec![false; source.heads.len()];
     if layout.scale.unit != Unit::Human {
         source.each(0..source.cells.count(), |cells| {
@@ -195,18 +195,18 @@ fn width_of(text: &[u8]) -> usize {
     }
 }
 
-/// Rows that one thread lays out at a time. A table of fewer is laid out by the calling thread alone.
+/// Rows that one thread lays out at a time. A table with fewer is laid out by the calling thread alone.
 const PART: usize = 4096;
 
-/// The widths of a table's columns, by which its rows are laid out one by one: cells are looked at once for their width
-/// and once to be written, and none is kept.
+/// The widths of a table's columns, with which its rows are laid out one by one: cells are computed once for their
+/// width and once to be written, and none is kept.
 struct Grid<'c> {
     source: &'c Source<'c>,
     headings: Vec<String>,
     widths: Vec<usize>,
     /// The empty cell of each column, with padding: more than half of the cells of a long table.
     none: Vec<Vec<u8>>,
-    /// What is left of a terminal's line for the last column.
+    /// What the terminal's line has left for the last column.
     room: Option<usize>,
     layout: Layout,
 }
@@ -239,7 +239,7 @@ impl<'c> Grid<'c> {
             let heading = String::from_utf8_lossy(line.trim_ascii_end());
             writeln!(out, "{}", self.layout.palette.paint(Emphasis::Heading, &heading))?;
         }
-        // Some parts at a time, so that no more text than that is kept.
+        // A few parts at a time, so that no more text than that is kept.
         let rows = self.source.cells.count();
         for from in (0..rows).step_by(PART * MOST_THREADS) {
             let round = from..rows.min(from + PART * MOST_THREADS);
@@ -292,18 +292,18 @@ impl<'c> Grid<'c> {
     }
 }
 
-/// What is known of a column while its cells are looked at.
+/// What is known about a column while its cells are being examined.
 #[derive(Clone, Copy, Default)]
 struct Seen<'r> {
     widest: usize,
-    /// The largest number is the widest: it is written once, when all have been seen.
+    /// The largest number is the widest: it is formatted once, when all have been seen.
     largest: Option<(u64, Cell<'r>)>,
-    /// A long table has the same in most rows.
+    /// The last number formatted: a long table has the same one in most rows.
     last: Option<u64>,
     total: Option<Cell<'r>>,
 }
 
-/// Looks at every cell of these rows once.
+/// Examines every cell of these rows once.
 fn summaries<'r>(source: &Source<'r>, rows: Range<usize>, layout: &Layout) -> Vec<Summary<'r>> {
     let mut text = Vec::new();
     let mut width = |cell: &Cell<'_>| {
@@ -340,7 +340,7 @@ fn summaries<'r>(source: &Source<'r>, rows: Range<usize>, layout: &Layout) -> Ve
     seen.into_iter().map(summary).collect()
 }
 
-/// What `work` makes of the parts of some rows, in their order, each part on a thread of its own.
+/// The results of `work` for parts of some rows, in order, each part on its own thread.
 fn in_parts<T: Send>(rows: Range<usize>, work: impl Fn(Range<usize>) -> T + Sync) -> impl Iterator<Item = T> {
     let done: Vec<T> = match rows.len() {
         0 => Vec::new(),
@@ -352,7 +352,7 @@ fn in_parts<T: Send>(rows: Range<usize>, work: impl Fn(Range<usize>) -> T + Sync
             let end = rows.end;
             let parts = rows.step_by(part).map(|from| from..end.min(from + part));
             let running: Vec<_> = parts.map(|rows| scope.spawn(move || work(rows))).collect();
-            // A thread that panicked has said so; its panic goes on here.
+            // A thread that panicked has reported it; its panic continues here.
             let join = |thread: std::thread::ScopedJoinHandle<'_, T>| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };
@@ -362,7 +362,7 @@ fn in_parts<T: Send>(rows: Range<usize>, work: impl Fn(Range<usize>) -> T + Sync
     done.into_iter()
 }
 
-/// More are not needed for a table.
+/// The most threads: a table needs no more.
 const MOST_THREADS: usize = 8;
 
 /// The number of CPUs available.
@@ -370,7 +370,7 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS)
 }
 
-/// The same through comfy-table, with the last column cut to what is left of a line.
+/// Writes the table with comfy-table, with the last column cut to the rest of a line.
 fn write_comfortably(
     out: &mut dyn Write,
     source: &Source<'_>,
@@ -409,7 +409,7 @@ fn write_comfortably(
     Ok(())
 }
 
-/// Says how many more rows there are than a terminal has room for.
+/// Writes how many more rows there are than the terminal has room for.
 pub(crate) fn write_more(out: &mut dyn Write, more: usize, layout: &Layout) -> io::Result<()> {
     if more == 0 {
         return Ok(());
@@ -418,7 +418,7 @@ pub(crate) fn write_more(out: &mut dyn Write, more: usize, layout: &Layout) -> i
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
 }
 
-/// The names of fields, each with other words for it, and their help, a line each.
+/// Writes fields, one per line: the name, its aliases, and the help.
 pub(crate) fn write_help<R>(out: &mut dyn Write, fields: &[Field<R>]) -> io::Result<()> {
     let widest = fields.iter().map(|field| field.name.width()).max().unwrap_or(0);
     for Described { name, help, aliases, .. } in fields.iter().map(|field| &**field) {
@@ -428,7 +428,7 @@ pub(crate) fn write_help<R>(out: &mut dyn Write, fields: &[Field<R>]) -> io::Res
     Ok(())
 }
 
-/// A cell as text of its own.
+/// A single cell as text.
 pub(crate) fn cell_text(cell: &Cell<'_>, scale: &Scale) -> String {
     text(|out| cell.write(scale, out))
 }

@@ -1,28 +1,28 @@
-//! Points in time, as people and programs read them.
+//! Points in time, for people and for programs.
 //!
-//! By `chrono`: `jiff` looks through the whole time zone database for the name of the local zone, which took longer than
-//! everything else `pmem frames` does for a small process.
+//! This uses `chrono`: `jiff` searches the whole time zone database for the name of the local zone, which took longer
+//! than everything else `pmem frames` does for a small process.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Local, SecondsFormat, TimeDelta, TimeZone, Utc};
 
-/// Now, UTC, in the form of RFC 3339 with seconds.
+/// The current time in UTC, in the form of RFC 3339, to the second.
 pub(crate) fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// Like [`now`], with milliseconds.
+/// Like [`now`], to the millisecond.
 pub(crate) fn now_to_the_millisecond() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The time of day now, local, as `22:41:07`.
+/// The current local time of day, such as `22:41:07`.
 pub(crate) fn clock() -> String {
     Local::now().format("%H:%M:%S").to_string()
 }
 
-/// A time by its two largest units: `1 h 2 min`; `0.25 s`.
+/// A duration in its two largest units: `1 h 2 min`; `0.25 s`.
 pub(crate) fn in_words(time: Duration) -> String {
     let seconds = time.as_secs();
     let two = |large: u64, large_name, small: u64, small_name| match small {
@@ -38,17 +38,17 @@ pub(crate) fn in_words(time: Duration) -> String {
     }
 }
 
-/// The zone that points in time are shown in.
+/// The time zone in which points in time are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Zone {
-    /// Where the reader is.
+    /// The user's time zone.
     Local,
-    /// UTC: for recorded trees, which are of another place perhaps.
+    /// UTC: for recorded trees, which may come from another place.
     Utc,
 }
 
-/// When a process started: the time of day within the last day, else the date. `boot_time` is in seconds since 1970,
-/// `ticks` since then.
+/// When a process started: the time of day within the last day, else the date. `boot_time` is in seconds since 1970;
+/// `ticks` count from boot.
 pub(crate) fn started(boot_time: i64, ticks: u64, clock_ticks: u64, zone: Zone) -> Option<String> {
     let seconds = boot_time.checked_add(i64::try_from(ticks / clock_ticks.max(1)).ok()?)?;
     let start = DateTime::from_timestamp(seconds, 0)?;

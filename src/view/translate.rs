@@ -1,4 +1,5 @@
-//! How `pmem translate` looks: the walk as a line, what is at its end in words, and the page tables as a short table.
+//! The output of `pmem translate`: the walk as a line, what is at its end in words, and the page tables as a short
+//! table.
 
 use std::io::{self, Write};
 
@@ -17,14 +18,14 @@ use crate::model::pagemap::Entry;
 use crate::model::vma::Vma;
 use crate::unit::VirtAddr;
 
-/// The fields that people see who ask for more than these.
+/// The default columns, to which others can be added.
 pub(crate) const DEFAULT: &[&str] = &["address", "state", "pfn", "physical_address", "class", "mapcount", "vma.name"];
 
 /// The fields of the tables that a process needs.
 pub(crate) const OF_TABLES: [&str; 6] =
     ["tables", "needed_tables", "vm_pte_tables", "unneeded_tables", "why_unneeded", "passed_over_bytes"];
 
-/// What there is at an address; with `tables` the tables that the process needs.
+/// The fields of what is at an address; with `tables`, also those of the page tables that the process needs.
 pub(crate) fn fields(tables: bool) -> Vec<Field<Translation>> {
     type Row = Translation;
     let text = |name, heading, help, of: for<'r> fn(&'r Row) -> Option<&'r str>| {
@@ -83,7 +84,7 @@ pub(crate) fn fields(tables: bool) -> Vec<Field<Translation>> {
     fields
 }
 
-/// What there is to say of the mapping around an address.
+/// The fields of the mapping around an address.
 fn fields_of_mapping() -> Vec<Field<Translation>> {
     type Row = Translation;
     fn vma(row: &Row) -> Option<&Vma> {
@@ -120,7 +121,7 @@ fn fields_of_mapping() -> Vec<Field<Translation>> {
     ]
 }
 
-/// What there is to say of the page tables of the process.
+/// The fields of the page tables of the process.
 fn fields_of_tables() -> Vec<Field<Translation>> {
     type Row = Translation;
     fn tables(row: &Row) -> Option<&Tables> {
@@ -184,7 +185,7 @@ fn lines(report: &Translation, layout: &Layout) -> Vec<String> {
         }
     }
     match (&report.why, report.swap) {
-        // Above it was said that there is no mapping.
+        // It was already said above that there is no mapping.
         _ if state == State::NoMapping => {}
         (Some(why), Some(slot)) => says(&format!("{why}: area {}, page {:#x}", slot.area, slot.offset)),
         (Some(why), None) => says(why),
@@ -199,14 +200,14 @@ fn lines(report: &Translation, layout: &Layout) -> Vec<String> {
         _ => {}
     }
     if let Some(frame) = &report.frame {
-        // Of the zero page, more was said above.
+        // More about the zero page was said above.
         let known = usize::from(frame.class == Some(Class::ZeroPage));
         page::lines(frame, layout).iter().skip(known).for_each(|line| says(line));
     }
     lines
 }
 
-/// The address, and the mapping it is in or between which it is.
+/// The address, and the mapping it is in, or those it is between.
 fn place(report: &Translation, address: VirtAddr, layout: &Layout) -> Vec<String> {
     let painted = layout.palette.paint(Emphasis::Accent, &address.to_string());
     let width = layout.width.unwrap_or(usize::MAX).max(40);
@@ -233,7 +234,7 @@ fn place(report: &Translation, address: VirtAddr, layout: &Layout) -> Vec<String
     }
 }
 
-/// A mapping as `maps` begins its line, and its name.
+/// A mapping in the form of `maps`, and its name.
 fn mapping(place: &Place) -> String {
     let vma = &place.vma;
     let name = if vma.name.is_empty() { "[anon]".into() } else { vma.name.escaped() };

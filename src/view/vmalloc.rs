@@ -1,5 +1,5 @@
-//! How `pmem vmalloc` looks: the answer in words, then who asked for the areas, the kernel's counters, and its other
-//! mappings.
+//! The output of `pmem vmalloc`: the answer in words, then who allocated the areas, the kernel's counters, and its
+//! other mappings.
 
 use std::io::{self, Write};
 
@@ -23,7 +23,7 @@ pub(crate) fn nodes(report: &Report) -> Vec<u32> {
     nodes
 }
 
-/// What is said of a group of areas; for people also its pages on each of these nodes.
+/// The fields of a group of areas; for people, also its pages on each of these nodes.
 pub(crate) fn fields(nodes: &[u32]) -> Vec<Field<Group>> {
     let mut fields = vec![
         Field::label(
@@ -79,7 +79,7 @@ pub(crate) fn fields(nodes: &[u32]) -> Vec<Field<Group>> {
     fields
 }
 
-/// What is said of an area.
+/// The fields of an area.
 pub(crate) fn area_fields(nodes: &[u32]) -> Vec<Field<AreaRow>> {
     let mut all = vec![
         Field::address("start", "START", "Start address, unless the kernel hides addresses", |row: &AreaRow| {
@@ -102,7 +102,7 @@ pub(crate) fn area_fields(nodes: &[u32]) -> Vec<Field<AreaRow>> {
             row.vpages
         }),
     ];
-    // An area is one.
+    // An area is a group of one.
     let of_group = fields(nodes).into_iter().filter(|field| field.name != "areas");
     all.extend(of_group.map(|field| field.within(|row: &AreaRow| &row.group)));
     all
@@ -122,7 +122,7 @@ impl Serialize for Callers {
     }
 }
 
-/// The columns of callers that are shown unless others are asked for: such that 80 columns suffice.
+/// The default columns of callers, chosen to fit into 80 columns.
 pub(crate) fn default_columns(report: &Report, unit: Unit) -> Vec<&'static str> {
     let mut names = vec!["kind", "areas", "size_bytes"];
     names.extend(memory_columns(unit));
@@ -132,7 +132,7 @@ pub(crate) fn default_columns(report: &Report, unit: Unit) -> Vec<&'static str> 
     names
 }
 
-/// A number of pages and their size; in one unit they would be the same.
+/// The number of pages, and their size unless that would be the same number.
 fn memory_columns(unit: Unit) -> &'static [&'static str] {
     match unit {
         Unit::Human => &["pages", "bytes"],
@@ -141,7 +141,7 @@ fn memory_columns(unit: Unit) -> &'static [&'static str] {
     }
 }
 
-/// The columns of areas that are shown unless others are asked for.
+/// The default columns of areas.
 pub(crate) fn default_area_columns(report: &Report, unit: Unit) -> Vec<&'static str> {
     let mut names = Vec::new();
     names.extend((report.addresses_known == Some(true)).then_some("start"));
@@ -173,7 +173,7 @@ pub(crate) fn write(
     write_mappings(out, &report.mappings, layout)
 }
 
-/// The answer in words: the memory first, then what takes addresses only.
+/// The answer in words: first memory, then what takes only addresses.
 fn answer(kinds: &[Group], layout: &Layout) -> String {
     let sum = |field: fn(&Group) -> u64| kinds.iter().map(field).fold(0, u64::saturating_add);
     let pages = match layout.scale.unit {
@@ -217,7 +217,7 @@ fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Re
     Ok(())
 }
 
-/// Why a counter can say something else. (vfree, mm/vmalloc.c; cached_stacks, kernel/fork.c)
+/// Why a counter can differ. (vfree, mm/vmalloc.c; cached_stacks, kernel/fork.c)
 fn why(check: &Check) -> Option<&'static str> {
     let explained = match (check.difference_bytes, check.moved_bytes) {
         (Some(difference), moved) => difference.unsigned_abs() <= moved.unwrap_or(0),

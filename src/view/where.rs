@@ -1,4 +1,4 @@
-//! How `pmem where` looks: the answer in a line, the ledger as a table, and what to know of both below it.
+//! The output of `pmem where`: the answer in a line, the ledger as a table, and below it notes on both.
 
 pub(crate) mod diff;
 pub(crate) mod live;
@@ -16,7 +16,7 @@ use crate::analysis::r#where::frames::{OFFLINE, RESERVED, WITHOUT_FLAG};
 use crate::analysis::r#where::ledger::{Bound, Part, UNACCOUNTED};
 use crate::analysis::r#where::{Report, Row, Trend};
 
-/// The columns of the plain table, where columns are chosen by name; those of rounds with `rounds`.
+/// The default columns of the plain table, if columns are chosen by name; with `rounds`, those of rounds.
 pub(crate) fn default_columns(rounds: bool) -> &'static [&'static str] {
     match rounds {
         false => &["name", "bytes", "source"],
@@ -24,7 +24,7 @@ pub(crate) fn default_columns(rounds: bool) -> &'static [&'static str] {
     }
 }
 
-/// What a line says; with `rounds` how it moves, with `frames` what page frames say.
+/// The fields of a line; with `rounds`, also how it changes; with `frames`, what the page frames say.
 pub(crate) fn fields(rounds: bool, frames: bool) -> Vec<Field<Row>> {
     let trend = |name, heading, help, of: fn(&Trend) -> Option<i64>| {
         let get = move |row: &Row| row.trend.as_ref().and_then(of);
@@ -79,15 +79,15 @@ fn size(bytes: Option<i64>) -> Cell<'static> {
 pub(crate) enum Room {
     /// Enough for everything.
     Enough,
-    /// Not for parts of lines and explanations, nor for this many of the lines: the smallest are left out.
+    /// None for parts of lines and explanations, nor for this many of the lines: the smallest are left out.
     Brief {
         /// Lines that are left out.
         left_out: usize,
     },
 }
 
-/// Writes the report for people. `rounds` says that there are several, so that how lines move is shown; `explained`,
-/// that the explanations are wanted that are the same on every machine.
+/// Writes the report for people. `rounds` says that there are several, so that changes are shown; `explained`, that the
+/// explanations that are the same on every machine are wanted.
 pub(crate) fn write(
     out: &mut dyn Write,
     report: &Report,
@@ -133,13 +133,13 @@ struct Shown {
     title: Cow<'static, str>,
     bytes: Option<i64>,
     bar: String,
-    /// What frames say: a size, or the line that has it.
+    /// What the page frames say: a size, or which line shows it.
     frames: Result<Option<i64>, String>,
     trend: Option<Trend>,
     beside: String,
 }
 
-/// The title of the row of the sum.
+/// The title of the row with the sum.
 const TOTAL: &str = "total";
 
 fn write_lines(out: &mut dyn Write, report: &Report, rounds: bool, room: Room, layout: &Layout) -> io::Result<()> {
@@ -157,7 +157,7 @@ fn write_lines(out: &mut dyn Write, report: &Report, rounds: bool, room: Room, l
     if let Room::Brief { left_out } = room {
         let mut by_size = shown_rows.clone();
         by_size.sort_by_key(|(_, row)| std::cmp::Reverse(row.line.bytes.unwrap_or(0).unsigned_abs()));
-        // The last one is what nothing explains: it stays.
+        // The last one is what remains unexplained: it stays.
         let is_last = |row: &Row| row.line.name == UNACCOUNTED;
         let dropped: Vec<usize> =
             by_size.iter().rev().filter(|(_, row)| !is_last(row)).take(left_out).map(|(place, _)| *place).collect();
@@ -166,7 +166,7 @@ fn write_lines(out: &mut dyn Write, report: &Report, rounds: bool, room: Room, l
     let has_parts = !rounds && room == Room::Enough;
     let mut lines = Vec::new();
     for (place, row) in shown_rows {
-        // Another line of the group has the number; of what no flag names the one below all.
+        // Another line of the group shows the number; for what no flag identifies, it is the one below all lines.
         let has_it = |of: &Row| of.frames_bytes.is_some() && of.frames_group == row.frames_group;
         let arrow = if rows[..place].iter().any(has_it) { '↑' } else { '↓' };
         lines.push(shown(row, report, arrow, most, longest));
@@ -200,7 +200,7 @@ fn write_lines(out: &mut dyn Write, report: &Report, rounds: bool, room: Room, l
         };
         let has_rates = rows.iter().any(|row| row.trend.is_some_and(|trend| trend.per_minute_bytes.is_some()));
         columns.push(trend("CHANGE", |trend| Some(trend.change_bytes)));
-        // Beside what frames say there is no room for both.
+        // There is no room for both next to what the page frames say.
         if report.frames.is_none() || !has_rates {
             columns.push(trend("SINCE START", |trend| Some(trend.since_start_bytes)));
         }
@@ -232,7 +232,7 @@ fn write_lines(out: &mut dyn Write, report: &Report, rounds: bool, room: Room, l
     Ok(())
 }
 
-/// Whether frames have what counters do not.
+/// Whether the page frames show something that counters do not.
 fn frames_have(row: &Row) -> bool {
     row.frames_bytes.is_some_and(|bytes| bytes > 0)
 }
@@ -260,7 +260,7 @@ fn shown(row: &Row, report: &Report, arrow: char, most: i64, longest: usize) -> 
     }
 }
 
-/// A part of a line, below it: indented, since it is no line of the sum.
+/// A part of a line, below it: indented, because it is not part of the sum.
 fn part_of(row: &Row, part: &Part, report: &Report) -> Shown {
     let frames = report.frames.as_ref().filter(|_| row.line.name == "file_cache").and_then(|frames| match part.name {
         "mapped" => Some(frames.file_mapped_bytes),
@@ -283,7 +283,7 @@ fn part_of(row: &Row, part: &Part, report: &Report) -> Shown {
     }
 }
 
-/// The sum of the lines that no flag names: what frames say of all of them.
+/// The sum of the lines that no flag identifies, with what the page frames say about all of them.
 fn together(report: &Report) -> Option<Shown> {
     let group = report.frames.as_ref()?.without_flag()?;
     Some(Shown {
@@ -296,7 +296,7 @@ fn together(report: &Report) -> Option<Shown> {
     })
 }
 
-/// What is there and not in the total.
+/// What exists but is not in the total.
 fn outside(report: &Report) -> impl Iterator<Item = Shown> {
     let group = |name| report.frames.iter().flat_map(|frames| &frames.groups).find(move |group| group.name == name);
     report.outside.iter().map(move |row| {
@@ -349,7 +349,7 @@ fn write_foot(out: &mut dyn Write, report: &Report, explained: bool, layout: &La
     Ok(())
 }
 
-/// How MemAvailable is computed, with its numbers where they are known.
+/// How MemAvailable is computed, with its numbers if they are known.
 fn available(report: &Report) -> String {
     let found = &report.available;
     let (Some(bytes), Some(recomputed)) = (found.bytes, found.recomputed_bytes) else {

@@ -1,4 +1,4 @@
-//! `pmem buddy` over recorded trees: those of machines, and one that was made with known blocks.
+//! `pmem buddy` over recorded trees: those of real machines, and one that was made with known blocks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,8 +71,8 @@ Node 0, zone   Normal            3            5
 ";
 
 /// Blocks of 512 frames, eight in the first zone and two in the second: free; a huge page; half free, half anonymous;
-/// free but for a slab; anonymous, ten page tables and two of slab; no flag; free but for twelve without a flag; free
-/// but for twelve that are locked; and then free; not wholly memory.
+/// free except for a slab page; anonymous, ten page tables and two slab pages; no flag; free except for twelve without
+/// a flag; free except for twelve that are locked; and then free; not entirely memory.
 const KPAGEFLAGS: &str = "\
 pmem-words 1 holes=zero
 400 200 400 0
@@ -92,7 +92,7 @@ dfe 2 80 0
 1600 200 400 0
 ";
 
-/// The last frame of the last block is none.
+/// The last frame of the last block has no memory.
 const IOMEM: &str = "00400000-017fefff : System RAM\n";
 
 /// A tree with these blocks.
@@ -127,7 +127,7 @@ fn known_blocks_are_what_they_are() {
         "outside": 0, "by_compaction": 1, "blockers": [blocker("page_table", 1, 10), blocker("slab", 1, 3)],
         "unclassified_frames": 12, "scattered_free_frames": 256 + 511 + 500 + 500,
     });
-    // As many blocks of each: the one with more frames comes first.
+    // The same number of blocks of each: the one with more frames comes first.
     assert_eq!(data["zones"][0]["huge_blocks"], first);
     assert_eq!(data["zones"][1]["huge_blocks"]["free"], 1);
     assert_eq!(data["zones"][1]["huge_blocks"]["outside"], 1);
@@ -213,7 +213,7 @@ fn rows_are_zones() {
 fn rounds_tell_what_changed() {
     let tree = known();
     let run = buddy(tree.path(), &["-n", "2", "-d", "0.01", "-o", "free,change"]).with_status(0);
-    // A zone and the total; the first round has none before.
+    // A zone and the total; the first round has nothing to compare with.
     assert_eq!(run.text().matches("2,279       -\n").count(), 2, "{}", run.text());
     assert_eq!(run.text().matches("2,279       ·\n").count(), 2, "{}", run.text());
     let csv = buddy(tree.path(), &["-n", "2", "-d", "0.01", "--format", "csv"]).with_status(0);

@@ -14,7 +14,7 @@ use crate::support::skipped;
 use crate::support::terminal::{Terminal, wait_for};
 use crate::support::tree::fixtures;
 
-/// What is typed before Tab, and the line that it becomes; in quotes too.
+/// What is typed before Tab, and the line that it becomes; also in quotes.
 const LINES: [(&str, &str); 12] = [
     ("pmem transl", "pmem translate "),
     ("pmem slab di", "pmem slab diff "),
@@ -36,7 +36,7 @@ const FILES: [(&str, &str); 2] = [
     ("pmem lru --root=fixtures/READ", "pmem lru --root=fixtures/README.md "),
 ];
 
-/// A process that only has a name.
+/// A process that exists only for its name.
 struct Sleeper(Child);
 
 impl Sleeper {
@@ -45,7 +45,7 @@ impl Sleeper {
         symlink(sleep(), &link).unwrap();
         let child = Command::new(&link).arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let comm = format!("/proc/{}/comm", child.id());
-        // Until it has called exec, it has the name of this test.
+        // Until it calls exec, it has the name of this test.
         wait_for("name", || {
             let found = fs::read(&comm).unwrap();
             if found == [name.as_ref().as_bytes(), b"\n"].concat() { Ok(()) } else { Err(format!("{found:?}")) }
@@ -65,7 +65,7 @@ fn sleep() -> &'static str {
     ["/usr/bin/sleep", "/bin/sleep"].into_iter().find(|path| Path::new(path).exists()).expect("there is a sleep")
 }
 
-/// The `PATH` under which this pmem is the one that is found.
+/// A `PATH` in which this pmem is found first.
 fn path() -> OsString {
     let mut path = OsString::from(Path::new(env!("CARGO_BIN_EXE_pmem")).parent().unwrap());
     path.push(":");
@@ -82,7 +82,7 @@ fn is_installed(shell: &str) -> bool {
     is
 }
 
-/// A shell on a terminal, with completions, which has said that it is ready. `start` is a file that it reads first.
+/// A shell on a terminal, with completions, which has reported that it is ready. `start` is a file that it reads first.
 fn shell(program: &[&str], home: &Path) -> Terminal {
     let path = path().into_string().unwrap();
     let (path, home) = (format!("PATH={path}"), format!("HOME={}", home.display()));
@@ -92,7 +92,7 @@ fn shell(program: &[&str], home: &Path) -> Terminal {
     terminal
 }
 
-/// Types each line and Tab, and demands what it becomes.
+/// Types each line and Tab, and requires the expected result.
 #[track_caller]
 fn press_tab(terminal: &mut Terminal, lines: &[(&str, &str)]) {
     for (typed, completed) in lines {
@@ -100,10 +100,10 @@ fn press_tab(terminal: &mut Terminal, lines: &[(&str, &str)]) {
         terminal.wait_for(&format!("ready> {typed}"));
         terminal.keys("\t");
         let completed = format!("ready> {completed}x");
-        // What is typed then says whether there was a space.
+        // What is typed next shows whether there was a space.
         terminal.keys("x");
         terminal.wait_for(&completed);
-        // Kill the line, of which nothing must be left for the next.
+        // Kill the line: nothing of it must be left for the next.
         terminal.keys("\x15\x0c");
         wait_for("empty line", || match terminal.text().trim_end() {
             "ready>" => Ok(()),
@@ -139,7 +139,7 @@ fn zsh_completes_on_a_terminal() {
     }
     let home = TempDir::new().unwrap();
     let _sleeper = Sleeper::start("plain-sleeper", home.path());
-    // As a package installs it: found by its name, and read when it is needed.
+    // As installed by a package: found by its name, and read when needed.
     let start = "fpath=($PWD/completions $fpath)\nautoload -Uz compinit\ncompinit -D -u\nPROMPT='ready> '\n";
     fs::write(home.path().join(".zshrc"), start).unwrap();
     let zdotdir = format!("ZDOTDIR={}", home.path().display());
@@ -214,7 +214,7 @@ fn no_candidate_is_more_than_a_word() {
         assert!(words.contains(&wanted), "{wanted} is not among {words:?}");
     }
     assert!(!words.contains(&"-sleeper") && !words.contains(&"4321"));
-    // By PID they all can be named, and what their names are is shown safely.
+    // They can all be given by PID, and their names are shown safely.
     for Sleeper(child) in &others {
         let pid = child.id().to_string();
         let found = pmem(["complete", "--", "pmem", "frames", &pid]).with_status(0);
@@ -234,7 +234,7 @@ fn a_recorded_tree_offers_its_own_processes() {
     };
     // Neither pmem itself, which is not in it, nor kthreadd, which has no memory.
     assert_eq!(of("6.1/machine"), ["bash", "init", "known", "pmem", "scene"]);
-    // Its one process has a name with blanks and an escape sequence: options are all that can be offered.
+    // Its only process has a name with blanks and an escape sequence: only options can be offered.
     let names = of("6.18/names");
     assert!(names.contains(&"--all".to_owned()) && names.iter().all(|name| name.starts_with('-')), "{names:?}");
 }

@@ -1,4 +1,4 @@
-//! `pmem demo` where no demo runs: its list, and what it refuses.
+//! `pmem demo` without running a demo: its list, and what it refuses.
 
 use pmem::demo::DEMOS;
 use serde_json::Value;

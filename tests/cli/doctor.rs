@@ -1,4 +1,4 @@
-//! `pmem doctor`: it must say what this test finds out in other ways.
+//! `pmem doctor`: it must report what this test finds out in other ways.
 
 use std::fs::File;
 
@@ -38,7 +38,7 @@ fn capabilities_are_those_of_status() {
 
 #[test]
 fn a_kernel_that_lies_about_soft_dirty_is_caught() {
-    // The kernel's own word, where it gives it: bit 55 exists only with this option.
+    // The kernel's own statement, if it shows one: bit 55 exists only with this option.
     let Some(config) = config() else { return skipped("soft-dirty", "the kernel does not show its configuration") };
     let built_in = config.lines().any(|line| line == "CONFIG_MEM_SOFT_DIRTY=y");
     let document = pmem(["doctor", "--json"]).with_status(0).json();
@@ -50,7 +50,7 @@ fn a_kernel_that_lies_about_soft_dirty_is_caught() {
     }
 }
 
-/// The configuration of the running kernel, where it is kept in /proc (compressed, so through zcat).
+/// The configuration of the running kernel, if it is in /proc (compressed, so through zcat).
 fn config() -> Option<String> {
     let output = std::process::Command::new("zcat").arg("/proc/config.gz").output().ok()?;
     output.status.success().then(|| String::from_utf8(output.stdout).ok()).flatten()

@@ -1,7 +1,7 @@
-//! The recorded trees in `fixtures/`: every one is read as it always was, and what is known of it is so.
+//! The recorded trees in `fixtures/`: the results for each are unchanged, and what is known about it holds.
 //!
-//! What is expected stands beside each tree: `NAME.txt`, `NAME.csv` and `NAME.json` are pmem's output (renewed by
-//! `SNAPSHOTS=overwrite cargo test`), and where a program made the memory, `NAME.known` is what it said.
+//! The expected results are next to each tree: `NAME.txt`, `NAME.csv` and `NAME.json` are pmem's output (updated by
+//! `SNAPSHOTS=overwrite cargo test`), and if a program made the memory, `NAME.known` is what it reported.
 
 mod hostile;
 mod round_trip;
@@ -32,9 +32,9 @@ const LEDGER: [&str; 10] = [
     "special_pages",
 ];
 
-/// Every tree and its ledger. Those that were made by hand were made with these numbers. Of the others, the programs say
-/// which pages are zero, hugetlb, swapped out, guards and markers, and the kernel's own statm (exact on 6.12 and 6.18) and
-/// smaps (exact everywhere) how many are resident; `fixtures/README.md` does the sums.
+/// Every tree and its ledger. Those made by hand were made with these numbers. For the others, the programs report
+/// which pages are zero, hugetlb, swapped out, guards and markers, and the kernel's own statm (exact on 6.12 and 6.18)
+/// and smaps (exact everywhere) how many are resident; `fixtures/README.md` has the calculations.
 const TREES: &[(&str, [u64; 10])] = &[
     ("4.19/scene", [565, 20, 0, 545, 540, 545, 0, 0, 0, 0]),
     ("5.4/scene", [555, 20, 512, 23, 14, 23, 14, 0, 0, 0]),
@@ -49,7 +49,7 @@ const TREES: &[(&str, [u64; 10])] = &[
     ("6.12/ksm", [220, 16, 0, 204, 204, 204, 0, 0, 0, 0]),
     ("6.12/user", [1970, 555, 0, 1415, 1415, 1415, 528, 0, 0, 0]),
     ("6.14/scene", [1075, 532, 0, 543, 513, 543, 10, 4, 0, 0]),
-    // Without swap types and without bit 58, nothing tells what the four guard pages are.
+    // Without swap types and without bit 58, the four guard pages cannot be identified.
     ("6.14/user", [1075, 532, 0, 543, 513, 543, 0, 0, 0, 4]),
     ("6.18/bash", [777, 0, 0, 777, 777, 777, 0, 0, 0, 0]),
     ("6.18/kinds", [2966, 555, 1024, 1387, 1387, 1387, 0, 4, 5, 0]),
@@ -64,7 +64,7 @@ const TREES: &[(&str, [u64; 10])] = &[
     ("x86-64-la57/scene", [262_667, 1, 262_144, 522, 522, 522, 2, 1, 0, 0]),
 ];
 
-/// The trees of several processes, which the tests of other commands are over.
+/// The trees with several processes, which the tests of other commands use.
 const SEVERAL_PROCESSES: [&str; 3] = ["6.1/machine", "6.12/machine", "6.18/forks"];
 
 /// `pmem frames` on a tree.
@@ -73,15 +73,15 @@ fn frames(tree: &str, arguments: &[&str]) -> Finished {
     pmem(["--root", root.to_str().unwrap(), "frames", "--verify"].iter().chain(arguments)).with_status(0)
 }
 
-/// Whether a tree was recorded by somebody who may see frames.
+/// Whether a tree was recorded by a user who may see frames.
 fn has_frames(tree: &str) -> bool {
     fixtures().join(tree).join("proc/kpagecount").exists()
 }
 
-/// Compares output with the file that a tree has beside it.
+/// Compares output with the file next to a tree.
 #[track_caller]
 fn assert_as_before(actual: &str, tree: &str, extension: &str) {
-    // As it stands: backslashes in escaped names are not separators of paths.
+    // Unmodified: backslashes in escaped names are not path separators.
     let expected = Data::read_from(&fixtures().join(format!("{tree}.{extension}")), None).raw();
     Assert::new().action_env(snapbox::assert::DEFAULT_ACTION_ENV).eq(Data::text(actual).raw(), expected);
 }
@@ -102,7 +102,7 @@ fn every_tree_gives_the_tables_it_always_gave() {
     }
 }
 
-/// All that a row has, and two keys of smaps of which some kernels have only one.
+/// Everything in a row, and two keys of smaps of which some kernels have only one.
 const CSV_COLUMNS: &str =
     "address,perm,size,present,zero,huge,swap,guard,kind,Rss,Pss_Dirty,THPeligible,VmFlags,mapping";
 
@@ -115,14 +115,14 @@ fn every_ledger_is_what_is_known_of_the_process() {
         assert_eq!(found, *expected, "{tree}: {LEDGER:?}");
         assert_eq!(found[0] - found[1] - found[2], found[3], "{tree}: present less zero less hugetlb is resident");
         assert_eq!(ledger["unexplained_pages"], 0, "{tree}");
-        // Each mapping as the kernel's own walk of it counts it.
+        // Each mapping is as the kernel counts it in its own walk.
         for row in rows(&frames(tree, &["--json", "-o", "+Rss,Private_Hugetlb,Shared_Hugetlb"]).process()) {
             assert_row_is_as_in_smaps(tree, row);
         }
     }
 }
 
-/// What smaps counts in a mapping is what is present in it, without zero pages.
+/// smaps counts what is present in a mapping, without zero pages.
 fn assert_row_is_as_in_smaps(tree: &str, row: &Value) {
     let page = match tree {
         "arm64-64k/scene" => 65536,
@@ -147,7 +147,7 @@ fn every_mapping_is_what_the_program_made() {
             let hex = |text| u64::from_str_radix(text, 16).unwrap();
             let row = row_at(&process, hex(address));
             assert_eq!(number(&row["size_pages"]), hex(length) / 4096, "{tree}, {what}");
-            // A mapping that was passed over is one that nothing is said of.
+            // Nothing is known about a mapping that was skipped.
             if row["present_pages"].is_null() {
                 assert!(tree.starts_with("6.1/") && number(&row["size_pages"]) > 1 << 18, "{tree}, {what}: {row}");
                 continue;
@@ -155,13 +155,13 @@ fn every_mapping_is_what_the_program_made() {
             let claims: Vec<_> = claims.split_whitespace().map(|claim| claim.split_once('=').unwrap()).collect();
             for (key, value) in &claims {
                 let field = if *key == "kind" { "kind".to_owned() } else { format!("{key}_pages") };
-                // Owners are only known where frames are.
+                // Owners are known only if frames are.
                 if !row[&field].is_null() || has_frames(tree) {
                     let found = row[&field].as_str().map_or_else(|| number(&row[&field]).to_string(), str::to_owned);
                     assert_eq!(found, *value, "{tree}, {what}: {field}");
                 }
             }
-            // What it does not claim is not there.
+            // What it does not claim must not be there.
             for other in ["zero", "swapped", "guard", "marker", "special"] {
                 let claimed = claims.iter().any(|(key, _)| *key == other);
                 assert!(claimed || row[format!("{other}_pages")] == 0, "{tree}, {what}: {other}, {row}");
@@ -172,9 +172,9 @@ fn every_mapping_is_what_the_program_made() {
 
 #[test]
 fn a_range_of_rows_leaves_the_ledger_as_it_is() {
-    // Where zero pages are only known from what smaps leaves out of a mapping, a part of one cannot be told.
+    // If zero pages are only inferred from what smaps leaves out, those in part of a mapping are not known.
     for (tree, expected) in TREES.iter().filter(|(tree, _)| *tree != "6.1/user") {
-        // Begins and ends within mappings of most.
+        // Begins and ends within mappings in most trees.
         let process = frames(tree, &["--json", "--range", "200080003000-7f2a50010000"]).process();
         assert_eq!(LEDGER.map(|name| number(&process["ledger"][name])), *expected, "{tree}");
     }
@@ -185,7 +185,7 @@ fn owners_are_the_pss_of_smaps() {
     for (tree, _) in TREES.iter().filter(|(tree, _)| has_frames(tree)) {
         let process = frames(tree, &["--json", "--owners", "-o", "+Pss"]).process();
         for row in rows(&process).iter().filter(|row| row["kind"] != "hugetlb" && !row["present_pages"].is_null()) {
-            // smaps has it in kB, cut off.
+            // smaps has it in kB, rounded down.
             assert_eq!(number(&row["pss_bytes"]) / 1024, number(&row["smaps"]["Pss_bytes"]) / 1024, "{tree}: {row}");
             let owned = number(&row["exclusive_pages"]) + number(&row["shared_pages"]);
             assert_eq!(owned, number(&row["present_pages"]) - number(&row["zero_pages"]), "{tree}: {row}");
@@ -207,7 +207,7 @@ fn names_are_whole_in_json() {
     let process = frames("6.18/names", &["--json"]).process();
     assert_eq!(name_bytes(&process, "comm"), b"a) R 1 (\x1b[2J");
     let names: Vec<_> = rows(&process).iter().map(|row| name_bytes(row, "name")).collect();
-    // maps itself writes a newline as \012, so that the second and the last have the same form.
+    // maps itself writes a newline as \012, so the second and the last look the same.
     for name in [
         &b"esc\x1b[31m\x07red"[..],
         b"new\\012line",
@@ -233,7 +233,7 @@ fn a_tree_is_read_by_the_rules_of_its_own_machine() {
     assert_eq!(document["host"]["page_size"], 65536);
     let process = &document["data"]["processes"][0];
     assert_eq!(row_at(process, 0xaaaa_c5a3_0000)["size_pages"], 2);
-    // No such keys in Linux 4.19: said, and not taken for zero.
+    // Linux 4.19 does not have these keys: that is reported, and does not count as zero.
     let old = frames("4.19/scene", &["-o", "+THPeligible,Pss_Dirty", "--json"]);
     assert!(rows(&old.process()).iter().all(|row| row["smaps"]["THPeligible"].is_null()));
     assert!(old.text().contains("no THPeligible on this kernel"), "{}", old.text());
@@ -252,7 +252,7 @@ fn the_bound_of_statm_holds() {
         let bound = &frames(tree, &["--json"]).process()["ledger"]["statm_bound_pages"];
         assert!(numbers[3].abs_diff(numbers[4]) <= number_or_zero(bound), "{tree}: bound {bound}");
     }
-    // 10 faults on a cached file brought 348 pages that statm did not have yet: a fault maps the 16 pages around it.
+    // 10 faults on a cached file mapped 348 pages that statm did not include yet: a fault maps the 16 pages around it.
     let bound = number(&frames("6.1/kinds", &["--json"]).process()["ledger"]["statm_bound_pages"]);
     assert!(bound >= 562, "562 were seen missing on this kernel, and the bound is {bound}");
 }
@@ -284,7 +284,7 @@ fn no_tree_is_forgotten_or_tells_of_the_machine_it_was_made_on() {
             }
         }
     }
-    // Those of whole machines' memory are in memory_trees.rs.
+    // The trees of whole machines' memory are tested in memory_trees.rs.
     found.retain(|tree| !tree.ends_with("/memory"));
     let nodes = super::numa::TREES.iter().map(|(tree, _)| *tree);
     let known = TREES.iter().map(|(tree, _)| *tree).chain(SEVERAL_PROCESSES).chain(nodes);

@@ -1,4 +1,4 @@
-//! The man pages and completions in the repository are those that this binary makes.
+//! The man pages and completions in the repository are those that this binary generates.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,7 +59,7 @@ fn the_man_pages_are_laid_out_as_man_pages_are() {
             let file = format!("{}.1", other.replace("\\-", "-"));
             assert!(pages.contains_key(&file) && file != *name, "{name}: SEE ALSO {other}");
         }
-        // What is not filled must fit as it is.
+        // Text that is not filled must fit as it is.
         for block in page.split(".nf\n").skip(1) {
             for line in block.split(".fi\n").next().unwrap().lines() {
                 let text = ["\\fB", "\\fR", "\\*(Aq", "\\"].into_iter().zip(["", "", "'", ""]);
@@ -68,7 +68,7 @@ fn the_man_pages_are_laid_out_as_man_pages_are() {
             }
         }
     }
-    // Its own, where a command has one.
+    // A command's own section, if it has one.
     assert!(pages["pmem-slab-diff.1"].contains("no cache changed"));
     assert!(pages["pmem-frames.1"].contains("success, and the output is complete"));
 }
@@ -81,7 +81,7 @@ fn mandoc_finds_nothing_wrong_with_the_man_pages() {
         return skipped("man pages by mandoc", "it is not installed");
     };
     let said = String::from_utf8(found.stdout).unwrap();
-    // There is none before a release.
+    // There is no date before a release.
     let wrong: Vec<&str> = said.lines().filter(|line| !line.contains("missing date")).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

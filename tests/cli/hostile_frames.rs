@@ -1,4 +1,4 @@
-//! Trees that lie about frames: refused, or answered, soon and without much memory.
+//! Trees that lie about frames: they are refused or answered, quickly and without much memory.
 
 use std::fs::File;
 
@@ -7,11 +7,11 @@ use crate::support::tree::Tree;
 
 const WORDS: &str = "pmem-words 1 holes=zero\n";
 
-/// The commands that look at all frames.
+/// The commands that read all frames.
 const OF_ALL: [&[&str]; 5] =
     [&["phys", "--mapcounts", "--cgroups"], &["phys", "--map"], &["lru"], &["buddy", "--blockers"], &["doctor"]];
 
-/// Those that look at some, or at processes.
+/// Those that read some frames, or processes.
 const OF_SOME: [&[&str]; 8] = [
     &["page", "0x100200", "0xfffffffffffffffe", "0x10ffff", "--json"],
     &["page", "0x100000+512"],
@@ -28,7 +28,7 @@ fn machine() -> Tree {
 }
 
 impl Tree {
-    /// Demands that every command answers or refuses, soon and with little memory.
+    /// Requires that every command answers or refuses, quickly and with little memory.
     #[track_caller]
     fn answers(&self, what: &str) {
         for command in OF_ALL.iter().chain(&OF_SOME) {
@@ -40,7 +40,7 @@ impl Tree {
         }
     }
 
-    /// Demands that these commands refuse it with these words and nothing on standard output.
+    /// Requires that these commands refuse it with these words and nothing on standard output.
     #[track_caller]
     fn refused_by(&self, commands: &[&[&str]], words: &str) {
         for command in commands {
@@ -180,7 +180,7 @@ fn cgroups_that_are_malformed_are_not_shown() {
         tree.answers(&format!("{:?}", text.get(..10)));
     }
     let tree = machine();
-    // One that would clear the screen.
+    // A name that would clear the screen.
     tree.write("memory_cgroups", "1 1b5b324a0a\n23 2f\n");
     let table = tree.pmem(&["phys", "--cgroups"]).with_status(0);
     assert_no_control(&table.stdout, "phys");

@@ -1,5 +1,5 @@
-//! Files of the machine's memory that are spoilt, cut or lie: the parsers give a value or an error, and the commands over
-//! such a tree an answer or a refusal.
+//! Files about the machine's memory that are damaged, truncated or lie: the parsers give a value or an error, and the
+//! commands give an answer or a refusal for such a tree.
 
 use std::fs;
 use std::path::Path;
@@ -9,16 +9,16 @@ use pmem::model::{buddyinfo, iomem, meminfo, pagetypeinfo, slabinfo, vmallocinfo
 use crate::support::text::assert_no_control;
 use crate::support::tree::{Tree, fixtures, trees_with_meminfo};
 
-/// How often each file is spoilt for its parser.
+/// How often each file is damaged for its parser.
 const FOR_PARSERS: usize = 30;
 
-/// How often a tree is spoilt for the commands.
+/// How often a tree is damaged for the commands.
 const FOR_COMMANDS: usize = 24;
 
-/// How many of the commands look at it then.
+/// How many of the commands then read it.
 const COMMANDS_EACH: usize = 5;
 
-/// What is read of a tree and has a parser of its own.
+/// The files in a tree that have their own parser.
 const PARSED: [&str; 7] = [
     "proc/slabinfo",
     "proc/meminfo",
@@ -29,7 +29,7 @@ const PARSED: [&str; 7] = [
     "proc/pagetypeinfo",
 ];
 
-/// What the commands read of a tree too. `slab_sysfs` is not everywhere.
+/// Further files in a tree that the commands read. Not every tree has `slab_sysfs`.
 const FURTHER: [&str; 6] = [
     "slab_sysfs",
     "pmem-capture.json",
@@ -39,7 +39,7 @@ const FURTHER: [&str; 6] = [
     "proc/sys/fs/dentry-state",
 ];
 
-/// Stands for the tree before it was spoilt.
+/// The name for the tree before it was damaged.
 const WHOLE: &str = "WHOLE";
 
 const COMMANDS: [&[&str]; 17] = [
@@ -62,7 +62,7 @@ const COMMANDS: [&[&str]; 17] = [
     &["doctor"],
 ];
 
-/// Numbers at the edges of their types, and some that are none.
+/// Numbers at the limits of their types, and some that are not numbers.
 const NUMBERS: [&str; 9] = [
     "0",
     "1",
@@ -75,10 +75,10 @@ const NUMBERS: [&str; 9] = [
     "0x",
 ];
 
-/// Bytes that have no business in such a file.
+/// Bytes that do not belong in such a file.
 const BYTES: [&[u8]; 8] = [b"\0", b"\xff\xfe", b"\x1b[2J", b"\r", b"\n", b" ", b":", b"\t->\t"];
 
-/// Numbers that look like chance and are the same every time. (splitmix64)
+/// Numbers that look random but are the same every time. (splitmix64)
 struct Dice(u64);
 
 impl Dice {
@@ -116,7 +116,7 @@ impl Dice {
     }
 }
 
-/// Where the first number from a place on is; nowhere at the end if there is none.
+/// The range of the first number from an offset on; an empty one at the end if there is none.
 fn number_from(text: &[u8], at: usize) -> std::ops::Range<usize> {
     let is_digit = |byte: &u8| byte.is_ascii_digit();
     let start = text[at..].iter().position(is_digit).map_or(text.len(), |offset| at + offset);
@@ -124,7 +124,7 @@ fn number_from(text: &[u8], at: usize) -> std::ops::Range<usize> {
     start..start + length
 }
 
-/// Gives a text to the parser of a file; what it makes of it is not looked at.
+/// Passes a text to the parser of a file; the result is ignored.
 fn parse(file: &str, text: &[u8]) {
     let path = Path::new(file);
     match file {
@@ -165,7 +165,7 @@ fn commands_answer_or_refuse_on_spoilt_trees() {
             .filter_map(|file| Some((file, fs::read(tree.path(file)).ok()?)))
             .collect();
         for round in 0..FOR_COMMANDS {
-            // One file by itself, then several at once.
+            // First one file at a time, then several at once.
             let files: Vec<&(&str, Vec<u8>)> = match round < kept.len() {
                 true => vec![&kept[round]],
                 false => kept.iter().filter(|_| dice.below(2) == 0).collect(),
@@ -189,8 +189,8 @@ fn commands_answer_or_refuse_on_spoilt_trees() {
     }
 }
 
-/// With each name looked up among all links, or each row given all of them, this takes minutes and gigabytes: a run gets
-/// neither.
+/// If each name were looked up among all links, or each row had all of them, this would take minutes and gigabytes: a
+/// run is allowed neither.
 #[test]
 fn many_caches_with_many_names_are_told_in_little_time_and_memory() {
     const MANY: usize = 20_000;

@@ -1,4 +1,4 @@
-//! The example of the library: it is built with the tests, and says what `pmem` says.
+//! The example for the library: it is built with the tests, and must report the same as `pmem`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::support::json::number;
 use crate::support::run::pmem;
 use crate::support::tree::fixtures;
 
-/// The example, which cargo builds beside the tests.
+/// The example, which cargo builds along with the tests.
 fn example() -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();

@@ -1,5 +1,5 @@
-//! The recorded trees of whole machines' memory (`fixtures/*/memory`): their files agree with each other and are of the
-//! kernel that they say. They are read here without pmem's parsers, which other tests hold against these trees.
+//! The recorded trees of whole machines' memory (`fixtures/*/memory`): their files agree with each other and belong to
+//! the kernel that they name. They are read here without pmem's parsers, which other tests compare with these trees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::support::run::pmem;
 use crate::support::tree::{fixtures, trees_with, trees_with_meminfo};
 
-/// What may have changed from one file to the next, in KiB: reading them allocates, and processors keep up to some dozens
-/// of changes to a counter to themselves.
+/// What may have changed from one file to the next, in KiB: reading them allocates memory, and each CPU keeps up to
+/// some dozens of changes to a counter to itself.
 const DRIFT_KIB: u64 = 400;
 
 /// The trees of this kind.
@@ -38,7 +38,7 @@ fn meminfo(tree: &str) -> BTreeMap<String, u64> {
     keys(&text(tree, "proc/meminfo"))
 }
 
-/// The numbers that follow a word in a text, all together.
+/// The sum of the numbers that follow a word in a text.
 fn sum_after(text: &str, word: &str) -> u64 {
     let words: Vec<&str> = text.split_whitespace().collect();
     words.windows(2).filter(|pair| pair[0] == word).map(|pair| pair[1].parse::<u64>().unwrap()).sum()
@@ -130,7 +130,7 @@ fn slabinfo_is_what_meminfo_calls_slab_but_for_large_kmalloc() {
         assert_eq!(meminfo["Slab"], meminfo["SReclaimable"] + meminfo["SUnreclaim"], "{tree}");
         let all: u64 = slabinfo(&tree).iter().map(|row| row.slabs * row.pages * 4).sum();
         assert!(all * 10 >= meminfo["Slab"] * 8, "{tree}: {all} kB in caches, Slab {}", meminfo["Slab"]);
-        // Of a cache with slabs of a lower order no more is certain than that its objects have room.
+        // For a cache with slabs of a lower order, it is only certain that its objects fit.
         let least = |row: &Row| match row.objects == row.slabs * row.per_slab {
             true => row.slabs * row.pages * 4,
             false => row.objects * row.size / 1024,
@@ -144,7 +144,7 @@ fn slabinfo_is_what_meminfo_calls_slab_but_for_large_kmalloc() {
 fn sysfs_has_the_same_caches_as_slabinfo() {
     let with_sysfs: Vec<String> =
         trees_with("slab_sysfs").into_iter().filter(|tree| tree.ends_with("/memory")).collect();
-    // SLAB has no such directory.
+    // SLAB does not have this directory.
     assert_eq!(with_sysfs, memory_trees().into_iter().filter(|tree| tree != "4.19/memory").collect::<Vec<_>>());
     for tree in with_sysfs {
         let all = text(&tree, "slab_sysfs");
@@ -170,7 +170,7 @@ fn sysfs_has_the_same_caches_as_slabinfo() {
             assert_eq!((number("slab_size"), number("objs_per_slab")), (row.size, row.per_slab), "{what}");
             assert_eq!(1 << number("order"), row.pages, "{what}");
             assert!(number("object_size") <= row.size, "{what}");
-            // Read last, and reading it made inodes and dentries, where there was little memory left.
+            // This was read last, and reading it created inodes and dentries when little memory was left.
             assert!(number("slabs").abs_diff(row.slabs) <= row.slabs / 4 + 20, "{what}");
         }
         let directories: BTreeSet<_> = files.keys().map(|(directory, _)| directory).collect();
@@ -185,7 +185,8 @@ fn zones_and_free_blocks_add_up() {
         let (meminfo, zones) = (meminfo(&tree), text(&tree, "proc/zoneinfo"));
         let free = sum_after(&zones, "nr_free_pages") * 4;
         if tree == "6.18/memory" {
-            // Most of its memory is not initialised yet (deferred_init=lazy): in MemTotal and MemFree, in no zone.
+            // Most of its memory is not initialised yet (deferred_init=lazy): it is in MemTotal and MemFree, but in no
+            // zone.
             let missing = meminfo["MemTotal"] - sum_after(&zones, "managed") * 4;
             assert_near(&tree, "free", meminfo["MemFree"], free + missing);
         } else {
@@ -222,7 +223,7 @@ fn meminfo_is_what_vmstat_and_vmallocinfo_say() {
         let areas = text(&tree, "proc/vmallocinfo");
         let pages: u64 =
             areas.split_whitespace().filter_map(|word| word.strip_prefix("pages=")?.parse::<u64>().ok()).sum();
-        // Not counted by 4.19.
+        // Linux 4.19 does not count them.
         let expected = if tree == "4.19/memory" { 0 } else { pages * 4 };
         assert_near(&tree, "VmallocUsed", meminfo["VmallocUsed"], expected);
         assert!(pages > 0, "{tree}");

@@ -1,4 +1,5 @@
-//! `pmem numa` over recorded trees: nodes add up, one that is short is named, and a process's pages are on their nodes.
+//! `pmem numa` over recorded trees: nodes add up, one that is short of memory is named, and a process's pages are on
+//! their nodes.
 
 use serde_json::Value;
 
@@ -30,7 +31,7 @@ fn every_node_adds_up_and_nodes_are_the_machine() {
             let sum: i64 = list(node, "lines").iter().filter_map(|line| line["bytes"].as_i64()).sum();
             assert_eq!(sum, node["total_bytes"].as_i64().unwrap(), "{tree}: {node}");
         }
-        // MemTotal of meminfo, read by no code of pmem's.
+        // MemTotal from meminfo, read without pmem's code.
         let meminfo = std::fs::read_to_string(fixtures().join(tree).join("proc/meminfo")).unwrap();
         let total: u64 = meminfo.lines().next().unwrap().split_whitespace().nth(1).unwrap().parse().unwrap();
         let all: u64 = nodes.iter().filter_map(|node| node["total_bytes"].as_u64()).sum();
@@ -73,7 +74,7 @@ fn a_node_that_is_short_is_named_though_the_machine_is_not() {
     let document = numa("6.1/numa-imbalance", &["--json"]).with_status(0).json();
     let nodes = list(&document["data"], "nodes");
     assert_eq!((&nodes[0]["standing"], &nodes[1]["standing"]), (&"at_min".into(), &"above_high".into()));
-    // 15,880,000 anonymous pages in its zoneinfo.
+    // Its zoneinfo has 15,880,000 anonymous pages.
     let anonymous = list(&nodes[0], "lines").iter().find(|line| line["name"] == "anonymous").unwrap();
     assert_eq!(number(&anonymous["bytes"]), 15_880_000 * 4096);
     assert_eq!(number(&nodes[0]["below_min_bytes"]), 3000 * 4096);
@@ -125,7 +126,7 @@ fn a_process_has_its_pages_on_nodes() {
         assert_no_control(&table.stdout, tree);
         numa(tree, &["184"]).with_status(42);
     }
-    // Policies of the scene, which fixtures/README.md has.
+    // The policies of the scene, as described in fixtures/README.md.
     let table = numa("6.12/numa-2", &["183"]).with_status(0);
     for policy in ["interleave:0-1", "prefer (many):0-1", "weighted interleave:0-1", "bind=static:0-1"] {
         assert!(table.text().contains(policy), "{policy}: {}", table.text());

@@ -1,4 +1,4 @@
-//! What options do to the output, over one recorded tree.
+//! The effect of options on the output, with one recorded tree.
 
 use std::path::Path;
 

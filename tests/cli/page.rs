@@ -1,4 +1,4 @@
-//! `pmem page` over recorded machines: every frame beside its words.
+//! `pmem page` over recorded machines: every frame compared with its words.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn frames(machine: &Machine, arguments: &[&str]) -> Vec<Value> {
     std::mem::take(document["data"]["frames"].as_array_mut().unwrap())
 }
 
-/// Low memory with holes in it, where memory ends and begins, what processes have, and what is off line.
+/// Low memory with holes in it, where memory ends and begins, frames of processes, and offline memory.
 const RANGES: [&str; 5] = ["0+0x200", "0x1000+0x400", "0xffc0+0x80", "0x100000+0x2800", "0x107ff0+0x20"];
 
 #[test]
@@ -66,7 +66,7 @@ fn behind_the_end_of_memory_is_nothing() {
         let finished = machine.pmem(&["page", "0x110000", "--json"]).with_status(1);
         let frame = &finished.json()["data"]["frames"][0];
         assert_eq!((&frame["exists"], &frame["class"], &frame["flags"]), (&false.into(), &Value::Null, &Value::Null));
-        // And none of these is a frame of a process.
+        // No process has a frame at this address either.
         let guest = pid(&machine.known["forks"]);
         let refused = machine.pmem(&["page", &format!("{guest}:300000000000")]).with_status(1);
         assert!(refused.stderr.contains("no page there"), "{}", refused.stderr);
@@ -92,7 +92,7 @@ fn a_folio_of_which_some_frames_are_recorded_has_no_known_size() {
     let mut cut = 0;
     for &last in some.flags.keys().filter(|&&frame| flags(frame + 1).is_none()) {
         let head = head(last);
-        // Where a capture has all of a folio, it has the frame behind it too.
+        // If a capture has all of a folio, it also has the frame after it.
         if last > head && flags(head).is_some_and(|flags| flags & HEAD != 0) && !(last + 1 - head).is_power_of_two() {
             let folio = &frames(some, &[&last.to_string()])[0]["folio"];
             assert_eq!((number(&folio["head_pfn"]), &folio["order"]), (head, &Value::Null), "{folio}");

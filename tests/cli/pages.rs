@@ -1,4 +1,4 @@
-//! `pmem pages` over recorded processes: every page beside the words of its page map and of its frame.
+//! `pmem pages` over recorded processes: every page compared with the words of its page map and of its frame.
 
 use std::collections::BTreeMap;
 
@@ -56,11 +56,11 @@ fn assert_is_page(machine: &Machine, run: &Value, place: u64, word: u64) {
     assert_eq!((run["state"].as_str(), number(&run["pfn"]) + place), (Some("present"), frame), "{}", what());
     assert_eq!(hex_address(&run["physical_address"]) + place * PAGE, frame * PAGE);
     assert_eq!(run["exclusive"], word & 1 << 56 != 0, "{}", what());
-    // Of the zero page the kernel counts none, and nothing is said.
+    // The kernel keeps no mapcount for the zero page, and none is shown.
     let counted = (run["class"] != "zero_page").then(|| machine.counts.get(&frame).copied().unwrap_or(0));
     assert_eq!(run["mapcount"].as_u64(), counted, "{}", what());
     let flags = machine.shown(machine.flags[&frame]);
-    // The flags are those of the first page: behind a head come its tails.
+    // The flags are those of the first page: tails follow their head.
     let same_folio = flags & TAIL != 0 && place > 0;
     assert!(flags == raw(run) || same_folio, "{}: {flags:#x}", what());
     if let Some(class) = machine.classes.get(&frame) {
@@ -94,7 +94,7 @@ fn every_kind_of_memory_is_what_the_program_made() {
             let (present, zero) = (number(&made["present"]), number(&made["zero"]));
             assert_eq!((in_state("present"), in_state("swapped")), (present, number(&made["swapped"])), "{made}");
             assert_eq!(of_class("zero_page"), zero, "{}: {made}", machine.tree);
-            // What was written of a private file is anonymous.
+            // The written pages of a private file mapping are anonymous.
             let anonymous = if made["what"] == "file, some written" { 8 } else { 0 };
             let class = made["kind"].as_str().unwrap();
             assert_eq!(of_class(class), present - zero - anonymous, "{}: {made}", machine.tree);
@@ -109,7 +109,7 @@ fn rarer_kinds_are_of_the_class_the_program_says() {
         let classes = &machine.known["classes"];
         let made: Vec<_> =
             classes["mappings"].as_array().unwrap().iter().filter(|made| made["skipped"].is_null()).collect();
-        // Linux 6.1 has no secret memory unless it is asked for at boot.
+        // Linux 6.1 has no secret memory unless it is enabled at boot.
         assert_eq!(made.len(), if machine.tells_ksm() { 6 } else { 7 });
         for made in made {
             let runs = runs(machine, &pid(classes), &["--range", &range(made)]);
@@ -140,7 +140,7 @@ fn merged_pages_are_one_frame() {
     }
 }
 
-/// Of the tails of a huge page of shared memory, Linux 6.1 says MMAP and THP only.
+/// For the tails of a huge page of shared memory, Linux 6.1 reports only MMAP and THP.
 #[test]
 fn a_huge_page_of_shared_memory_is_one_to_its_end() {
     for machine in Machine::whole() {

@@ -1,4 +1,4 @@
-//! `pmem phys` over recorded machines: beside what their words say, counted another way.
+//! `pmem phys` over recorded machines: compared with their words, counted in another way.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn numbers(list: &Value, key: &str, value: &str) -> BTreeMap<String, u64> {
     numbers
 }
 
-/// How often each key comes.
+/// How often each key occurs.
 fn counted<K: ToString>(keys: impl Iterator<Item = K>) -> BTreeMap<String, u64> {
     let mut counted = BTreeMap::new();
     keys.for_each(|key| *counted.entry(key.to_string()).or_default() += 1);
@@ -38,7 +38,7 @@ fn classes_are_those_of_every_frame() {
         let data = &document["data"];
         let found = numbers(&data["classes"], "class", "frames");
         assert_eq!(found, expected, "{}", machine.tree);
-        // Two sections of memory, 30 of none, one of hot-plugged memory, and one that is off line.
+        // Two sections of memory, 30 without memory, one of hot-plugged memory, and one that is offline.
         assert_eq!(data["frames"], 34 * 32768, "{}", machine.tree);
         assert_eq!(found.values().sum::<u64>(), 34 * 32768);
         assert_eq!(numbers(&data["classes"], "class", "bytes")["anon"], found["anon"] * 4096);
@@ -49,9 +49,9 @@ fn classes_are_those_of_every_frame() {
 fn known_memory_is_in_its_class() {
     for machine in Machine::whole() {
         let classes = numbers(&phys(machine)["data"]["classes"], "class", "frames");
-        // The pool of four; the zero page and the huge one; the section that is off line.
+        // The pool of four; the zero page and the huge one; the section that is offline.
         assert_eq!((classes["hugetlb"], classes["zero_page"], classes["offline"]), (4 * 512, 1 + 512, 32768));
-        // 32 equal pages are one frame, where the kernel tells.
+        // 32 equal pages are one frame, if the kernel reports it.
         let merged = machine.tells_ksm().then_some(&1);
         assert_eq!(classes.get("ksm"), merged, "{}", machine.tree);
         assert!(classes["hole"] >= 30 * 32768 && classes["hole"] < 31 * 32768, "{}", classes["hole"]);
@@ -106,7 +106,7 @@ fn folios_are_heads_with_their_tails() {
         let found: BTreeMap<String, u64> = large.map(|row| (of(row), number(&row["folios"]))).collect();
         assert_eq!(found, expected, "{}", machine.tree);
         assert_eq!(document["data"]["torn_folios"], 0);
-        // Two of the forks and one of everything; two of the file. Of the tails of the latter Linux 6.1 says MMAP and THP.
+        // Two from `forks` and one from `everything`; two of the file, for whose tails Linux 6.1 reports MMAP and THP.
         let huge = ["anon 9", "shmem 9", "hugetlb 9", "zero_page 9"].map(|what| found[what]);
         assert_eq!(huge, [3, 2, 4, 1], "{}", machine.tree);
         let frames = |class: &str| -> u64 {
@@ -144,16 +144,17 @@ fn cgroups_are_those_of_every_frame() {
         let text = machine.text("memory_cgroups");
         let paths: BTreeMap<&str, String> =
             text.lines().map(|line| line.split_once(' ').unwrap()).map(|(inode, path)| (inode, unhex(path))).collect();
-        // Until Linux 6.1 kpagecgroup has the head of a folio only, and all of it is charged.
+        // On Linux 6.1 kpagecgroup has only the head of a folio, and all of the folio is charged.
         let inode = |frame: u64| machine.cgroups.get(&machine.head(frame)).copied().unwrap_or(0);
-        // Of a few frames the flags were read when they were free, and the group when they were not any more.
+        // The flags of a few frames were read while they were free, and the group when they no longer were.
         let used = machine.flags.keys().filter(|frame| machine.classes[frame] != "free");
         let charged = used.map(|&frame| inode(frame)).filter(|&inode| inode != 0);
         let expected = counted(charged.map(|inode| paths[inode.to_string().as_str()].clone()));
         let document = phys(machine);
         let found = numbers(&document["data"]["cgroups"], "cgroup", "frames");
         assert_eq!(found, expected, "{}", machine.tree);
-        // 64 pages of one file and two huge pages of another, written from a group that was removed: its parent has them.
+        // 64 pages of one file and two huge pages of another, written from a group that was removed: its parent is
+        // charged for them.
         assert_eq!(found["/files.slice"], 64 + 1024, "{}", machine.tree);
         assert!(found.contains_key("/esc\u{1b}[31mred.slice"));
         let table = machine.pmem(&["phys", "--mapcounts", "--cgroups"]).with_status(0);
@@ -169,7 +170,7 @@ fn zones_are_cut_where_zoneinfo_says() {
         let zones = numbers(&document["data"]["zones"], "zone", "frames");
         assert_eq!(zones, BTreeMap::from([("DMA".into(), 4095), ("DMA32".into(), 61408), ("Movable".into(), 32768)]));
         let movable = document["data"]["zones"].as_array().unwrap().iter().find(|zone| zone["zone"] == "Movable");
-        // Nothing that cannot be moved is there.
+        // It contains nothing that cannot be moved.
         let classes = numbers(&movable.unwrap()["classes"], "class", "frames");
         assert!(!classes.contains_key("slab") && classes["anon"] > 1000 && classes["shmem"] > 1088, "{classes:?}");
     }
@@ -182,7 +183,7 @@ fn the_kernels_counters_are_nearly_met() {
         let checks = document["data"]["checks"].as_array().unwrap();
         assert!(checks.len() >= 9, "{checks:?}");
         for check in checks {
-            // The capture itself took memory: the counters were read a moment before the frames.
+            // The capture itself used memory, and the counters were read a moment before the frames.
             let bound = if check["name"] == "slab and large kmalloc" { 3 << 20 } else { 2 << 20 };
             let difference = check["difference_bytes"].as_i64().unwrap();
             assert!(difference.unsigned_abs() <= bound, "{}: {check}", machine.tree);
@@ -247,7 +248,7 @@ fn rounds_have_a_time_of_their_own() {
             let data = machine.pmem(&[command, "--json"]).with_status(0).json()["data"].take();
             let each = data[rows].as_array().unwrap().len() as u64;
             assert_eq!(times.values().collect::<Vec<_>>(), [&each, &each], "{command} of {}", machine.tree);
-            // The same fields under the same names as in JSON lines, and without rounds no time.
+            // The same fields with the same names as in JSON lines, and no time without rounds.
             let jsonl = machine.pmem(&[&rounds[..], &["jsonl"]].concat()).with_status(0);
             let line: Value = serde_json::from_str(jsonl.text().lines().next().unwrap()).unwrap();
             let keys: Vec<&String> = line.as_object().unwrap().keys().collect();

@@ -1,4 +1,4 @@
-//! Recorded machines, and what their files say: read and put together by the tests, without pmem.
+//! Recorded machines, and what their files say: read and combined by the tests, without pmem.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -33,7 +33,7 @@ const RESERVED: u64 = 1 << 32;
 /// The tests' own page size: all of these trees are of x86-64.
 pub(super) const PAGE: u64 = 4096;
 
-/// A process, as its page map has it.
+/// A process, according to its page map.
 pub(super) struct Recorded {
     pub(super) pid: u64,
     /// The words of its page map that are not empty, by index.
@@ -45,12 +45,12 @@ pub(super) struct Recorded {
 /// A recorded tree of several processes.
 pub(super) struct Machine {
     pub(super) tree: &'static str,
-    /// What the programs that were recorded said of themselves.
+    /// What the recorded programs reported about themselves.
     pub(super) known: Value,
     pub(super) flags: BTreeMap<u64, u64>,
     pub(super) counts: BTreeMap<u64, u64>,
     pub(super) cgroups: BTreeMap<u64, u64>,
-    /// What every frame is used for; empty where only some are recorded.
+    /// What every frame is used for; empty if only some are recorded.
     pub(super) classes: BTreeMap<u64, &'static str>,
 }
 
@@ -68,7 +68,7 @@ impl Machine {
         &MACHINES[..2]
     }
 
-    /// The one with some.
+    /// The one with only some frames.
     pub(super) fn of_some_frames() -> &'static Self {
         &MACHINES[2]
     }
@@ -108,7 +108,7 @@ impl Machine {
         pmem([&["--root", root.to_str().unwrap()], arguments].concat())
     }
 
-    /// Whether the KSM flag says what it should.
+    /// Whether the KSM flag can be trusted.
     pub(super) fn tells_ksm(&self) -> bool {
         self.tree == "6.1/machine"
     }
@@ -217,17 +217,17 @@ pub(super) fn raw(row: &Value) -> u64 {
     hex_address(&row["flags"]["raw"])
 }
 
-/// The number of a process that said something of itself.
+/// The PID of a process that reported about itself.
 pub(super) fn pid(said: &Value) -> String {
     number(&said["pid"]).to_string()
 }
 
-/// The index of the first page of what a program said it made.
+/// The index of the first page of what a program reported it had made.
 pub(super) fn first_page(said: &Value) -> u64 {
     hex_address(&said["address"]) / PAGE
 }
 
-/// The addresses of what a program said it made, as an argument.
+/// The addresses of what a program reported it had made, as an argument.
 pub(super) fn range(said: &Value) -> String {
     let pages = if said["pages"].is_null() { &said["size_pages"] } else { &said["pages"] };
     let first = hex_address(&said["address"]);

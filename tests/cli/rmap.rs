@@ -1,4 +1,4 @@
-//! `pmem rmap` over recorded processes: beside their page maps, turned around by the tests.
+//! `pmem rmap` over recorded processes: compared with their page maps, which the tests invert.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,10 +28,10 @@ fn mappers_are_those_of_the_page_maps() {
             let mapper = |mapper: &Value| (number(&mapper["pid"]), hex_address(&mapper["address"]));
             let mappers: Vec<_> = found["mappers"].as_array().unwrap().iter().map(mapper).collect();
             assert!(mappers.is_sorted() && mappers.into_iter().collect::<BTreeSet<_>>() == wanted, "{}", what());
-            // Two processes with one address space have an entry once.
+            // An entry of two processes with one address space counts once.
             let entries = wanted.iter().filter(|(pid, _)| !others.contains(pid)).count() as u64;
             let mapcount = machine.counts.get(&frame).copied().unwrap_or(0);
-            // Of the zero page the kernel counts none.
+            // The kernel keeps no mapcount for the zero page.
             let zero = machine.classes[&frame] == "zero_page";
             let said = (number(&found["found"]), found["mapcount"].as_u64());
             assert_eq!(said, (entries, (!zero).then_some(mapcount)), "{}", what());
@@ -42,8 +42,8 @@ fn mappers_are_those_of_the_page_maps() {
             }
         }
         assert!(expected.is_empty(), "{}: not found: {expected:x?}", machine.tree);
-        // The pmem that recorded went on after it had recorded itself, as nobody else did; and on 6.1 a field of zsmalloc's
-        // frames looks like a mapcount.
+        // The pmem that recorded them kept running after it had recorded itself, which no other process did; and on 6.1
+        // a field of zsmalloc's frames looks like a mapcount.
         assert!(complete > 10_000 && incomplete < 200, "{}: {complete} and {incomplete}", machine.tree);
     }
 }
@@ -60,7 +60,7 @@ fn all_who_map_a_familys_memory_are_found() {
             let own = machine.processes().into_iter().filter(|process| members.contains(&process.pid));
             let frames: BTreeSet<u64> =
                 own.flat_map(|process| pages.clone().map(move |page| pfn(process.pages[&page]).unwrap())).collect();
-            // Each child has frames of its own for what it wrote.
+            // Each child has its own frames for what it wrote.
             assert_eq!(frames.len() as u64, number(&family["pages"]) + 10 + 20, "{}", machine.tree);
             let names: Vec<String> = frames.iter().map(u64::to_string).collect();
             let found = rmap(machine, &names.iter().map(String::as_str).collect::<Vec<_>>());

@@ -1,5 +1,5 @@
-//! Rounds of every command that repeats: rows of one round have a time in common that no other round has, in every format that
-//! has rows, and both formats have the same fields.
+//! Rounds of every command that repeats: the rows of a round share a time that no other round has, in every format with
+//! rows, and both formats have the same fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,7 +73,7 @@ fn rounds_are_told_apart_by_their_time() {
                 "{command:?}: {times:?}"
             );
         }
-        // A name is the same in both. JSON has null for a whole object of which nothing is known, and lists of objects.
+        // A name is the same in both. JSON has null for an object in which nothing is known, and lists of objects.
         let only = |these: &BTreeSet<String>, those: &BTreeSet<String>| {
             let is_in = |name: &&String| {
                 let whole = name.split('.').next().unwrap_or_default();

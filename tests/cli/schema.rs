@@ -1,4 +1,4 @@
-//! `pmem schema`. That every document of every command is as it says is tested wherever a test runs pmem: see
+//! `pmem schema`. Wherever a test runs pmem, its documents are also checked against the schema: see
 //! `support/schema.rs`.
 
 use std::collections::BTreeSet;
@@ -73,7 +73,7 @@ fn columns_are_in_the_schema_of_lines() {
             continue;
         }
         let lines = schema([&command[..], &["--lines".to_owned()]].concat()).to_string();
-        // Of frames, keys of smaps stand between the lists.
+        // For frames, keys of smaps are between the lists.
         let columns = help.text().lines().filter_map(|line| line.strip_prefix("  "));
         let columns = columns.filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()));
         for column in columns.map(|line| line.split([' ', ',']).next().unwrap()) {

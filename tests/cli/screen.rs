@@ -1,4 +1,4 @@
-//! `--top` and what it refuses.
+//! What `--top` refuses.
 
 use crate::support::run::pmem;
 use crate::support::tree::fixtures;

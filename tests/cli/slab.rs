@@ -1,4 +1,4 @@
-//! `pmem slab` and `pmem slab show` over a recorded tree with caches of the test's own.
+//! `pmem slab` and `pmem slab show` over a recorded tree with caches defined by the test.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ inode_cache\tobject_size\t616
 empty_cache\treclaim_account\t0
 ";
 
-/// 43 pages are in slabs: 36 of signal_cache, 2 of dentry, 5 of inode_cache.
+/// 43 pages are in slabs: 36 in signal_cache, 2 in dentry, 5 in inode_cache.
 const MEMINFO: &str = "MemTotal: 1000000 kB\nSlab: 180 kB\nSReclaimable: 28 kB\nSUnreclaim: 152 kB\n";
 
 fn tree() -> Tree {
@@ -84,7 +84,7 @@ fn slabs_add_up_beside_meminfo() {
     let signal = &data["caches"][0];
     let counted = ["partial_slabs", "cpu_slabs", "cpu_partial_slabs"].map(|field| number(&signal[field]));
     assert_eq!((counted, &signal["reclaimable"], &signal["nodes"]), ([3, 4, 3], &json!(false), &Value::Null));
-    // A slab of inode_cache is of one page, not of two.
+    // One slab of inode_cache has one page, not two.
     let inode = &data["caches"][1];
     assert_eq!(["size_bytes", "held_bytes", "small_slabs"].map(|field| number(&inode[field])), [24576, 20480, 1]);
     assert_eq!(
@@ -265,7 +265,7 @@ fn a_story_has_all_that_is_known() {
     for words in ["at most 2 full, 3 partial", "at least 4 per-CPU (3", "at most 100 of 126", "always charged"] {
         assert!(signal.contains(words), "no {words:?}: {signal}");
     }
-    // The kernel estimates the free objects of so many.
+    // The kernel estimates the free objects of that many.
     tree.write("slab_sysfs", SYSFS.replace("partial\t3 N0=1 N1=2", "partial\t10001").replace(":A-", ":a-"));
     assert!(story("signal_cache").contains("about 100 of 126") && !story("signal_cache").contains("charged"));
     tree.write("slab_sysfs", SYSFS);
@@ -320,7 +320,7 @@ fn a_slabinfo_that_was_cut_off_at_a_line_is_torn() {
         document["notes"].as_array().unwrap().iter().map(|note| note["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["active-at-most", "slabinfo-torn"]);
 
-    // A name that is listed stands for all of the cache's.
+    // The name in slabinfo stands for all names of the cache.
     tree.write("proc/slabinfo", SLABINFO.replace("signal_cache", "UNIX"));
     tree.pmem(&["slab"]).with_status(0);
 
@@ -400,7 +400,7 @@ fn what_slabs_really_hold_stands_beside_slabtops_size() {
     assert!(row(&table).ends_with("    24.0 KiB   20.0 KiB  inode_cache"), "{}", table.text());
     let pages = tree.pmem(&["slab", "--pages"]).with_status(0);
     assert!(pages.text().contains("CACHE SIZE pages  HELD pages  NAME"), "{}", pages.text());
-    // Nearly all is not all.
+    // Almost all is not all.
     tree.write(
         "proc/slabinfo",
         SLABINFO.replace("dentry                40     42    192   21    1", "dentry  419999 420000    192   21    1"),
@@ -464,7 +464,7 @@ fn names_of_any_bytes_and_of_any_length_are_shown() {
     let links: String = (0..100_000).map(|number| format!("alias{number}\t->\t:A-0001152\n")).collect();
     tree.write("slab_sysfs", SYSFS.to_owned() + &links);
     tree.pmem(&["slab"]).with_status(0);
-    // Nor does what sysfs says of a cache move a cursor.
+    // Nor does anything in sysfs about a cache move the cursor.
     tree.write("slab_sysfs", format!("{SYSFS}dentry\tctor\t\x1b[31mevil\n"));
     let story = tree.pmem(&["slab", "show", "dentry"]).with_status(0);
     assert_no_control(&story.stdout, "the story");

@@ -1,4 +1,4 @@
-//! `pmem slab diff` over two trees that were made with known caches.
+//! `pmem slab diff` over two trees made with known caches.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::support::tree::{Tree, fixtures};
 
 const HEAD: &str = "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> …\n";
 
-/// A line of slabinfo: objects in use and in all, their size, objects and pages a slab, slabs.
+/// A line of slabinfo: objects in use, all objects, their size, objects and pages per slab, slabs.
 fn line(name: &str, [active, all, size, per_slab, pages, slabs]: [u64; 6]) -> String {
     let tunables = "tunables    0    0    0 : slabdata";
     format!("{name:17} {active:6} {all:6} {size:6} {per_slab:4} {pages:4} : {tunables} {slabs:6} {slabs:6}      0\n")
@@ -52,7 +52,7 @@ fn tree(time: &str, slabinfo: &str, [reclaimable, unreclaimable]: [u64; 2]) -> T
     let slab = reclaimable + unreclaimable;
     let meminfo = format!("Slab: {slab} kB\nSReclaimable: {reclaimable} kB\nSUnreclaim: {unreclaimable} kB\n");
     tree.write("proc/meminfo", meminfo);
-    // A cache that sysfs has is in slabinfo too.
+    // A cache in sysfs is in slabinfo, too.
     let there = |line: &&str| !line.starts_with("new_cache") || slabinfo.contains("new_cache");
     tree.write("slab_sysfs", SYSFS.split_inclusive('\n').filter(there).collect::<String>());
     tree
@@ -213,7 +213,7 @@ fn what_cannot_be_compared_is_said() {
     for (which, text, status, words) in [
         (0, "slabinfo - version: 1.1\n", 3, "not a slabinfo"),
         (1, "", 3, "not a slabinfo"),
-        // Torn in the last line: what it lacks is not gone.
+        // Torn in the last line: what is missing is not gone.
         (1, slabinfo(true).trim_end(), 1, "slabinfo:6"),
     ] {
         let trees = trees();
@@ -277,7 +277,7 @@ No cache changed.
     });
     assert_eq!(diff(&trees, &["--json"]).with_status(1).json()["data"]["large_kmalloc"], expected);
     for (bytes, arguments, status) in [
-        // What counters may lag.
+        // The possible lag of counters.
         (1 << 20, &[][..], 0),
         ((1 << 20) + 1024, &[], 1),
         (8 << 20, &["--min", "8M"], 1),
@@ -289,8 +289,8 @@ No cache changed.
     let small = diff(&grown(1 << 20), &[]).with_status(0);
     let rest = "All caches together: unchanged; the other +1.0 MiB is not in any cache: large";
     assert!(small.text().contains(rest), "{}", small.text());
-    // Caches that hold more than Slab: this kernel does not count them there. A cache that cannot be read could be
-    // them.
+    // Caches hold more than Slab: this kernel does not count large allocations there. A cache that cannot be read could
+    // account for them.
     let [before, after] = trees;
     before.write("proc/meminfo", "Slab: 100 kB\nSReclaimable: 50 kB\nSUnreclaim: 50 kB\n");
     let less = diff(&[before, after], &["--json"]).json();
@@ -394,7 +394,7 @@ fn recorded_machines_are_the_same_as_themselves_and_differ_from_each_other() {
 
 #[test]
 fn a_hostile_tree_moves_no_cursor_and_overflows_nothing() {
-    // More than this is taken for a torn line; with the largest pages it is more than any machine has.
+    // More than this is treated as a torn line; with the largest pages it is more than any machine has.
     let with_large_pages =
         |tree: &Tree| tree.replace("pmem-capture.json", "\"page_size\": 4096", "\"page_size\": 1048576");
     let huge = format!("{HEAD}{}", line("=\x1b[2J\u{202e}", [1 << 55, 1 << 55, 1, 1, 1, 1 << 43]));

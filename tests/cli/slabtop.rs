@@ -1,5 +1,5 @@
-//! `pmem slab` beside `slabtop`: what procps 4.0.2 printed for the slabinfo of each recorded tree (`slabtop.txt` with its
-//! default order, `slabtop-c.txt` by the size of caches) is what pmem says, in every number.
+//! `pmem slab` compared with `slabtop`: every number that procps 4.0.2 printed for the slabinfo of each recorded tree
+//! (`slabtop.txt` in its default order, `slabtop-c.txt` by the size of caches) is the same in pmem.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,13 +13,13 @@ use crate::support::tree::{fixtures, trees_with};
 /// The columns that slabtop has, by pmem's names.
 const COLUMNS: &str = "objects,active,use,object_size,slabs,objects_per_slab,size,name";
 
-/// What CSV calls them.
+/// Their names in CSV.
 const HEADER: &str = "objects,active_objects,use_percent,object_size_bytes,slabs,objects_per_slab,size_bytes,name";
 
 /// slabtop's output.
 #[derive(Debug, PartialEq)]
 struct Screen {
-    /// The five lines at the top: what stands behind the colon.
+    /// The five lines at the top: the text after the colon.
     head: Vec<String>,
     /// The rows in their order: the seven columns, and the name.
     rows: Vec<(String, [String; 7])>,
@@ -140,7 +140,7 @@ fn csv_has_the_same_numbers() {
 
 #[test]
 fn slabtops_letters_sort_as_slabtop_does() {
-    // Caches of the same number stand in another order.
+    // Caches with the same number are in a different order.
     let numbers = |rows: &[Value], key: &str| -> Vec<u64> { rows.iter().map(|row| number(&row[key])).collect() };
     for tree in trees() {
         for (file, letter, key, column) in [("slabtop.txt", "o", "objects", 0), ("slabtop-c.txt", "c", "size_bytes", 6)]

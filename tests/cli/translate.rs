@@ -1,5 +1,4 @@
-//! `pmem translate` over recorded trees: every size of page and number of levels, worked out by hand; and trees that
-//! lie.
+//! `pmem translate` over recorded trees: every page size and number of levels, computed by hand; and trees that lie.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +14,7 @@ fn fixture(tree: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(tree)
 }
 
-/// The one process of a tree.
+/// The only process in a tree.
 fn process_of(root: &Path) -> String {
     let names = std::fs::read_dir(root.join("proc")).unwrap().map(|entry| entry.unwrap().file_name());
     let mut pids = names.filter_map(|name| name.into_string().ok()).filter(|name| name.parse::<u32>().is_ok());
@@ -41,8 +40,8 @@ fn walk(data: &Value) -> String {
     steps.join(" ")
 }
 
-/// What stands in the trees that were made by hand. Indices are worked out from the digits of the address: at 4 KiB the
-/// lowest 12 bits and then 9 for each level, at 16 KiB 14 and 11, at 64 KiB 16 and 13.
+/// What the trees made by hand contain. Indices are computed from the digits of the address: with 4 KiB pages the
+/// lowest 12 bits and then 9 for each level, with 16 KiB 14 and 11, with 64 KiB 16 and 13.
 #[test]
 fn every_walk_is_the_one_done_by_hand() {
     // Tree, address, walk, byte, state, frame, size of the page.
@@ -61,10 +60,10 @@ fn every_walk_is_the_one_done_by_hand() {
         ("x86-64-la57", "ffffffffff600000", "PGD 511 P4D 511 PUD 511 PMD 507 PTE 0", 0, "not_shown", None, 0),
         ("x86-64-la57", "1000", "PGD 0 P4D 0 PUD 0 PMD 0 PTE 1", 0, "no_mapping", None, 0),
         ("arm64-4k", "0xffff9f3d2345", "PGD 511 PUD 510 PMD 249 PTE 466", 0x345, "present", Some(0x14_9f00), 4096),
-        // The same with a tag in the byte that arm64 does not look at.
+        // The same with a tag in the byte that arm64 ignores.
         ("arm64-4k", "0xb400ffff9f3d2345", "PGD 511 PUD 510 PMD 249 PTE 466", 0x345, "present", Some(0x14_9f00), 4096),
         ("arm64-4k", "ffff70012345", "PGD 511 PUD 509 PMD 384", 0x1_2345, "present", Some(0x14_0012), 2 << 20),
-        // A hugetlb page of 64 KiB is 16 entries next to each other.
+        // A hugetlb page of 64 KiB is 16 adjacent entries.
         ("arm64-4k", "ffff80001234", "PGD 511 PUD 510 PMD 0 PTE 1", 0x234, "present", Some(0x10_8001), 64 << 10),
         ("arm64-16k", "0xffff9f3d2345", "PGD 1 PUD 2047 PMD 1999 PTE 1268", 0x2345, "present", Some(0x14_9efe), 16384),
         ("arm64-16k", "0x500000004001", "PGD 0 PUD 1280 PMD 0 PTE 1", 1, "present", Some(0x10_2400), 16384),
@@ -99,12 +98,12 @@ fn every_walk_is_the_one_done_by_hand() {
     }
 }
 
-/// Trees of every kernel: how a walk ends is told by a scan, and before Linux 6.7 by smaps, words and flags.
+/// Trees of every kernel: how a walk ends is known from a scan, and before Linux 6.7 from smaps, words and flags.
 #[test]
 fn huge_pages_end_the_walk_at_their_level_on_every_kernel() {
     for (tree, address, state, levels) in [
         ("4.19/scene", "7f2a40000000", "present", 3),
-        // What the programs of these trees made: a huge page, the huge zero page, one taken apart, and two of hugetlb.
+        // What the programs of these trees made: a huge page, the huge zero page, a split one, and two hugetlb pages.
         ("6.1/kinds", "200100000123", "present", 3),
         ("6.1/kinds", "200180000123", "zero", 3),
         ("6.1/kinds", "200200001123", "present", 4),
@@ -135,8 +134,8 @@ fn huge_pages_end_the_walk_at_their_level_on_every_kernel() {
     }
 }
 
-/// Up to Linux 6.10 a huge page has no bit 61, and up to 6.16 scans do not tell the huge zero page: without frame flags
-/// it looks like any other that is shared.
+/// Up to Linux 6.10 a huge page has no bit 61, and up to 6.16 scans do not report the huge zero page: without frame
+/// flags it looks like any other shared huge page.
 #[test]
 fn what_may_be_the_huge_zero_page_is_not_called_a_fact() {
     let without_bit_61 =
@@ -147,7 +146,7 @@ fn what_may_be_the_huge_zero_page_is_not_called_a_fact() {
     for (changes, address, noted) in [
         (&old[..], "7f2a40000123", true),
         (&new, "7f2a40000123", false),
-        // Mapped once, which the zero page never is; and a small page, of which scans tell.
+        // Mapped once, which the zero page never is; and a small page, which scans do report.
         (&old, "7f2a40400000", false),
         (&old, "7f2a50020000", false),
     ] {
@@ -159,7 +158,7 @@ fn what_may_be_the_huge_zero_page_is_not_called_a_fact() {
     assert!(table.text().contains("may also be the huge zero page"), "{}", table.text());
 }
 
-/// What the programs of these trees made: `.known` beside them.
+/// What the programs in these trees made: the `.known` files next to them.
 #[test]
 fn what_is_no_frame_is_told_apart() {
     for (tree, address, state, swap, part) in [
@@ -256,7 +255,8 @@ fn the_tables_that_are_needed_are_those_that_vm_pte_counts() {
     assert!(more.text().contains("6 more") && more.text().contains("MADV_DONTNEED"), "{}", more.text());
 }
 
-/// A huge page of shared memory has no table of small ones, and only a scan tells: VmPTE is less by these tables.
+/// A huge page of shared memory has no table for small ones, and only a scan recognises it: VmPTE is smaller by these
+/// tables.
 #[test]
 fn without_a_scan_tables_may_be_too_many_and_that_is_said() {
     let fewer = |text: String| {
@@ -382,7 +382,7 @@ fn a_wrong_command_line_is_2() {
     }
 }
 
-/// A copy of a tree with changed files, asked with little memory and little time.
+/// Runs pmem on a copy of a tree with changed files, with little memory and little time.
 fn of_changed(tree: &str, changes: &[(&str, &dyn Fn(String) -> String)], arguments: &[&str]) -> Finished {
     let top = TempDir::new().unwrap();
     let root = top.path().join("tree");
@@ -405,7 +405,7 @@ fn of_changed(tree: &str, changes: &[(&str, &dyn Fn(String) -> String)], argumen
 fn trees_that_lie_are_answered_or_refused() {
     let set = |from: &'static str, to: &'static str| move |text: String| text.replace(from, to);
     let manifest = "pmem-capture.json";
-    // Levels that no machine has, and address spaces without end.
+    // Levels that no machine has, and endless address spaces.
     let levels = of_changed(
         "x86-64-la57/scene",
         &[(manifest, &set("levels\": 5", "levels\": 99"))],
@@ -428,7 +428,7 @@ fn trees_that_lie_are_answered_or_refused() {
             }
         }
     }
-    // A page larger than everything, and a mapping of everything whose every page is there.
+    // A page larger than everything, and a mapping of everything in which every page is present.
     let large = of_changed(
         "x86-64-la57/scene",
         &[("proc/PID/smaps", &set("1048576 kB", "18014398509481983 kB"))],
@@ -471,14 +471,14 @@ fn where_the_first_thread_has_ended_another_tells() {
         (&document["notes"][0]["code"], &document["notes"][0]["pid"]),
         (&json!("first-thread-ended"), &json!(1234))
     );
-    // And with it all of its threads.
+    // And all of its threads with it.
     std::fs::remove_dir_all(process.join("task")).unwrap();
     let none = ask().json()["data"].clone();
     assert_eq!((&none["no_address_space"], &none["state"]), (&json!("zombie"), &Value::Null), "{none}");
 }
 
-/// Linux up to about 6.11 does not tell how many levels an x86-64 machine has; a tree of pmem's before this command,
-/// which does not say it, is read all the same.
+/// Linux up to about 6.11 does not report how many levels an x86-64 machine has; a tree from a pmem before this
+/// command, which does not record it, is read anyway.
 #[test]
 fn levels_that_are_not_known_are_not_guessed() {
     let unknown = |text: String| text.replace("\"user_end\": 140737488351232", "\"user_end\": 9223372036854771712");

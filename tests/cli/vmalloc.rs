@@ -1,4 +1,4 @@
-//! `pmem vmalloc` over recorded trees that were made with known areas.
+//! `pmem vmalloc` over recorded trees made with known areas.
 
 use std::fs;
 
@@ -10,7 +10,8 @@ use crate::support::skipped;
 use crate::support::text::assert_no_control;
 use crate::support::tree::fixtures;
 
-/// Of a machine with two nodes that shows addresses: huge by size and address, by size only, and not by size.
+/// From a machine with two nodes that shows addresses. Some areas could be huge by size and address, some by size only,
+/// some not even by size.
 const VMALLOCINFO: &str = "\
 0xffffc90000000000-0xffffc90000005000   20480 copy_process.part.0+0x94/0x3e0 pages=4 vmalloc N0=4
 0xffffc90000008000-0xffffc9000000d000   20480 copy_process.part.0+0x94/0x3e0 pages=4 vmalloc N0=1 N1=3
@@ -24,7 +25,7 @@ const VMALLOCINFO: &str = "\
 0xffffc9000100a000-0xffffc9000100f000   20480 unpurged vm_area
 ";
 
-/// The counters are those of the areas: 2057 pages of kind vmalloc, and 32 KiB of stacks, of which one is no process's.
+/// The counters match the areas: 2057 pages of kind vmalloc, and 32 KiB of stacks, one of which belongs to no process.
 const MEMINFO: &str = "\
 MemTotal:        1048576 kB
 KernelStack:          16 kB
@@ -147,14 +148,14 @@ fn areas_are_rows_and_can_be_chosen() {
         sorted.starts_with("size_bytes,kind\n4198400,vmalloc\n2105344,vmalloc\n2101248,vmalloc\n2097152,vmalloc\n"),
         "{sorted}"
     );
-    // Who asked for nothing goes by the kind, and a module is part of the name.
+    // An area without a caller goes by its kind, and a module is part of the name.
     assert_eq!(csv(&["--filter", "unpurged|vm_map", "-o", "kind,caller"]), "kind,caller\nunpurged,\nvm_map_ram,\n");
     assert_eq!(csv(&["--filter", r"\[xfs\]$", "-o", "areas,caller"]), "areas,caller\n1,xfs_buf_alloc [xfs]\n");
     assert_eq!(csv(&["--filter", "nobody", "-o", "caller"]), "caller\n");
     let jsonl = vmalloc(&tree, &["--format", "jsonl", "--areas", "--filter", "memremap"]).with_status(0);
     let row: Value = serde_json::from_str(jsonl.text().trim_end()).unwrap();
     assert_eq!((&row["start"], &row["physical_address"]), (&json!("0xffffc90001004000"), &json!("0xdf000")));
-    // What is filtered is the rows; the kinds and counters are of all.
+    // Only the rows are filtered; kinds and counters cover everything.
     let data = vmalloc(&tree, &["--json", "--filter", "memremap"]).with_status(0).json()["data"].take();
     assert_eq!((data["callers"].as_array().unwrap().len(), data["kinds"].as_array().unwrap().len()), (1, 5));
     vmalloc(&tree, &["--filter", "("]).with_status(2);
@@ -198,7 +199,7 @@ fn a_counter_that_is_always_none_is_not_known() {
     let run = vmalloc(&tree(VMALLOCINFO, &old), &[]).with_status(0);
     assert!(run.text().contains("VmallocUsed: always 0 in Linux 4.4 to 5.2"), "{}", run.text());
     assert!(run.text().lines().any(|line| words(line) == "VmallocUsed 8.0 MiB - - -"), "{}", run.text());
-    // An architecture that does not tell of its direct map.
+    // An architecture that does not report its direct map.
     let arm = "MemTotal: 1048576 kB\nVmallocUsed: 8228 kB\n";
     let run = vmalloc(&tree(VMALLOCINFO, arm), &[]).with_status(0);
     assert!(run.text().contains("direct map          -  all memory in one range"), "{}", run.text());
@@ -231,7 +232,7 @@ fn a_tree_without_the_file_still_has_the_direct_map() {
         (&data["kinds"], &data["callers"], &data["mappings"]["vmalloc_bytes"]),
         (&Value::Null, &Value::Null, &Value::Null)
     );
-    // Nothing that could be taken for a count of none.
+    // Nothing that could be mistaken for a count of zero.
     for arguments in [&["--areas"][..], &["--filter", "x"], &["-o", "pages"], &["--format", "csv"]] {
         assert!(vmalloc(&tree, arguments).with_status(3).stdout.is_empty());
     }
@@ -301,7 +302,7 @@ fn a_missing_meminfo_is_not_the_architectures_fault() {
     assert!(run.text().contains("page sizes are in meminfo") && !run.text().contains("architecture"), "{}", run.text());
 }
 
-/// Whole machines: the sum of all `pages=`, and what the machine's own counter says.
+/// Whole machines: the sum of all `pages=`, compared with the machine's own counter.
 #[test]
 fn recorded_machines_add_up() {
     let kernels = fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());

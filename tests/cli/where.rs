@@ -1,5 +1,4 @@
-//! `pmem where` over recorded trees: it adds up on each, says what it did not have, and two accounts stand side by
-//! side.
+//! `pmem where` over recorded trees: it adds up on each, reports what was missing, and shows two accounts side by side.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +41,7 @@ fn line<'d>(data: &'d Value, name: &str) -> &'d Value {
     lines(data).iter().find(|line| line["name"] == name).unwrap_or_else(|| panic!("no line {name}"))
 }
 
-/// The data of a document whose lines add up, each with a name of its own, `unaccounted` last.
+/// The data of a document whose lines add up, each with a unique name, `unaccounted` last.
 #[track_caller]
 fn adds_up(finished: &Finished) -> Value {
     let document = finished.json();
@@ -100,7 +99,7 @@ fn what_can_be_had_is_what_the_kernel_computes() {
     for tree in trees_with("proc/zoneinfo").into_iter().filter(|tree| tree.join("proc/meminfo").exists()) {
         let data = adds_up(&where_of(&tree, &["--json"]).with_status(0));
         let available = &data["available"];
-        // Of most trees the files were not read in one moment; on these, memory stood still.
+        // In most trees the files were not read at the same moment; in these, memory did not change.
         let exact = tree.ends_with("6.12/machine") || tree.ends_with("6.1/machine");
         let bound = if exact { 0 } else { number(&data["total_bytes"]) / 200 };
         let difference = available["difference_bytes"].as_i64().unwrap().unsigned_abs();
@@ -232,14 +231,14 @@ fn hostile_files_end_in_lines_that_add_up() {
                 hostile.push('\n');
             }
             tree.write(file, hostile);
-            // A number that no size can be is none; then the file is spoilt.
+            // An impossible size is not a number, so the file counts as damaged.
             adds_up(&tree.pmem(&["where", "--json", "--no-frames"]));
             for format in ["table", "csv", "jsonl"] {
                 assert_no_control(&tree.pmem(&["where", "--format", format]).stdout, format);
             }
         }
     }
-    // Torn wherever that may be; a file that is none; and one that is nobody's.
+    // Torn anywhere; files that are not valid; and an empty one.
     let whole = std::fs::read(fixtures().join("6.12/machine/proc/meminfo")).unwrap();
     let tree = Tree::like("6.12/machine");
     for cut in (40..whole.len()).step_by(97) {
@@ -298,7 +297,7 @@ fn rounds_show_how_lines_move() {
     let rows: Vec<Value> = rounds.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (first, second) = rows.split_at(rows.len() / 2);
     assert!(first.iter().all(|row| row["change_bytes"].is_null() && row["frames_bytes"].is_null()));
-    // A tree stands still.
+    // A tree does not change.
     assert!(
         second
             .iter()
@@ -311,7 +310,7 @@ fn rounds_show_how_lines_move() {
     assert_eq!(frames.text().lines().find(|line| line.chars().count() > 80), None, "80 columns suffice");
 }
 
-/// Two trees an hour and a half apart; the second has 30 MiB more that is anonymous and 20 MiB less that is free.
+/// Two trees an hour and a half apart; the second has 30 MiB more anonymous memory and 20 MiB less free memory.
 fn two_trees() -> (Tree, Tree) {
     let (before, after) = (Tree::like("6.12/machine"), Tree::like("6.12/machine"));
     let manifest = std::fs::read_to_string(after.path("pmem-capture.json")).unwrap();
@@ -366,7 +365,7 @@ fn a_difference_is_by_size_with_its_rate() {
             .any(|line| line.starts_with("anonymous") && line.contains("+30.0 MiB") && line.ends_with("+20.0 MiB"))
     );
     assert!(!table.text().contains("buffers"), "only what changed: {}", table.text());
-    // Of less there is nothing to see; nor is it a difference.
+    // Smaller changes are neither shown nor a difference.
     let large = diff(&[&before, &after], &["--min", "15M", "--json"]).with_status(1).json();
     let names: Vec<&Value> = lines(&large["data"]).iter().map(|row| &row["name"]).collect();
     assert_eq!(names, ["anonymous", "free"]);
@@ -377,7 +376,7 @@ fn a_difference_is_by_size_with_its_rate() {
     // The machine now, by --root.
     let now = pmem(["--root", after.to_str().unwrap(), "where", "diff", before.to_str().unwrap(), "--json"]);
     assert_eq!(now.with_status(1).json()["data"]["lines"], data["lines"]);
-    // 1 says that something changed: what is no tree is another thing.
+    // 1 means that something changed: an invalid tree is a different matter.
     let file = after.join("proc/meminfo");
     for (wrong, why) in
         [(Path::new("/nowhere"), "no such directory"), (&file, "not a directory; expected a 'pmem capture' tree")]
@@ -508,7 +507,7 @@ fn what_no_flag_names_is_a_row_of_its_own() {
     let group = groups.iter().find(|group| group["name"] == "without a flag").unwrap();
     let is = |field: &str| group[field].as_i64().unwrap();
     assert_eq!(numbers(row("all without a flag")), [is("counters_bytes"), is("frames_bytes")]);
-    // The other way round, what has the number stands below.
+    // In this order, the line with the number is below.
     let sorted = where_of(&machine, &["-s", "name"]).with_status(0);
     assert!(run.text().contains("↑ file") && !run.text().contains("↓ file"), "{}", run.text());
     assert!(sorted.text().contains("↓ file") && !sorted.text().contains("↑ file"), "{}", sorted.text());

@@ -1,7 +1,7 @@
-//! `pmem buddy` against zoneinfo, and against frame flags that the test reads itself.
+//! `pmem buddy` against zoneinfo, and against frame flags, both read by the test itself.
 //!
-//! Memory of the whole machine moves while it is looked at. So the kernel's number is read before and after pmem reads it,
-//! and where it was not the same, pmem's may differ by as much, and by what came and went between.
+//! The memory of the whole machine changes while it is read. So the kernel's number is read before and after pmem reads
+//! it, and if it was not the same, pmem's may differ by as much, and by what came and went in between.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,13 +14,13 @@ use crate::support::ordinary::Ordinary;
 use crate::support::run::pmem;
 use crate::support::{agrees, page_size, skipped};
 
-/// What pmem's own process takes from the lists of processors while it runs, in pages of 4 KiB, and then some.
+/// What pmem itself takes from the per-CPU lists while it runs, in pages of 4 KiB, with a margin.
 const OWN: u64 = 1024;
 
-/// How often a comparison is tried until memory held still enough.
+/// How often a comparison is tried until memory is quiet enough.
 const ATTEMPTS: usize = 10;
 
-/// `nr_free_pages` and the pages on the lists of processors, of each zone that has memory.
+/// `nr_free_pages` and the pages on per-CPU lists, for each zone that has memory.
 fn zoneinfo() -> BTreeMap<(u64, String), (u64, u64)> {
     let mut zones = BTreeMap::new();
     let mut key = (0, String::new());
@@ -37,7 +37,7 @@ fn zoneinfo() -> BTreeMap<(u64, String), (u64, u64)> {
     zones
 }
 
-/// Whether `seen` is what was there before, or after, or as near to it as these are to each other.
+/// Whether `seen` is between the values before and after, or not further from them than they are from each other.
 fn between(before: u64, seen: u64, after: u64, slack: u64) -> bool {
     let slack = slack.max(before.abs_diff(after));
     (before.min(after).saturating_sub(slack)..=before.max(after) + slack).contains(&seen)
@@ -87,11 +87,11 @@ const ZERO_PAGE: u64 = 1 << 24;
 /// What the test counts on the whole machine.
 #[derive(Debug, Default)]
 struct Blocks {
-    /// Blocks that are wholly free.
+    /// Blocks that are entirely free.
     free: u64,
     /// Blocks that are a huge page, or part of a larger one.
     huge: u64,
-    /// Blocks that have a page of slab.
+    /// Blocks that contain a slab page.
     slab: u64,
     /// Free frames, wherever they are.
     free_frames: u64,
@@ -101,7 +101,7 @@ struct Blocks {
 fn blocks(flags: &mut File, size: usize) -> Blocks {
     let (mut found, mut head) = (Blocks::default(), 0);
     let mut bytes = vec![0; size * 8];
-    // A last block that is not whole is none.
+    // An incomplete last block does not count.
     while flags.read_exact(&mut bytes).is_ok() {
         let (mut of_buddy, mut tails, mut any) = (0, 0, 0);
         for word in bytes.chunks_exact(8) {
@@ -146,7 +146,7 @@ fn blocks_are_what_the_flags_of_their_frames_say() {
             let sum: u64 = zones(data).iter().map(|zone| number(&zone["huge_blocks"][name])).sum();
             assert_eq!(sum, of(name), "{name} over zones");
         }
-        // What is in blocks that are not whole is not looked at.
+        // The contents of incomplete blocks are not counted.
         let edges = (of("outside") + 1).min(64) * size as u64;
         let frames = of("free") * size as u64 + of("scattered_free_frames");
         let checks = [

@@ -1,4 +1,4 @@
-//! `page` and `pages`: what a frame is, for memory of every kind, and for numbers that no frame has.
+//! `page` and `pages`: what a frame is, for memory of every kind, and for numbers without a frame.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::run::{pmem, workload};
 use crate::support::scene::{Scene, made, made_as};
 use crate::support::{page_size, skipped};
 
-/// What `pmem page` says of one frame.
+/// What `pmem page` reports about one frame.
 #[track_caller]
 fn page(frame: &str) -> Value {
     let document = pmem(["page", "--json", frame]).with_status(0).json();
@@ -39,7 +39,7 @@ fn assert_class(pid: u32, what: &str, address: u64, count: u64, class: &str) {
     }
 }
 
-/// What `everything` makes: the class of so many first pages of it, and of the rest.
+/// What `everything` makes: the class of this many of its first pages, and that of the rest.
 fn class_of_everything(what: &str, kind: &str) -> (&'static str, u64, &'static str) {
     let cached = if kind == "shmem" { "shmem" } else { "file" };
     match what {
@@ -59,7 +59,7 @@ fn memory_of_every_kind_is_of_its_class() {
     if !visible(TEST) {
         return;
     }
-    // Not told to end with the test: it puts the setting back when the test is gone.
+    // Not made to end with the test: it restores the setting when the test is gone.
     let lent = Scene::from_command(Command::new(workload()).args(["hugepages", "4"]));
     let scene = Scene::start(&["everything", "with-hugetlb"]);
     let (made, skip) = made(&scene.report);
@@ -135,20 +135,20 @@ fn pages_that_ksm_has_merged_are_one_ksm_frame() {
     if !visible(TEST) {
         return;
     }
-    // Not told to end with the test: it puts the setting back.
+    // Not made to end with the test: it restores the setting.
     let scene = Scene::start(&["ksm"]);
     if let Some(reason) = scene.skipped() {
         return skipped(TEST, reason);
     }
     let (address, count) = (hex_address(&scene.report["address"]), number(&scene.report["pages"]));
-    // Before Linux 7.1 without the repair, every anonymous frame has the flag, and pmem does not believe it.
+    // Before Linux 7.1, without the fix, every anonymous frame has the flag, and pmem does not trust it.
     let document = pmem(["page", "--json", &format!("{}:{address:#x}", scene.pid())]).with_status(0).json();
     let notes = document["notes"].as_array().unwrap();
     let class = if notes.iter().any(|note| note["code"] == "ksm-flag-wrong") { "anon" } else { "ksm" };
     assert_class(scene.pid(), "KSM", address, count, class);
     let pfn = frame_at(u64::from(scene.pid()), address);
     let frame = page(&format!("{pfn}"));
-    // Each of its places is counted.
+    // Each place that maps it is counted.
     assert_eq!(number(&frame["mapcount"]), count, "{frame}");
     let by: Vec<_> = (0..count).map(|at| (u64::from(scene.pid()), address + at * page_size())).collect();
     let document = pmem(["rmap", "--json", &pfn.to_string()]).with_status(0).json();
@@ -186,7 +186,7 @@ fn a_frame_is_charged_to_the_cgroup_of_who_wrote_it_and_lies_in_a_zone() {
     }
     let scene = Scene::start(&["forks"]);
     let frame = page(&format!("{}:{}", scene.pid(), scene.report["address"].as_str().unwrap()));
-    // `ID:memory:/path` of the first version, `0::/path` of the second.
+    // `ID:memory:/path` in version 1, `0::/path` in version 2.
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", scene.pid())).unwrap();
     let path = |wanted: &str| {
         let mut groups = groups.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
@@ -194,7 +194,7 @@ fn a_frame_is_charged_to_the_cgroup_of_who_wrote_it_and_lies_in_a_zone() {
     };
     match path("memory").or_else(|| path("")) {
         Some(path) if frame["cgroup"].is_string() => {
-            // Seen from a namespace of groups, its path can be longer than the process's own.
+            // Seen from a cgroup namespace, its path can be longer than the one in the process's file.
             assert!(frame["cgroup"].as_str().unwrap().ends_with(path.as_str()), "{path}: {frame}");
         }
         _ => skipped("the cgroup of a frame", "this machine has none, or it is out of sight"),
@@ -222,17 +222,17 @@ fn a_number_behind_the_end_of_memory_is_said_to_be_none() {
     }
     let last = page(&(end - 1).to_string());
     assert!(last["class"].is_string(), "{last}");
-    // A range that leads over the end has what is before it.
+    // A range that extends past the end gives what is before it.
     let run = pmem(["page", "--json", &format!("{}+4", end - 2)]).with_status(1);
     let frames = by_number(&run.json());
     assert!(frames[&(end - 1)]["class"].is_string());
-    // And numbers that are none at all.
+    // And numbers that are not valid at all.
     for wrong in ["0xfffffffffffffffff", "99999999999999999999", "-1"] {
         assert_eq!(pmem(["page", wrong]).status, 2, "{wrong}");
     }
 }
 
-/// A memory block that the machine has not, between others that it has: its first frame.
+/// A memory block that the machine does not have, between others that it has: its first frame.
 fn hole() -> Option<u64> {
     const MEMORY: &str = "/sys/devices/system/memory";
     let size = fs::read_to_string(format!("{MEMORY}/block_size_bytes")).ok()?;
@@ -273,7 +273,7 @@ fn a_frame_that_was_freed_is_told_as_what_it_is_now() {
     assert_eq!((&before["class"], number(&before["mapcount"])), (&Value::from("anon"), 4), "{before}");
     let own = u64::from(scene.pid());
     scene.kill_and_reap();
-    // Its children end because it did, each in its own time.
+    // Its children end because it did, but not immediately.
     while pids.iter().any(|pid| !frames_of(*pid, address, 1).is_empty()) {
         std::thread::yield_now();
     }
@@ -282,17 +282,17 @@ fn a_frame_that_was_freed_is_told_as_what_it_is_now() {
     for pfn in frames.iter().copied().step_by(100) {
         let was = flags.word(pfn).unwrap();
         let frame = page(&pfn.to_string());
-        // It may be pmem itself that has it now, and then it is free again.
+        // It may be pmem itself that has it now, and then it becomes free again.
         let raw = hex_address(&frame["flags"]["raw"]);
         told += u32::from([Some(was), flags.word(pfn)].contains(&Some(raw)));
         free += u32::from(raw & BUDDY != 0);
         assert_eq!(frame["class"] == "free", raw & BUDDY != 0, "{frame}");
-        // Free but in no block, it is on the list of a processor: nothing tells whose it is.
+        // Free but in no block, it is on a per-CPU list: that cannot be recognised.
         assert!(raw != 0 || frame["class"] == "unclassified", "{frame}");
     }
     let frames: Vec<String> = frames.iter().map(u64::to_string).collect();
     let arguments = ["rmap", "--json"].into_iter().chain(frames.iter().map(String::as_str));
-    // Who maps them now may be closed: that is status 1.
+    // The processes that map them now may not be readable: that is status 1.
     let run = pmem(arguments);
     assert!([0, 1].contains(&run.status), "{}: {}", run.status, run.stderr);
     for frame in by_number(&run.json()).values() {

@@ -1,4 +1,5 @@
-//! Every demo: its numbers come true, by two sources a step; a fault in it is found out; it leaves nothing behind.
+//! Every demo: its numbers are as expected, by two sources for each step; a fault in it is detected; it leaves nothing
+//! behind.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +10,12 @@ use crate::support::ordinary::Ordinary;
 use crate::support::run::{Finished, pmem};
 use crate::support::skipped;
 
-/// All demos but one: whether `ksm` can be shown changes while the tests run. Its own test sees to that.
+/// All demos except one: whether `ksm` can be shown changes while the tests run, so it has its own test.
 fn demos() -> impl Iterator<Item = &'static Demo> {
     DEMOS.iter().copied().filter(|demo| demo.name != "ksm")
 }
 
-/// The demos that need something which not every machine has, or every user may.
+/// The demos that need something that not every machine has, or not every user may do.
 const MAY_LACK: [&str; 14] = [
     "brk",
     "malloc",
@@ -32,7 +33,7 @@ const MAY_LACK: [&str; 14] = [
     "slab",
 ];
 
-/// The demos that have no memory at the first place, or all of it from the beginning: no page can be too many.
+/// The demos that have no memory at the first place, or all of it from the beginning: there is no page too many.
 const NO_PAGE_TOO_MANY: [&str; 4] = ["slab", "stack", "malloc", "tlb"];
 
 /// The report of a demo, or why it cannot be shown here.
@@ -54,14 +55,14 @@ pub(super) fn list(value: &Value) -> &Vec<Value> {
     value.as_array().expect("a list")
 }
 
-/// What was seen of a quantity: each source and what it says.
+/// What was observed of a quantity: each source and its value.
 fn seen<'s>(step: &'s Value, expected: &Value) -> BTreeMap<&'s str, i64> {
     let name = |value: &Value| (value["quantity"].clone(), value["of"].clone());
     let seen = list(&step["observed"]).iter().filter(|observed| name(observed) == name(expected));
     seen.map(|observed| (observed["source"].as_str().unwrap(), observed["value"].as_i64().unwrap())).collect()
 }
 
-/// Whether it is a step that is done, and no word on what this machine cannot show.
+/// Whether it is a step that is done, rather than a remark on what this machine cannot show.
 fn is_shown(step: &Value) -> bool {
     !step["action"].as_str().unwrap().starts_with("not shown here: ")
 }
@@ -109,7 +110,7 @@ fn every_demo_comes_true_for_an_ordinary_user() {
     }
 }
 
-/// Leaves out each step of a demo in turn: that must be seen, and nothing worse may happen.
+/// Leaves out each step of a demo in turn: that must be detected, and nothing worse may happen.
 #[test]
 fn a_step_that_is_left_out_is_found_out() {
     for demo in demos() {
@@ -123,7 +124,7 @@ fn a_step_that_is_left_out_is_found_out() {
     }
 }
 
-/// Writes a page that no step writes, after each step in turn.
+/// Writes an additional page after each step in turn.
 #[test]
 fn a_page_too_many_is_found_out() {
     let mut tried = 0;

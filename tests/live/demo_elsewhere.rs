@@ -1,4 +1,5 @@
-//! Demos where memory is short or the rules are others: their numbers come true, or they say why they cannot be shown.
+//! Demos where memory is short or other rules apply: their numbers are as expected, or they say why they cannot be
+//! shown.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -14,7 +15,7 @@ use pmem::kernel::root::Root;
 use crate::support::run::{finish, workload};
 use crate::support::skipped;
 
-/// Runs every demo as `by` runs it, and demands that none is off.
+/// Runs every demo the way `by` does, and requires that none is off.
 fn none_is_off(what: &str, by: impl Fn(&mut Command)) {
     let mut shown = 0;
     for demo in DEMOS {
@@ -32,7 +33,7 @@ fn none_is_off(what: &str, by: impl Fn(&mut Command)) {
     assert!(shown > 0, "{what}: some can be shown");
 }
 
-/// Runs what comes behind in a shell that does something first.
+/// Runs the arguments that follow in a shell that does something first.
 fn after(script: &str) -> impl Fn(&mut Command) {
     let script = format!("{script}; exec \"$@\"");
     move |command| {
@@ -42,8 +43,8 @@ fn after(script: &str) -> impl Fn(&mut Command) {
 
 #[test]
 fn with_few_addresses() {
-    // What pmem needs to begin with: to look at itself, and to run the plainest demo. Below it, memory for its own
-    // tables is refused, and it ends as any program does.
+    // What pmem needs at all: to read itself, and to run the simplest demo. Below that, memory for its own tables is
+    // refused, and it ends like any program.
     let works = |kib: &u64| {
         let script = format!("ulimit -v {kib}; exec \"$@\"");
         let begins = |words: &[&str]| {
@@ -72,13 +73,13 @@ fn without_huge_pages_and_with_all_memory_merged() {
     for rule in ["no-huge-pages", "merge-all"] {
         none_is_off(rule, |command| {
             let workload = workload();
-            // The rule is one of the process, and goes over to the program that it becomes.
+            // The rule applies to the process, and is kept by the program that it becomes.
             command.args(["-c", "exec \"$@\"", "sh"]).arg(workload).args(["under", rule]);
         });
     }
 }
 
-/// A memory cgroup of the test's own.
+/// A memory cgroup for the test.
 struct Group(PathBuf);
 
 impl Group {
@@ -95,7 +96,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // The last of its processes may still be on its way out.
+        // The last of its processes may still be exiting.
         for _ in 0..1000 {
             if fs::remove_dir(&self.0).is_ok() || !self.0.exists() {
                 return;

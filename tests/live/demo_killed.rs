@@ -1,4 +1,4 @@
-//! A demo that is killed in the middle, whoever of its processes it is and by whatever signal, leaves nothing behind.
+//! A demo that is killed in the middle leaves nothing behind, whichever of its processes and whatever signal it is.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -16,7 +16,7 @@ use crate::support::kernel::pids;
 /// A variable in the environment of a demo and of all its processes, by which they are found.
 const MARK: &str = "PMEM_TEST_OF_KILLING";
 
-/// A demo that runs, and a directory that it takes for that of temporary files.
+/// A running demo, and a directory that it uses for temporary files.
 struct Running {
     demo: &'static str,
     pmem: Child,
@@ -30,12 +30,12 @@ impl Running {
         let mark = format!("{MARK}={}", temporary.path().display());
         let mut command = Command::new(env!("CARGO_BIN_EXE_pmem"));
         command.args(["demo", demo, "--slow", "0.05"]).env(MARK, temporary.path()).env("TMPDIR", temporary.path());
-        // A process group of its own, so that it can be killed as a whole.
+        // In its own process group, so that it can be killed as a whole.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self { demo, pmem: command.spawn().unwrap(), mark, temporary }
     }
 
-    /// Its processes, but for those that have ended and wait to be reaped.
+    /// Its processes, except for those that have ended and are waiting to be reaped.
     fn processes(&self) -> Vec<u32> {
         let is_one = |pid: &u32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -48,7 +48,7 @@ impl Running {
         Pid::from_raw(i32::try_from(self.pmem.id()).unwrap())
     }
 
-    /// Waits until it has a worker, which is called as the demo is, or has ended.
+    /// Waits until it has a worker, which has the name of the demo, or has ended.
     fn wait_for_a_worker(&mut self) -> Option<u32> {
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.pmem.try_wait().unwrap().is_none() {
@@ -63,7 +63,7 @@ impl Running {
         None
     }
 
-    /// Waits until pmem has ended, and demands that nothing is left soon.
+    /// Waits until pmem has ended, and requires that soon nothing is left.
     fn assert_nothing_is_left(mut self, what: &str) {
         self.pmem.wait().unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl Running {
     }
 }
 
-/// The directories of the cgroups that the demos of a pmem made.
+/// The directories of the cgroups that the demos of a pmem created.
 pub(super) fn groups(pmem: u32) -> Vec<PathBuf> {
     let prefix = format!("pmem-demo-{pmem}-");
     let walk = walkdir::WalkDir::new("/sys/fs/cgroup").into_iter().filter_map(Result::ok);

@@ -1,4 +1,4 @@
-//! `pmem demo ksm`, where KSM runs: it is switched on for it, and put back to what it was.
+//! `pmem demo ksm` with KSM running: it is switched on for this, and restored afterwards.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -51,7 +51,7 @@ fn pages_alike_become_one() {
         Err(error) => return skipped(TEST, &format!("{RUN}: {error}")),
     };
     let demo = DEMOS.iter().find(|demo| demo.name == "ksm").expect("there is such a demo");
-    // KSM may be busy for minutes with somebody else's memory.
+    // KSM may be busy for minutes with other memory.
     let (whole, as_nobody) = (pmem(["demo", "ksm", "--json"]), Ordinary::new().pmem(&["demo", "ksm", "--json"]));
     let steps = match (report(demo, &whole), report(demo, &as_nobody)) {
         (Ok(whole), Ok(as_nobody)) => {

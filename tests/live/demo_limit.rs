@@ -1,4 +1,4 @@
-//! `demo limit` where a memory cgroup may be made: the kill, and what becomes of the group when pmem is killed.
+//! `demo limit` where a memory cgroup may be created: the kill, and what happens to the group when pmem is killed.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ use super::demo_killed::groups;
 use crate::support::run::pmem;
 use crate::support::skipped;
 
-/// Whether a group may be made here; says that a test is skipped where not.
+/// Whether a group may be created here; if not, reports that a test is skipped.
 fn possible(test: &str) -> bool {
     let root = Root::open("/".as_ref()).unwrap();
     let group = Memcg::create(&root, 64 << 20);
@@ -34,12 +34,12 @@ fn a_process_that_asks_for_too_much_is_killed_and_the_log_says_so() {
     };
     let killed = sources("killed_processes");
     assert!(killed.contains(&"waitpid".to_owned()) && killed.contains(&"memory cgroup".to_owned()), "{last:#}");
-    // Who may read the log finds the record of the kill there.
+    // If the log is readable, the record of the kill is found there.
     let readable = fs::File::open("/dev/kmsg").is_ok();
     assert_eq!(killed.contains(&"kernel log".to_owned()), readable, "{last:#}");
 }
 
-/// A run of the demo, in a process group of its own.
+/// A run of the demo, in its own process group.
 struct Running(Child);
 
 impl Running {
@@ -50,7 +50,7 @@ impl Running {
         Self(command.spawn().unwrap())
     }
 
-    /// Waits until it has made its group; `false` where it ended before that was seen.
+    /// Waits until it has created its group; `false` if it ended before that was seen.
     fn wait_for_group(&mut self) -> bool {
         let deadline = Instant::now() + Duration::from_secs(30);
         while groups(self.0.id()).is_empty() {
@@ -86,7 +86,7 @@ fn a_group_goes_when_pmem_and_all_its_process_group_are_killed() {
                     .collect::<Vec<_>>()
             })
             .collect();
-        // It has not been reaped: the number is still its own.
+        // It has not been reaped, so the number still belongs to it.
         kill(Pid::from_raw(-pid), Signal::SIGKILL).unwrap();
         running.0.wait().unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! Demos before somebody's eyes: on a terminal (a pseudo-terminal of the test's own), and through pipes.
+//! Demos that are watched: on a terminal (a pseudo-terminal of the test), and through pipes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -103,7 +103,7 @@ fn a_document_is_whole_before_its_process_is_held() {
     let input = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut document = String::new();
-    // Its last line has nothing but the brace.
+    // Its last line is only the brace.
     while !document.ends_with("\n}\n") {
         document += &(lines.next().unwrap().unwrap() + "\n");
     }
@@ -116,7 +116,7 @@ fn a_document_is_whole_before_its_process_is_held() {
         let observed = rows(&last["observed"]).iter().find(|observed| observed["quantity"] == quantity).unwrap();
         observed["value"].as_u64().unwrap()
     };
-    // What it said of itself is what another looks at.
+    // Another pmem sees what it reported about itself.
     assert_eq!(process["ledger"]["present_pages"], seen("process_present_pages"));
     assert_eq!(process["ledger"]["zero_pages"], seen("process_zero_pages"));
     drop(input);

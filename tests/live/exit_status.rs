@@ -1,4 +1,4 @@
-//! With what status pmem exits, and what it says.
+//! The exit status of pmem, and its messages.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use crate::support::run::{outcome, pmem};
 use crate::support::scene::Scene;
 use crate::support::skipped;
 
-/// More than any PID there can be.
+/// Larger than any possible PID.
 const NO_PID: &str = "4194305";
 
 #[test]
@@ -61,7 +61,7 @@ fn assert_no_address_space(pid: u32, code: &str, words: &str) {
     assert!(summary.text().contains(words), "{}", summary.text());
 }
 
-/// A process that an ordinary user may not look at: one of root's.
+/// A process that an ordinary user may not read: one of root's.
 fn closed() -> (Option<Scene>, u32) {
     if Uid::effective().is_root() {
         let scene = Scene::start(&["sparse"]);

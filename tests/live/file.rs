@@ -1,4 +1,4 @@
-//! `pmem file`, on files whose pages the test itself has put into the page cache, or into page tables.
+//! `pmem file` on files whose pages the test itself has brought into the page cache or page tables.
 
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::os::fd::AsRawFd;
@@ -27,7 +27,7 @@ use crate::support::{page_size, skipped};
 
 const PAGES: u64 = 300;
 
-/// A file of so many pages, all of them written out and none of them cached, which is read page by page.
+/// A file with this many pages, all of them written out and none of them cached, which is read page by page.
 fn uncached(path: &Path, pages: u64) -> File {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).unwrap();
     file.write_all_at(&vec![7; (pages * page_size()) as usize], 0).unwrap();
@@ -41,7 +41,7 @@ fn read_page(file: &File, page: u64) {
     file.read_exact_at(&mut [0], page * page_size()).unwrap();
 }
 
-/// A directory on a file system with a disk behind it; `None`, and said so, where there is none.
+/// A directory on a file system on a disk; `None`, with a message, if there is none.
 fn on_disk(test: &str) -> Option<TempDir> {
     let directory = TempDir::new().unwrap();
     if statfs(directory.path()).unwrap().filesystem_type() == TMPFS_MAGIC {
@@ -51,7 +51,8 @@ fn on_disk(test: &str) -> Option<TempDir> {
     Some(directory)
 }
 
-/// The machine may write out, drop or reclaim pages at any time: what must be true once within some attempts.
+/// The machine may write out, drop or reclaim pages at any time: requires something to be true in one of several
+/// attempts.
 #[track_caller]
 fn once(mut attempt: impl FnMut() -> Result<(), String>) {
     let mut wrong = String::new();
@@ -78,7 +79,8 @@ fn files(run: &Finished) -> Vec<Value> {
     document["data"]["files"].as_array().unwrap().clone()
 }
 
-/// The only file, whatever the status: with `--mapped` some processes may be closed to who runs the tests.
+/// The only file, whatever the status: with `--mapped`, the user who runs the tests may not be able to read some
+/// processes.
 fn only(run: &Finished) -> Value {
     let files = files(run);
     assert_eq!(files.len(), 1, "{files:?}");
@@ -147,7 +149,7 @@ fn a_table_is_cut_to_the_height_of_the_terminal_unless_all_are_wanted() {
         let options: Vec<&str> = option.split(' ').collect();
         let program = [&[env!("CARGO_BIN_EXE_pmem"), "file"], &options[..], &[text(directory.path())]].concat();
         let terminal = Terminal::start((110, 20), &program);
-        // What comes last is at the foot of the screen.
+        // The end of the output is at the bottom of the screen.
         terminal.wait_for("counts are pages");
         let shown = terminal.text();
         assert_eq!(terminal.end().code(), Some(0));
@@ -191,7 +193,7 @@ fn mapped_pages_are_those_in_page_tables_each_once() {
     file.set_len(100 * page_size()).unwrap();
     let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     let look = || only(&pmem(["file", "--json", "--mapped", &path]));
-    // Cached by a write, and mapped by nobody.
+    // Cached by a write, and not mapped.
     file.write_all_at(&[1], 50 * page_size()).unwrap();
     let counts = |file: &Value| (number(&file["cached_pages"]), number(&file["mapped_pages"]));
     assert_eq!(counts(&look()), (1, 0));
@@ -202,7 +204,7 @@ fn mapped_pages_are_those_in_page_tables_each_once() {
     [3, 4, 70].into_iter().for_each(|n| shared.write(n * page, 1));
     [70, 90].into_iter().for_each(|n| other.write(n * page, 1));
     assert_eq!(counts(&look()), (5, 4));
-    // A copy of the writer's own is no page of the file; and what is unmapped stays cached.
+    // The writer's own copy is not a page of the file; and what is unmapped stays cached.
     let private = map(MapFlags::MAP_PRIVATE);
     private.write(20 * page, 1);
     drop(other);
@@ -214,7 +216,7 @@ fn looking_changes_neither_the_cache_nor_the_access_time() {
     let Some(directory) = on_disk("looking_changes_neither_the_cache_nor_the_access_time") else { return };
     let path = directory.path().join("file");
     let data = uncached(&path, PAGES);
-    // So long ago that any access would be noted, also on a file system mounted with relatime.
+    // So long ago that any access would be recorded, even on a file system mounted with relatime.
     data.set_times(FileTimes::new().set_accessed(SystemTime::now() - Duration::from_secs(3 * 86_400))).unwrap();
     let accessed = || fs::metadata(&path).unwrap().atime();
     let before = accessed();
@@ -226,7 +228,7 @@ fn looking_changes_neither_the_cache_nor_the_access_time() {
     assert_eq!(accessed(), before);
 }
 
-/// A file that the ordinary user can read and neither owns nor can write to, of which nothing is cached.
+/// A file that the ordinary user can read but neither owns nor can write to, and of which nothing is cached.
 fn foreign(directory: &Path) -> PathBuf {
     if !Uid::effective().is_root() {
         return PathBuf::from("/etc/passwd");
@@ -246,7 +248,7 @@ fn of_another_users_file_it_refuses_instead_of_saying_that_all_is_cached() {
     for format in ["table", "json", "jsonl", "csv"] {
         let run = user.pmem(&["file", "--runs", "--format", format, text(&path)]);
         if run.status == 0 && format == "json" {
-            // Before about Linux 6.14 cachestat tells everybody, and the truth.
+            // Before about Linux 6.14 cachestat answers everyone, truthfully.
             assert_eq!(only(&run)["how"], "cachestat");
         }
         if run.status != 0 {
@@ -280,7 +282,7 @@ fn a_refused_file_among_several_is_1_and_no_row_of_numbers() {
     assert_eq!((number(&totals["files"]), number(&totals["refused_files"]), number(&totals["pages"])), (1, 1, 1));
     assert_eq!(run.json()["notes"][0]["code"], "not-permitted");
 
-    // A directory that may not be read, and a file in one.
+    // A directory that may not be read, and a file in such a directory.
     let closed = own.path().join("closed");
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
@@ -325,7 +327,7 @@ fn a_directory_is_walked_with_r_only_and_each_file_counts_once() {
     assert_eq!(number(&large.json()["data"]["totals"]["pages"]), 10, "the totals are of all");
     let sorted = pmem(["file", "--format", "csv", "-o", "size,name", "-s", "size", "-r", top]).with_status(0);
     assert!(sorted.text().lines().nth(1).unwrap().starts_with("0,"), "{}", sorted.text());
-    // What is given by name is followed and shown, in the order given.
+    // Files given by name are followed and shown in the given order.
     let given = pmem(["file", "--json", text(&at("small")), text(&at("link")), text(&at("linked"))]);
     let given: Vec<_> = files(&given).iter().map(|file| file["path"].as_str().unwrap().to_owned()).collect();
     assert_eq!(given, ["small", "link", "linked"].map(|name| text(&at(name)).to_owned()));
@@ -391,7 +393,7 @@ fn fincore_says_the_same() {
     let data = uncached(&path, PAGES);
     (0..PAGES).filter(|page| page % 7 < 3).for_each(|page| read_page(&data, page));
     let mut paths = vec![path];
-    // Others' files are told to root only.
+    // Only root may query the files of others.
     paths.extend(Uid::effective().is_root().then(|| std::env::current_exe().unwrap()));
     for path in paths {
         once(|| {
@@ -403,14 +405,14 @@ fn fincore_says_the_same() {
     }
 }
 
-/// Runs a script of the shell in a mount namespace of its own, with a directory and pmem as `$1` and `$2`; `None`, and
-/// said so, where there can be none, or where the script says by status 77 that it cannot mount something.
+/// Runs a shell script in its own mount namespace, with a directory and pmem as `$1` and `$2`; `None`, with a message,
+/// if that is not possible, or if the script reports with status 77 that it cannot mount something.
 fn with_mounts(test: &str, directory: &TempDir, script: &str) -> Option<Finished> {
     let mut unshare = Command::new("unshare");
     unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
     unshare.arg(directory.path()).arg(env!("CARGO_BIN_EXE_pmem"));
     let run = Command::new("unshare").arg("--version").output().is_ok().then(|| finish(&mut unshare));
-    // Of a script that mounted what it was to, the rest is pmem.
+    // If the script could mount everything, the rest of it is pmem.
     let run = run.filter(|run| run.status != 77 && !run.stderr.starts_with("unshare"));
     if run.is_some() {
         return run;
@@ -442,7 +444,7 @@ fn pages_below_an_overlay_are_found() {
 fn the_walk_passes_by_other_file_systems_and_goes_on_behind_them() {
     const TEST: &str = "the_walk_passes_by_other_file_systems_and_goes_on_behind_them";
     let directory = TempDir::new().unwrap();
-    // However the directory is ordered, something comes behind the mounts.
+    // However the directory is ordered, something comes after the mounts.
     for name in ["a", "m", "n", "z"] {
         fs::create_dir(directory.path().join(name)).unwrap();
         fs::write(directory.path().join(name).join("file"), "x").unwrap();

@@ -4,11 +4,11 @@ use crate::support::run::pmem;
 use crate::support::terminal::Terminal;
 use crate::support::tree::fixtures;
 
-/// What a terminal of this height shows of a command over a recorded tree, when it has ended.
+/// What a terminal of this height shows after a command over a recorded tree has ended.
 fn shown(tree: &str, arguments: &[&str], height: u16) -> String {
     let tree = fixtures().join(tree);
     let program = [&[env!("CARGO_BIN_EXE_pmem"), "--root", tree.to_str().unwrap()], arguments].concat();
-    // A shell that waits keeps the screen as it is.
+    // A waiting shell keeps the screen as it is.
     let words: Vec<String> = program.iter().map(|word| format!("'{word}'")).collect();
     let line = format!("{}; printf 'the end'", words.join(" "));
     let terminal = Terminal::start((80, height), &["sh", "-c", &line]);
@@ -31,7 +31,7 @@ fn the_answer_stays_on_the_screen() {
         assert!(text.starts_with("objects "), "{height}: {text}");
         let more = text.lines().find(|line| line.ends_with(" more (--all)")).unwrap_or_else(|| panic!("{text}"));
         let more: usize = more.split(' ').next().unwrap().replace(',', "").parse().unwrap();
-        // Those that are shown and those that are counted are all.
+        // Those that are shown and those that are counted add up to all.
         let rows = text.lines().skip_while(|line| !line.contains("OBJECTS")).skip(1);
         let rows = rows.take_while(|line| !line.ends_with("(--all)")).count();
         let all = pmem(["--root", fixtures().join("6.12/memory").to_str().unwrap(), "slab"]).with_status(0);
@@ -40,7 +40,7 @@ fn the_answer_stays_on_the_screen() {
     }
 }
 
-/// The sum of the rows that happen to fit would be taken for that of all.
+/// The sum of the rows that happen to fit would be mistaken for that of all rows.
 #[test]
 fn a_part_of_the_rows_has_no_total() {
     for areas in [&[][..], &["--areas"]] {

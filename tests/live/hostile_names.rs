@@ -1,4 +1,4 @@
-//! A process and mapped files whose names were chosen to do harm.
+//! A process and mapped files with harmful names.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -24,7 +24,7 @@ fn files(scene: &Scene) -> &Vec<Value> {
     scene.report["files"].as_array().unwrap()
 }
 
-/// What pmem must give for a file's name: from Linux 6.11 on the name itself; before, as `maps` has it.
+/// What pmem must show as a file's name: the name itself since Linux 6.11; before that, as in `maps`.
 fn expected(file: &Value) -> Vec<u8> {
     let name = unhex(&file["name_hex"]);
     if kernel::version() >= (6, 11) {
@@ -50,7 +50,7 @@ fn json_has_every_name_whole() {
         let found = name_bytes(row, "name");
         assert_eq!(found, expected(file), "{}: {row}", file["what"]);
         assert_eq!(row["present_pages"], 1, "{row}");
-        // Whatever they are called, they are files: on a tmpfs it is the file system that makes them shared memory.
+        // Whatever their names, they are files; only a file system such as tmpfs makes them shared memory.
         let kinds = ["file", "shmem"];
         assert!(kinds.contains(&row["kind"].as_str().unwrap()), "{}: {row}", file["what"]);
     }
@@ -95,7 +95,7 @@ fn tables_and_csv_show_every_name_escaped_on_its_line() {
     let records: Vec<csv::StringRecord> =
         csv::Reader::from_reader(&csv.stdout[..]).records().map(Result::unwrap).collect();
     assert_eq!(records.len(), mappings);
-    // Also in the summary of several.
+    // Also in the summary of several processes.
     clean(&["frames", "--summary", "-o", "+command", &scene.target(), &scene.target()]);
     clean(&["frames", "--summary", "--format", "csv", &scene.target()]);
     clean(&["frames", "--summary", "--format", "jsonl", &scene.target()]);
@@ -136,7 +136,7 @@ fn a_name_on_the_command_line_is_told_escaped() {
 #[test]
 fn a_process_is_found_by_a_name_with_control_characters() {
     let directory = TempDir::new().unwrap();
-    // A process is called what the file was called that it was started by, up to 15 bytes.
+    // A process has the name of the file that it was started from, up to 15 bytes.
     let comm = format!("\x1b[2J\n{}", std::process::id());
     let link = directory.path().join(&comm);
     symlink(workload(), &link).unwrap();

@@ -1,4 +1,4 @@
-//! Processes that say what memory they have: pmem must say the same, to the page.
+//! Processes that report what memory they have: pmem must report the same, to the page.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -31,7 +31,7 @@ pub(crate) fn assert_as_made(process: &Value, report: &Value) {
     }
 }
 
-/// Fails unless the rows are the mappings of `smaps`, and hold as many frames and huge pages as it says.
+/// Fails unless the rows are the mappings of `smaps`, and have as many frames and huge pages as it says.
 #[track_caller]
 pub(crate) fn assert_as_smaps(process: &Value, pid: u32) {
     let smaps = smaps(pid).unwrap();
@@ -47,11 +47,11 @@ pub(crate) fn assert_as_smaps(process: &Value, pid: u32) {
         } else {
             assert_eq!(hugetlb, 0, "smaps counts hugetlb pages in {row}");
             let huge = mapping.pages(&["AnonHugePages", "ShmemPmdMapped", "FilePmdMapped"]);
-            // The huge zero page is mapped by a PMD too, and smaps leaves it out.
+            // The huge zero page is also mapped by a PMD, but smaps leaves it out.
             let huge_zero = number_or_zero(&row["huge_pages"]).min(number_or_zero(&row["zero_pages"]));
             assert_eq!(number_or_zero(&row["huge_pages"]) - huge_zero, huge, "huge pages of {row}");
         }
-        // smaps counts swapped-out shared memory too, which leaves no entry.
+        // smaps also counts swapped-out shared memory, which leaves no entry.
         if row["kind"] == "anon" {
             assert_eq!(number(&row["swapped_pages"]), mapping.pages(&["Swap"]), "Swap of {row}");
         }
@@ -105,7 +105,7 @@ fn hugetlb_pages_are_present_and_not_resident() {
     if !Uid::effective().is_root() {
         return skipped("hugetlb_pages_are_present_and_not_resident", "only root can give the machine hugetlb pages");
     }
-    // In a process group of its own, and not told to end with the test: it puts the setting back when the test is gone.
+    // In its own process group, and not made to end with the test: it restores the setting when the test is gone.
     let lent = Scene::from_command(Command::new(workload()).args(["hugepages", "4"]).process_group(0));
     if let Some(reason) = lent.skipped() {
         return skipped("hugetlb_pages_are_present_and_not_resident", reason);

@@ -1,4 +1,4 @@
-//! `lru`: the lists of reclaim, against the kernel's own counters of them.
+//! `lru`: the LRU lists, against the kernel's own counters for them.
 
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ fn the_lists_are_as_long_as_the_kernel_says() {
         return;
     }
     let _scenes = [Scene::start(&["everything"]), Scene::start(&["classes"])];
-    // Name, active, of files, and how much of it a run of pmem takes itself.
+    // Name, whether it is active, whether it has file pages, and how much of it a run of pmem takes itself.
     const LISTS: [(&str, bool, bool, u64); 4] = [
         ("Active(anon)", true, false, 64),
         ("Inactive(anon)", false, false, 1024),
@@ -41,7 +41,8 @@ fn the_lists_are_as_long_as_the_kernel_says() {
         let (before, unevictable) = (kernel(), meminfo("Unevictable"));
         let lru = lru();
         let (after, unevictable) = (kernel(), [unevictable, meminfo("Unevictable")]);
-        // On its way from list to list a folio has no flag and is still counted: a processor collects up to 31, of any size.
+        // A folio that is moved between lists has no flag but is still counted: each CPU collects up to 31, of any
+        // size.
         let on_their_way = number(&lru["not_on_lru_frames"]).min(1 << 16);
         let lists = LISTS.iter().enumerate().map(|(at, &(name, active, of_files, own))| Compared {
             name,

@@ -1,4 +1,4 @@
-//! Very many mappings, and very much empty address space.
+//! Very many mappings, and a very large empty address space.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::support::text::assert_no_control;
 
 const COUNT: u64 = 60_000;
 
-/// The scene with 60,000 mappings, unless the machine does not give it.
+/// The scene with 60,000 mappings, unless the machine does not allow it.
 fn scene(test: &str) -> Option<Scene> {
     let scene = Scene::start(&["vmas", &COUNT.to_string()]);
     match scene.skipped() {
@@ -26,14 +26,15 @@ fn scene(test: &str) -> Option<Scene> {
     }
 }
 
-/// Every mapping that the scene made: where it begins, and how many zero pages it holds of its one page.
+/// Every mapping that the scene made: where it begins, and whether its only page is a zero page.
 fn expected(report: &Value) -> BTreeMap<u64, u64> {
     let (first, stride) = (hex_address(&report["address"]), number(&report["stride_pages"]) * page_size());
     let read_every = number(&report["read_every"]);
     (0..number(&report["count"])).map(|n| (first + n * stride, u64::from(n % read_every == 0))).collect()
 }
 
-/// Fails unless exactly the made mappings are among those that are shown, and right: address, end, present, zero.
+/// Fails unless exactly the mappings that were made are shown in their range, and correctly: address, end, present,
+/// zero.
 #[track_caller]
 fn assert_all(shown: impl Iterator<Item = (u64, u64, u64, u64)>, report: &Value) {
     let mut expected = expected(report);
@@ -110,7 +111,7 @@ fn a_tebibyte_of_nothing_is_right() {
     assert_eq!(number(&process["ledger"]["resident_pages"]), statm_resident(scene.pid()).unwrap());
     assert_eq!(process["ledger"]["unexplained_pages"], 0);
 
-    // Each of the pages is where it was touched.
+    // Each page is where it was touched.
     for number_of in [0, 1, touched / 2, touched - 1] {
         let page = start + number_of * number(&report["apart_bytes"]);
         for (from, present) in [(page, 1), (page + page_size(), 0)] {

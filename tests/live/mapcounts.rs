@@ -1,4 +1,4 @@
-//! `pages`: mapcounts of memory that is shared by fork, to the page; filters; and processes that cannot be looked at.
+//! `pages`: mapcounts of memory shared by fork, to the page; filters; and processes that cannot be read.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -17,7 +17,7 @@ use crate::support::{page_size, skipped};
 /// How many pages have which mapcount.
 type Histogram = BTreeMap<u64, u64>;
 
-/// Of the pages of an arena, by pmem.
+/// The mapcounts of the pages of an arena, according to pmem.
 #[track_caller]
 fn histogram(pid: u64, address: u64, count: u64) -> Histogram {
     let mut histogram = Histogram::new();
@@ -35,7 +35,7 @@ fn assert_histograms(scene: &Scene) {
     let report = &scene.report;
     let (address, count) = (hex_address(&report["address"]), number(&report["pages"]));
     let children = report["children"].as_array().unwrap();
-    // All three children have written the pages up to the first's number of them, so that these are left to fewer.
+    // The first 20 pages were written by some of the children, so fewer processes share them.
     let rest = count - 20;
     for (pid, expected) in [
         (&report["pid"], vec![(2, 10), (3, 10), (4, rest)]),
@@ -83,11 +83,11 @@ fn each_page_has_the_frame_and_the_counts_that_the_kernel_says() {
             assert_eq!(page.pfn, pfn, "{page:?}");
             let pfn = pfn.unwrap();
             assert_eq!(number(&page.run["mapcount"]), counts.word(pfn).unwrap(), "{page:?}");
-            // Which list it is on, and whether it was used, is the kernel's to change meanwhile.
+            // The kernel may change which list it is on, and whether it was used, in the meantime.
             let changes = (1 << 0) | (1 << 2) | (1 << 5) | (1 << 6) | (1 << 25);
             let raw = hex_address(&page.run["flags"]["raw"]);
             assert_eq!(raw | changes, flags.word(pfn).unwrap() | changes, "{page:?}");
-            // A page that only this process maps was written by it, and is known to be its own.
+            // A page that only this process maps was written by it, and is known to be exclusive.
             assert_eq!(page.run["exclusive"], page.run["mapcount"] == 1, "{page:?}");
         }
     }
@@ -107,7 +107,7 @@ fn each_shows_the_same_pages_one_by_one() {
         pages.iter().map(|page| (page.address, page.pfn, page.run["mapcount"].clone())).collect()
     };
     assert_eq!(place(&each), place(&runs));
-    // Two runs that could be one are one.
+    // Two runs that could be one must be one.
     let document = pmem(["pages", "--json", &target, "--range", &all]).json();
     let list = document["data"]["runs"].as_array().unwrap();
     for (before, after) in list.iter().zip(&list[1..]) {
@@ -154,7 +154,7 @@ fn filters_show_exactly_what_they_name() {
 fn a_range_need_not_begin_where_a_page_does() {
     let scene = Scene::start(&["forks"]);
     let address = hex_address(&scene.report["address"]);
-    // Three pages are touched by it.
+    // It touches three pages.
     let range = format!("{:#x}-{:#x}", address + page_size() - 1, address + 2 * page_size() + 1);
     let run = pmem(["pages", "--json", "--range", &range, &scene.target()]);
     assert!([0, 4].contains(&run.status), "status {}: {}", run.status, run.stderr);
@@ -191,13 +191,14 @@ fn guards_are_found_by_their_state_without_privilege() {
         return skipped(TEST, reason);
     }
     let guarded = made.iter().find(|made| made.what == "guard region").unwrap();
-    // Frame numbers are hidden, and nothing that was asked for needs them: whether that is 0 or 4 is not what is tried.
+    // Frame numbers are hidden, and nothing that was requested needs them: whether that is status 0 or 4 is not tested
+    // here.
     let run = user.pmem(&["pages", "--json", &scene.target(), "--state", "guard"]);
     assert!([0, 4].contains(&run.status), "status {}: {}", run.status, run.stderr);
     let run = run.json();
     let runs = run["data"]["runs"].as_array().unwrap();
     let found: Vec<_> = runs.iter().map(|run| (hex_address(&run["address"]), number(&run["pages"]))).collect();
-    // The scene puts it behind the pages that are present.
+    // The scene puts it after the present pages.
     assert_eq!(found, [(guarded.address + guarded.number("present") * page_size(), guarded.number("guard"))], "{run}");
 }
 
@@ -250,7 +251,7 @@ fn a_kernel_thread_has_no_pages_and_it_is_said() {
 
 #[test]
 fn a_process_that_dies_meanwhile_is_whole_or_incomplete() {
-    // Between its line and its end there are milliseconds; pmem takes some to start, and some to read the pages.
+    // There are milliseconds between its line and its end; pmem takes some to start, and some to read the pages.
     for milliseconds in 0..15 {
         let scene = Scene::start(&["dying", &milliseconds.to_string()]);
         let run = pmem(["pages", "--each", "--format", "jsonl", &scene.target()]);
@@ -274,7 +275,8 @@ fn all_forms_show_the_same_pages() {
         let arguments = ["pages", "--range", &all, "--format", format, &scene.target()];
         pmem([&arguments[..], more].concat())
     };
-    // Each page by itself, and all but its flags: DAMON sets and clears IDLE meanwhile, and cuts runs by that.
+    // Each page by itself, and everything except its flags: DAMON sets and clears IDLE in the meantime, which splits
+    // runs.
     let json = run("json", &["--each"]).json();
     let runs = json["data"]["runs"].as_array().unwrap();
     let jsonl = run("jsonl", &["--each"]);
@@ -287,7 +289,7 @@ fn all_forms_show_the_same_pages() {
     }
     let csv = run("csv", &["--each"]);
     assert_eq!(csv::Reader::from_reader(&csv.stdout[..]).records().map(Result::unwrap).count(), 1000);
-    // In the table an address begins each row.
+    // In the table each row begins with an address.
     let table = run("table", &["--each", "--pages"]);
     let is_row = |line: &&str| line.split(' ').next().is_some_and(|word| word.starts_with("20000"));
     assert_eq!(table.text().lines().filter(is_row).count(), 1000, "{}", table.text());

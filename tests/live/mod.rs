@@ -1,4 +1,4 @@
-//! On the machine the tests run on: every number against something that pmem did not compute.
+//! On the machine the tests run on: every number is compared with something that pmem did not compute.
 
 mod buddy;
 mod classes;

@@ -1,4 +1,4 @@
-//! Processes that end, replace themselves or change their mappings while they are looked at.
+//! Processes that end, replace themselves or change their mappings while they are read.
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -12,8 +12,8 @@ use crate::support::scene::Scene;
 use crate::support::skipped;
 use crate::support::text::assert_no_control;
 
-/// Fails unless a process (with its rows, or without) is what it may be: mappings in ascending order without overlap, and every page explained unless
-/// it is said to have moved.
+/// Fails unless a process (with its rows, or without) is consistent: mappings in ascending order without overlap, and
+/// every page explained unless the process is reported to have changed.
 #[track_caller]
 fn assert_sound(process: &Value) {
     let mut end = 0;
@@ -35,7 +35,7 @@ fn assert_sound(process: &Value) {
     }
 }
 
-/// What a run that was disturbed may give: a whole document with status 0 or 1, or no process at all.
+/// What a disturbed run may give: a complete document with status 0 or 1, or no process at all.
 #[track_caller]
 fn assert_whole(run: &Finished) {
     match run.status {
@@ -99,7 +99,7 @@ fn a_process_that_replaces_itself_is_never_a_mixture() {
 
 #[test]
 fn a_process_that_ends_by_itself_is_whole_or_gone() {
-    // Between its line and its end there are milliseconds; pmem takes some to start, and some to count.
+    // There are milliseconds between its line and its end; pmem takes some to start, and some to count.
     for milliseconds in 0..15 {
         let scene = Scene::start(&["dying", &milliseconds.to_string()]);
         assert_whole_or_zombie(&pmem(["frames", "--verify", "--json", &scene.target()]));
@@ -117,16 +117,16 @@ fn a_process_killed_in_the_middle_is_whole_or_gone() {
     let counted = started.elapsed();
     drop(quiet);
 
-    // The kill comes in each part of the time a run takes.
+    // The kill comes in every part of the time a run takes.
     const PARTS: u32 = 10;
     let mut gone = 0;
     for part in 0..PARTS {
         let mut scene = Scene::start(&["vmas", "10000"]);
         let mut command = Command::new(env!("CARGO_BIN_EXE_pmem"));
-        // With the ledger only, nearly all of the time is that of counting.
+        // With only the ledger, nearly all of the time is spent counting.
         command.args(["frames", "--verify", "--summary", "--json", &scene.target()]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // The time itself is what is tried here: nothing waits for anything.
+        // The timing itself is tested here: nothing waits for anything.
         sleep(counted * part / PARTS);
         // Half of them stay zombies, half are reaped.
         if part % 2 == 0 {
@@ -154,7 +154,7 @@ fn assert_whole_or_zombie(run: &Finished) {
 fn every_format_of_every_process_while_processes_come_and_go() {
     let _moving = [Scene::start(&["churn"]), Scene::start(&["exec-loop"])];
     for format in ["table", "json", "jsonl", "csv"] {
-        // All of every process is counted; some of it is shown, for there may be very large ones.
+        // All of every process is counted, but only some of it is shown, because some may be very large.
         let run = pmem(["frames", "--all", "--verify", "--kind", "heap,stack,special", "--format", format]);
         assert!([0, 1].contains(&run.status), "{format}: exit status {}: {}", run.status, run.stderr);
         assert_no_control(&run.stdout, "standard output");
@@ -172,7 +172,7 @@ fn a_watch_ends_when_its_process_does_and_tells_the_change_until_then() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pmem"));
     command.args(["frames", "--summary", "--format", "jsonl", "-d", "0.05", &scene.target()]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It ends by itself. Until it is reaped it is a zombie, which is a process too.
+    // It ends by itself. Until it is reaped it is a zombie, which is also a process.
     scene.wait();
     let run = outcome(child).with_status(1);
     assert!(run.stderr.contains(&scene.target()), "what ended: {}", run.stderr);

@@ -33,7 +33,7 @@ fn the_pages_of_a_process_are_on_the_nodes_that_numa_maps_names() {
     let Ok(maps) = std::fs::read_to_string(format!("/proc/{}/numa_maps", scene.pid())) else {
         return skipped(name, "this kernel has no numa_maps");
     };
-    // Counted again, by words alone.
+    // Counted again, only by words.
     let mut expected = 0;
     for line in maps.lines() {
         let size = line.split(' ').find_map(|word| word.strip_prefix("kernelpagesize_kB="));

@@ -1,4 +1,4 @@
-//! As an ordinary user on one's own process, everything works but what needs frame numbers.
+//! For an ordinary user on their own process, everything works except what needs frame numbers.
 
 use super::known_memory::{assert_as_made, assert_as_smaps, assert_ledger};
 use crate::support::json::{number, rows};
@@ -11,7 +11,7 @@ fn ones_own_process_is_counted_to_the_page() {
     let scene = user.scene(&["everything"]);
     let process = user.pmem(&["frames", "--verify", "--json", &scene.target()]).with_status(0).process();
     assert_as_made(&process, &scene.report);
-    // The tests may only read the smaps of another user's process where they run as root.
+    // The tests may only read the smaps of another user's process if they run as root.
     assert_as_smaps(&process, scene.pid());
     assert_ledger(&process, scene.pid());
 }

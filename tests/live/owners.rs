@@ -25,12 +25,12 @@ fn difference(row: &Value, mapping: &Mapping) -> Option<String> {
     (!same).then(|| format!("ours (exclusive, shared, PSS bytes) {ours:?}, smaps {theirs:?} (pages, pages, kB): {row}"))
 }
 
-/// Fails unless every row equals smaps: memory that only the scene has at once, files of others (the C library, the vdso)
-/// at one moment or another, for who maps them comes and goes with every process that starts.
+/// Fails unless every row equals smaps: memory that only the scene has immediately, shared files (the C library, the
+/// vdso) at some point, because who maps them changes with every process that starts.
 #[track_caller]
 fn assert_owners(pid: u32) {
     let mut watch = Watch::start(&["frames", "--owners", &pid.to_string()]);
-    // In its first round pmem has not yet touched all it will touch of what it shares with the scene.
+    // In its first round pmem has not yet touched everything that it will share with the scene.
     watch.next();
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut right = BTreeSet::new();
@@ -55,7 +55,7 @@ fn assert_owners(pid: u32) {
     }
 }
 
-/// Whether a mapping is of a file that other processes map too.
+/// Whether a mapping is of a file that other processes also map.
 fn is_of_others(row: &Value) -> bool {
     row["kind"] == "special" || (row["kind"] == "file" && !row["name"].as_str().unwrap().ends_with(" (deleted)"))
 }
@@ -87,7 +87,7 @@ fn what_a_child_has_written_is_its_own_and_the_rest_is_shared() {
         let (exclusive, shared) = (made.number("exclusive"), made.number("present") - made.number("exclusive"));
         assert_eq!(number(&row["exclusive_pages"]), exclusive, "{row}");
         assert_eq!(number(&row["shared_pages"]), shared, "{row}");
-        // A page of two owners is half a page of each.
+        // A page with two owners counts as half a page for each.
         assert_eq!(number(&row["pss_bytes"]), (2 * exclusive + shared) * crate::support::page_size() / 2, "{row}");
     }
 }

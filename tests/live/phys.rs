@@ -1,4 +1,4 @@
-//! `phys`: all of memory, which adds up, against the kernel's own counters.
+//! `phys`: all of memory adds up, and agrees with the kernel's own counters.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ use crate::support::scene::Scene;
 use crate::support::text::assert_no_control;
 use crate::support::{page_size, skipped};
 
-/// What `pmem phys` says of the machine.
+/// What `pmem phys` reports about the machine.
 #[track_caller]
 fn phys(more: &[&str]) -> Value {
     let mut document = pmem([&["phys", "--json"], more].concat()).with_status(0).json();
@@ -23,12 +23,12 @@ fn phys(more: &[&str]) -> Value {
     document["data"].take()
 }
 
-/// One look at all of memory while two scenes are there, which several tests ask: it takes a while.
+/// One reading of all memory while two scenes exist. Several tests share it, because it takes a while.
 struct Seen {
     phys: Value,
     /// The group of one of the frames that the scene of small pages has written.
     group: Value,
-    /// The size of a huge page, as a power of two of pages; or why there is none.
+    /// The order of a huge page, or why there is none.
     huge: Result<u32, String>,
 }
 
@@ -101,10 +101,10 @@ fn classes_are_what_the_kernel_counts() {
     if !visible(TEST) {
         return;
     }
-    // Slabs and page tables in number, anonymous and shared memory of every kind.
+    // Many slabs and page tables, and anonymous and shared memory of every kind.
     let _scenes = [Scene::start(&["everything"]), Scene::start(&["sparse"]), Scene::start(&["classes"])];
     let kernel = || [slabinfo(), buddyinfo(), meminfo("PageTables"), meminfo("AnonPages"), meminfo("Shmem")];
-    // The last: what pmem takes itself, as far as it shows there.
+    // The last field: what pmem uses itself, as far as it shows there.
     const NAMES: [(&str, &[&str], u64); 5] = [
         ("slab and slabinfo", &["slab"], 128),
         ("free and buddyinfo", &["free"], 2048),
@@ -171,7 +171,7 @@ fn frames_of_a_scene_are_among_the_mapcounts_and_the_groups() {
         let row = rows.find(|row| row["mapcount"] == mapcount).expect("there are such");
         assert!(number(&row["frames"]) >= frames, "{row}");
     }
-    // The group of one of the scene's frames has them all.
+    // The group of one of the scene's frames is charged for all of them.
     if !group.is_null() {
         let mut rows = phys["cgroups"].as_array().unwrap().iter();
         let row = rows.find(|row| row["cgroup"] == *group).expect("the group is there");
@@ -213,7 +213,7 @@ fn the_map_and_the_picture_are_drawn() {
     assert_no_control(&run.stdout, "standard output");
     let wide = run.text().lines().find(|line| line.chars().count() > 80);
     assert_eq!(wide, None, "80 columns suffice");
-    // A row begins with its physical address.
+    // Each row begins with its physical address.
     let address = |line: &str| u64::from_str_radix(line.trim().split(' ').next()?.strip_prefix("0x")?, 16).ok();
     let rows: Vec<u64> = run.text().lines().filter_map(address).collect();
     assert!(rows.len() > 1 && rows[0] == 0, "{}", run.text());

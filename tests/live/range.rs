@@ -21,7 +21,7 @@ fn a_mapping_that_is_cut_is_counted_inside_only() {
     let written = at("written, some again by a child");
     let read = at("only read");
     for (low, high, expected) in [
-        // present, zero: of one page, of ten, at the beginning, at the end, of pages that were never written.
+        // present, zero: of one page, of ten, at the beginning, at the end, of pages never written.
         (written + 500 * page, written + 501 * page, (1, 0)),
         (written + 10 * page, written + 20 * page, (10, 0)),
         (written, written + 7 * page, (7, 0)),
@@ -34,7 +34,7 @@ fn a_mapping_that_is_cut_is_counted_inside_only() {
         assert_eq!((hex_address(&row["start"]), hex_address(&row["end"])), (low, high));
         assert_eq!(number(&row["size_pages"]), (high - low) / page);
         assert_eq!((number(&row["present_pages"]), number(&row["zero_pages"])), expected, "{row}");
-        // The ledger is of the whole process all the same.
+        // The ledger is still that of the whole process.
         assert_eq!(number(&process["ledger"]["resident_pages"]), statm_resident(scene.pid()).unwrap());
         assert_eq!(process["ledger"]["unexplained_pages"], 0);
     }
@@ -50,7 +50,7 @@ fn a_range_over_several_mappings_has_all_of_them() {
     let found: Vec<_> =
         rows(&process).iter().map(|row| (hex_address(&row["start"]), number(&row["present_pages"]))).collect();
     assert_eq!(found, [(low, 1), (second.address, 1)]);
-    // Where nothing is mapped there is nothing.
+    // There are no rows where nothing is mapped.
     assert!(rows(&within(&scene, 0x1000, 0x2000)).is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! `rmap`: who maps a frame, against scenes that know it, and against the kernel's mapcounts.
+//! `rmap`: who maps a frame, compared with scenes that know it, and with the kernel's mapcounts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,11 +15,11 @@ use crate::support::run::pmem;
 use crate::support::scene::Scene;
 use crate::support::{page_size, skipped};
 
-/// What `pmem rmap` says of frames.
+/// What `pmem rmap` reports about frames.
 #[track_caller]
 fn rmap(frames: &[String]) -> BTreeMap<u64, Value> {
     let arguments: Vec<&str> = ["rmap", "--json"].into_iter().chain(frames.iter().map(String::as_str)).collect();
-    // 1 where some frame has more mappers than are found, as those of a process that is closed also to root.
+    // Status 1 if some frame has more mappers than are found, such as those of a process that even root may not read.
     let run = pmem(arguments);
     assert!([0, 1].contains(&run.status), "{}: {}", run.status, run.stderr);
     let document = run.json();
@@ -27,7 +27,7 @@ fn rmap(frames: &[String]) -> BTreeMap<u64, Value> {
     by_number(&document)
 }
 
-/// Fails unless a frame is mapped by exactly these, and is said to be by so many.
+/// Fails unless a frame is mapped by exactly these, and reported to be mapped by that many.
 #[track_caller]
 fn assert_mapped_by(frame: &Value, expected: &[(u64, u64)]) {
     let mut expected = expected.to_vec();
@@ -44,7 +44,7 @@ fn family(scene: &Scene) -> Vec<(u64, u64)> {
     std::iter::once((u64::from(scene.pid()), 0)).chain(children).collect()
 }
 
-/// Who has the same frame as `pid` at page number `page`: all that have not written it, or only itself.
+/// Who has the same frame as `pid` at page number `page`: all that have not written it, or only `pid`.
 fn expected(family: &[(u64, u64)], pid: u64, page: u64) -> Vec<u64> {
     let own = |&&(one, writes): &&(u64, u64)| one == pid && page < writes;
     if family.iter().any(|one| own(&one)) {
@@ -63,7 +63,7 @@ fn assert_family(arguments: &[&str], test: &str) {
     }
     let (address, count) = (hex_address(&scene.report["address"]), number(&scene.report["pages"]));
     let family = family(&scene);
-    // The first and the last page of each group, by what is at an address: all in one call.
+    // The first and the last page of each group, given by address: all in one call.
     let groups = [0, 9, 10, 19, 20, count - 1].map(|page| (page, address + page * page_size()));
     let places = groups.iter().flat_map(|(_, at)| family.iter().map(move |(pid, _)| format!("{pid}:{at:#x}")));
     let frames = rmap(&places.collect::<Vec<_>>());
@@ -73,7 +73,7 @@ fn assert_family(arguments: &[&str], test: &str) {
             assert_mapped_by(&frames[&frame_at(pid, at)], &by);
         }
     }
-    // And every frame of all four, by its number.
+    // And every frame of all four, given by number.
     let mut owners: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
     for &(pid, _) in &family {
         for (page, pfn) in frames_of(pid, address, count).into_iter().enumerate() {
@@ -112,7 +112,7 @@ fn a_file_mapped_at_many_addresses_is_found_at_each_twice_in_one_process_too() {
     assert_eq!(addresses.len(), 7, "each maps it elsewhere");
     let at =
         |page: u64| mapped.iter().map(move |(pid, address)| (*pid, address + page * page_size())).collect::<Vec<_>>();
-    // By each way to name it: the same frame, once.
+    // However it is given: the same frame, once.
     let by = at(17);
     let pfn = frame_at(by[0].0, by[0].1);
     for name in [
@@ -177,7 +177,7 @@ fn all_frames_of_trees_that_wait_have_as_many_mappers_as_the_kernel_counts() {
     let mut places: BTreeMap<u64, BTreeSet<(u64, u64)>> = BTreeMap::new();
     for pid in scenes.iter().flat_map(tree) {
         for (address, pfn) in present(pid) {
-            // Files are others' too, who come and go.
+            // Other processes, which come and go, map files too.
             if flags.word(pfn).unwrap() & (ANON | SWAPBACKED) != 0 {
                 places.entry(pfn).or_default().insert((pid, address));
             }
@@ -194,7 +194,7 @@ fn all_frames_of_trees_that_wait_have_as_many_mappers_as_the_kernel_counts() {
     }
 }
 
-/// What a process has present, by its maps and pagemap, but for mappings that are too large to be anything but room.
+/// What a process has present, by its maps and pagemap, except for mappings so large that they must be mostly empty.
 fn present(pid: u64) -> Vec<(u64, u64)> {
     let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
     let mut present = Vec::new();
@@ -210,7 +210,7 @@ fn present(pid: u64) -> Vec<(u64, u64)> {
     present
 }
 
-/// Frames of the whole machine, at most so many of each process, each with the places where the processes have it.
+/// Frames of the whole machine, at most this many of each process, each with the places where processes map it.
 fn everywhere(most: usize) -> BTreeMap<u64, BTreeSet<(u64, u64)>> {
     let mut places: BTreeMap<u64, BTreeSet<(u64, u64)>> = BTreeMap::new();
     for pid in pids() {
@@ -236,12 +236,13 @@ fn nearly_all_frames_of_the_machine_have_as_many_mappers_as_the_kernel_counts() 
     for _ in 0..TRIES {
         let before: BTreeMap<u64, u64> =
             everywhere(500).into_keys().map(|pfn| (pfn, counts.word(pfn).unwrap_or(0))).collect();
-        // Not counted by the kernel: zero pages, and what drivers and the vdso map without it.
+        // The kernel does not count zero pages, nor what drivers and the vdso map without a mapcount.
         let looked_at: BTreeSet<u64> =
             before.iter().filter(|(_, count)| **count > 0).map(|(pfn, _)| *pfn).take(10_000).collect();
         let frames = rmap(&as_arguments(&looked_at));
-        // What the kernel counts otherwise now has moved; so has what pmem saw to be counted otherwise on the way,
-        // while a process came and went. (pmem itself maps some of them once more, and is counted too.)
+        // Frames that the kernel now counts differently have changed; so have those for which pmem saw a different
+        // count on the way, while a process came and went. (pmem itself maps some of them once more, and is counted
+        // too.)
         let came_and_went = |pfn: &u64| {
             let said = |why: &str| why.starts_with("the mapcount went from") || why.contains("ended during the search");
             frames[pfn]["why"].as_str().is_some_and(said)
@@ -291,7 +292,7 @@ fn processes_that_share_an_address_space_are_both_shown_and_counted_once() {
     }
 }
 
-/// The frames of a process, but for zero pages.
+/// The frames of a process, except zero pages.
 fn frames_but_zero(pid: u64, flags: &FrameFile) -> BTreeSet<u64> {
     let zero = |pfn: &u64| flags.word(*pfn).unwrap() & ZERO_PAGE != 0;
     present(pid).into_iter().map(|(_, pfn)| pfn).filter(|pfn| !zero(pfn)).collect()
@@ -318,7 +319,7 @@ fn it_is_said_how_many_frames_a_process_shares_with_each_other() {
         let sharer = sharers.find(|sharer| sharer["pid"] == *pid).expect("a child shares memory");
         assert_eq!(number(&sharer["frames"]), frames.intersection(others).count() as u64, "{sharer}");
     }
-    // And each with each.
+    // And each with all others.
     let pids: Vec<String> = family.iter().map(|(pid, _)| pid.to_string()).collect();
     let arguments: Vec<&str> =
         ["rmap", "--json", "--shared-with"].into_iter().chain(pids.iter().map(String::as_str)).collect();
@@ -380,7 +381,7 @@ fn an_address_where_nothing_is_is_said() {
         let run = pmem([command, &format!("{}:{behind:#x}", scene.pid())]).with_status(1);
         assert!(run.stderr.contains(&format!("{behind:x}")), "which address: {}", run.stderr);
     }
-    // Some that are there, some that are not: those that are there are shown.
+    // Some exist and some do not: those that exist are shown.
     let there = hex_address(&scene.report["address"]);
     let [here, gone] = [there, behind].map(|address| format!("{}:{address:#x}", scene.pid()));
     let run = pmem(["rmap", "--json", &gone, &here]).with_status(1);

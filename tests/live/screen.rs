@@ -1,4 +1,4 @@
-//! `--top` on terminals (a pseudo-terminal of the test's own, and tmux), and without one.
+//! `--top` on terminals (a pseudo-terminal of the test, and tmux), and without one.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -13,7 +13,7 @@ use crate::support::text::assert_no_control;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (200, 60), (60, 10)];
 
-/// Whether the caches can be read; else says that the test is not run.
+/// Whether the caches can be read; if not, reports that the test is skipped.
 fn readable(test: &str) -> bool {
     let file = File::open("/proc/slabinfo");
     if let Err(error) = &file {
@@ -41,7 +41,7 @@ fn the_screen_does_what_keys_say_and_gives_the_terminal_back() {
         top.wait_for("OBJECTS▾");
         top.keys("r");
         top.wait_for("OBJECTS▴");
-        // Every kernel has it, and one cache is of this name.
+        // Every kernel has a cache with this name, and only one.
         top.keys("/^dentry$");
         top.wait_for("filter: /^dentry$█   1 of ");
         top.keys("\r");
@@ -55,14 +55,14 @@ fn the_screen_does_what_keys_say_and_gives_the_terminal_back() {
         top.resize(size);
         top.wait_for("── dentry ──");
         top.keys("\x1b[B");
-        // Escape alone, and not the beginning of another key.
+        // Escape alone, not the beginning of another key.
         top.keys("\x1b");
         top.wait_for("OBJECTS▴");
         top.keys(" ");
         top.wait_for("FROZEN");
         top.keys("?");
         top.wait_for("growing only");
-        // The program leads its session: nobody would ever let it go on.
+        // The program leads its session: there is nothing that would ever continue it.
         top.keys("\x1a");
         top.wait_for("there is no shell to go back to");
         top.keys("q");
@@ -116,7 +116,7 @@ fn it_ends_quietly_when_its_terminal_vanishes() {
     if !readable("it_ends_quietly_when_its_terminal_vanishes") {
         return;
     }
-    // The kernel's SIGHUP goes to the leader of the session: pmem, or a shell that does not mind. Then drawing fails.
+    // The kernel's SIGHUP goes to the leader of the session: pmem, or a shell that ignores it. Then drawing fails.
     let shell = ["sh", "-c", "trap '' HUP; \"$@\"; exit $?", "sh"];
     let pmem = [env!("CARGO_BIN_EXE_pmem"), "slab", "--top", "-d", "0.02"];
     for (shell, expected) in [(&[][..], (None, Some(1))), (&shell, (Some(128 + 1), None))] {
@@ -132,7 +132,7 @@ fn what_no_terminal_would_send_ends_it_with_the_terminal_given_back() {
     if !readable("what_no_terminal_would_send_ends_it_with_the_terminal_given_back") {
         return;
     }
-    // The cursor is in no column 0: crossterm takes 1 from it.
+    // The cursor cannot be in column 0: crossterm subtracts 1 from it.
     let mut top = top((80, 24), &[]);
     top.keys("\x1b[0;0R");
     top.wait_for("what it sent could not be understood");
@@ -176,11 +176,11 @@ fn a_shell_in_tmux_gets_its_terminal_back() {
         tmux.wait_for("reclaimable");
         tmux.keys(&["Enter"]);
         tmux.wait_for("s▾");
-        // Stopped, once though the key was held too long, and on again.
+        // It stops, only once even if the key is held too long, and continues.
         tmux.keys(&["C-z", "C-z"]);
         tmux.wait_for_screen("0 1");
         tmux.wait_for("Stopped");
-        // In the background it waits until it is given the terminal, which has another size by then.
+        // In the background it waits until it gets the terminal, which has a different size by then.
         tmux.keys(&["clear; bg", "Enter"]);
         tmux.run(&["resize-window", "-x", "90", "-y", "22"]);
         tmux.keys(&["fg", "Enter"]);
@@ -188,7 +188,7 @@ fn a_shell_in_tmux_gets_its_terminal_back() {
         tmux.wait_for("filter: /kmalloc-.*k");
         tmux.keys(&["q"]);
         tmux.wait_for_screen("0 1");
-        // What is typed before it has ended may still be read by it.
+        // It may still read what is typed before it has ended.
         tmux.wait_for("0.2\nready$\n");
         tmux.keys(&["echo status=$?", "Enter"]);
         tmux.wait_for("status=0");
@@ -230,7 +230,7 @@ fn who_may_not_read_slabinfo_is_told_what_opens_it() {
     assert!(run.stderr.contains("CAP_DAC_READ_SEARCH"), "{}", run.stderr);
 }
 
-/// The screens that need no privilege, each with a key and what it sorts by then, and a row to filter out.
+/// The screens that need no privilege, each with a key and what that sorts by, and a row to filter out.
 const OTHERS: [(&[&str], [&str; 3], [&str; 2]); 4] = [
     (&["where", "--top"], ["SIZE▾", "n", "LINE▴"], ["/^free$", "filter: /^free$   "]),
     (&["buddy", "--top"], ["NODE▴", "f", "FREE▾"], ["/^Normal$|^DMA32$", "filter: /^Normal$|^DMA32$   "]),
@@ -286,7 +286,7 @@ fn a_terminal_of_any_size_is_drawn_on() {
     let top = |size| Terminal::start(size, &[env!("CARGO_BIN_EXE_pmem"), "where", "--top"]);
     let mut top = top((80, 24));
     top.wait_for("SIZE▾");
-    // What reads it keeps a cell for each, too: only pmem is told.
+    // The reader would keep a cell for each, too, so only pmem is told.
     top.tell_size((65_535, 65_535));
     top.wait_for_drawn();
     let memory = top.memory();

@@ -34,7 +34,7 @@ fn every_cache_is_there_with_what_does_not_move() {
     if !readable("every_cache_is_there_with_what_does_not_move") {
         return;
     }
-    // A line's first and its fourth to sixth word.
+    // The first and the fourth to sixth word of a line.
     let kernel = || {
         let text = fs::read_to_string("/proc/slabinfo").unwrap();
         let fixed = |line: &str| {
@@ -43,7 +43,7 @@ fn every_cache_is_there_with_what_does_not_move() {
         };
         text.lines().skip(2).map(fixed).collect::<BTreeMap<String, [u64; 3]>>()
     };
-    // A module may be loaded meanwhile, once.
+    // A module may be loaded in the meantime, once.
     let same = (0..3).any(|_| {
         let before = kernel();
         let fixed = |row: &Value| {
@@ -85,13 +85,13 @@ fn every_name_is_there_once() {
         let aliases = row["aliases"].as_array().unwrap().iter().chain([&row["name"]]);
         aliases.map(|name| name.as_str().unwrap().to_owned()).collect()
     };
-    // A cache may be made or go meanwhile: what is wrong each time is.
+    // A cache may be created or destroyed in the meantime: only what is wrong each time is wrong.
     let wrong = || {
         let slabinfo = fs::read_to_string("/proc/slabinfo").unwrap();
         let listed: Vec<&str> = slabinfo.lines().skip(2).filter_map(|line| line.split(' ').next()).collect();
         let shown: Vec<String> = caches(&[]).iter().flat_map(names).collect();
         let once: BTreeSet<&String> = shown.iter().collect();
-        // Two caches can have one name: then it is there as often as slabinfo has it.
+        // Two caches can have the same name: then it appears as often as in slabinfo.
         let twice = |name: &&String| {
             let times = shown.iter().filter(|of| of == name).count();
             times > listed.iter().filter(|of| *of == *name).count().max(1)
@@ -121,7 +121,7 @@ fn sockets_are_found_by_their_own_name() {
     let before = active();
     let sockets: Vec<_> = (0..150).map(|_| UnixDatagram::pair().unwrap()).collect();
     let with = active();
-    // Free ones that processors had already counted before.
+    // Some may be free objects in per-CPU slabs that already counted as used, so half of them must do.
     assert!(with >= before + sockets.len() as u64, "{before} and {with}, with {} pairs more", sockets.len());
 }
 
@@ -135,7 +135,7 @@ fn dentries_are_those_of_dentry_state() {
     if !readable("dentries_are_those_of_dentry_state") {
         return;
     }
-    // Other tests and programs use names all the time, some of them thousands at once: then it is tried again.
+    // Other tests and programs use names all the time, some of them thousands at once: then try again.
     const SLACK: u64 = 2000;
     let wrong = || {
         let before = state();
@@ -147,7 +147,7 @@ fn dentries_are_those_of_dentry_state() {
             (low.saturating_sub(SLACK)..=high + SLACK).contains(&dentries[field].as_u64().unwrap_or(0))
         };
         let all_between = ["total", "unused", "negative"].into_iter().enumerate().all(is_between);
-        // Each has its object; what processors keep counts as one too.
+        // Each has an object; those that CPUs keep count as used, too.
         let enough = number(&story["objects"]) + SLACK >= number(&dentries["total"]);
         (!(all_between && enough)).then(|| format!("{before:?}, {story}, {after:?}"))
     };

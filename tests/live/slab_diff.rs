@@ -13,7 +13,7 @@ use crate::support::run::{Finished, pmem};
 use crate::support::scene::Scene;
 use crate::support::skipped;
 
-/// Whether there is a slabinfo to read; says that a test is skipped where there is not.
+/// Whether there is a readable slabinfo; if not, reports that a test is skipped.
 fn readable(test: &str) -> bool {
     let readable = Uid::effective().is_root() && fs::read("/proc/slabinfo").is_ok();
     if !readable {
@@ -22,22 +22,22 @@ fn readable(test: &str) -> bool {
     readable
 }
 
-/// The directory that a cache's name leads to, where this kernel tells.
+/// The directory that the name of a cache leads to, if this kernel has one.
 fn directory(name: &str) -> Option<PathBuf> {
     fs::canonicalize(Path::new("/sys/kernel/slab").join(name)).ok()
 }
 
-/// An attribute of a cache; 0 where this kernel has none such.
+/// An attribute of a cache; 0 if this kernel does not have it.
 fn attribute(directory: &Path, name: &str) -> i64 {
     let text = fs::read_to_string(directory.join(name)).unwrap_or_default();
     text.trim().parse().unwrap_or(0)
 }
 
-/// How many free objects of a cache can count as used: in each processor's slab, in its list of partial slabs (the kernel
-/// takes so many that half of their objects are `cpu_partial`), in its sheaves, and in full sheaves of a node.
+/// How many free objects of a cache can count as used: in each CPU's current slab, on its list of partial slabs (so
+/// many that half of their objects are `cpu_partial`), in its sheaves, and in the node's full sheaves.
 fn slack(directory: &Path) -> i64 {
     let stat = fs::read_to_string("/proc/stat").unwrap();
-    // A line each, and one for all of them together: more than this process may run on.
+    // One line for each, and one for all together. There may be more than this process may run on.
     let processors = stat.lines().filter(|line| line.starts_with("cpu")).count() as i64 - 1;
     let per_slab = attribute(directory, "objs_per_slab").max(1);
     let partial_slabs = (2 * attribute(directory, "cpu_partial") + per_slab - 1) / per_slab;
@@ -45,7 +45,7 @@ fn slack(directory: &Path) -> i64 {
     processors * (per_slab * (1 + partial_slabs) + 3 * sheaf) + 10 * sheaf
 }
 
-/// A capture of now, in a directory that ends with it.
+/// A new capture, in a directory that is removed with it.
 fn capture() -> (TempDir, String) {
     let top = TempDir::new().unwrap();
     let tree = top.path().join("before").to_str().unwrap().to_owned();
@@ -67,7 +67,7 @@ fn rows(before: &str) -> Vec<Value> {
     rows
 }
 
-/// Whether one of a row's names is this.
+/// Whether a row has this name.
 fn is_called(row: &Value, name: &str) -> bool {
     let aliases = row["aliases"].as_array().into_iter().flatten();
     aliases.chain([&row["name"]]).any(|one| one == name)
@@ -77,7 +77,7 @@ fn grown(row: &Value) -> i64 {
     row["change"]["active_objects"].as_i64().unwrap()
 }
 
-/// By how many objects in use the cache of this name grew.
+/// By how many objects in use the cache with this name grew.
 #[track_caller]
 fn growth(before: &str, name: &str) -> i64 {
     let rows = rows(before);
@@ -87,7 +87,7 @@ fn growth(before: &str, name: &str) -> i64 {
     grown(row)
 }
 
-/// Whether a cache gives back most of `count` objects soon: the kernel frees some a while after their last use.
+/// Whether a cache soon frees most of `count` objects: the kernel frees some only a while after their last use.
 fn goes_back(before: &str, name: &str, count: i64) -> bool {
     let deadline = Instant::now() + Duration::from_secs(5);
     while growth(before, name) >= count / 2 {
@@ -104,19 +104,19 @@ struct Objects {
     scene: &'static str,
     /// A name of their cache.
     name: &'static str,
-    /// How many at least; more, where processors keep many.
+    /// How many at least; more if CPUs keep many.
     least: i64,
-    /// How many the rest of the machine may make meanwhile.
+    /// How many the rest of the machine may allocate in the meantime.
     busy: i64,
 }
 
 impl Objects {
-    /// Fails unless their cache grows by what the scene makes, give or take what processors keep and what the rest of the
-    /// machine does, and shrinks again when it ends. `look` gets the capture, the rows and the number.
+    /// Fails unless their cache grows by what the scene makes, give or take what CPUs keep and what the rest of the
+    /// machine does, and shrinks again when the scene ends. `look` gets the capture, the rows and the number.
     #[track_caller]
     fn assert_come_and_go(&self, test: &str, look: impl Fn(&str, &[Value], i64)) {
         const TRIES: usize = 4;
-        /// More open files, or as much memory, are no test's to take.
+        /// A test should not take more open files, or that much memory.
         const MOST: i64 = 20_000;
         if !readable(test) {
             return;
@@ -157,7 +157,7 @@ impl Objects {
 fn eventfds_are_open_files_and_small_allocations() {
     let files = Objects { scene: "eventfds", name: "filp", least: 5000, busy: 2000 };
     files.assert_come_and_go("eventfds_are_open_files_and_small_allocations", |before, rows, count| {
-        // How large a context is depends on the kernel; it is what kmalloc gave.
+        // The size of a context depends on the kernel; it comes from kmalloc.
         let contexts = rows.iter().filter(|row| row["name"].as_str().unwrap().starts_with("kmalloc-"));
         let most = contexts.max_by_key(|row| grown(row)).unwrap();
         let kept = slack(&directory(most["name"].as_str().unwrap()).unwrap());
@@ -175,7 +175,7 @@ fn unix_sockets_do_not_look_like_signals() {
         let name = row["name"].as_str().unwrap();
         assert!(slabinfo.lines().any(|line| line.split(' ').next() == Some(name)), "slabinfo has no {name}");
         assert_eq!(directory(name), directory("UNIX"), "{name} is another cache");
-        // Whatever slabinfo calls it: people read the socket's name beside it, and that it is not the only one.
+        // Whatever its name in slabinfo: people also see the socket's name, and that it is not the only one.
         let text = diff(before, &["--filter", "^UNIX$"]);
         assert!(text.text().contains("UNIX"), "{}", text.text());
         let merged = row["aliases"].as_array().is_some_and(|names| !names.is_empty());
@@ -185,7 +185,7 @@ fn unix_sockets_do_not_look_like_signals() {
 
 #[test]
 fn files_that_are_not_there_are_dentries() {
-    // Whoever looks at files anywhere moves them, and the kernel gives them up when memory is short.
+    // Any access to files anywhere changes their number, and the kernel frees them when memory is short.
     let names = Objects { scene: "absent", name: "dentry", least: 5000, busy: 5000 };
     names.assert_come_and_go("files_that_are_not_there_are_dentries", |_, rows, _| {
         let row = rows.iter().find(|row| row["name"] == "dentry").unwrap();

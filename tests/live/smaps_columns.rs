@@ -1,4 +1,4 @@
-//! Every key of smaps as a column: what stands there is what smaps says.
+//! Every key of smaps as a column: its values are those of smaps.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -41,8 +41,8 @@ fn every_key_is_what_smaps_says() {
     let columns = format!("{},VmFlags", keys(&scene).join(","));
     let mut watch = Watch::start(&["frames", "--columns", &columns, &scene.target()]);
     watch.next();
-    // The kernel's aging of pages changes Referenced, and who else maps a library its Pss: each mapping must be right
-    // once, and most are at the first look.
+    // The kernel's aging of pages changes Referenced, and other processes that map a library change its Pss: each
+    // mapping must be right once, and most are at the first look.
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut right = BTreeSet::new();
     loop {
@@ -68,7 +68,7 @@ fn every_key_is_what_smaps_says() {
 #[test]
 fn csv_has_the_same_in_bytes_and_words() {
     let scene = Scene::start(&["everything"]);
-    // Keys that nothing but the scene itself changes.
+    // Keys that only the scene itself changes.
     let run = pmem(["frames", "--format", "csv", "-o", "address,Rss,Size,Swap,Anonymous,VmFlags", &scene.target()]);
     let run = run.with_status(0);
     let mut csv = csv::Reader::from_reader(&run.stdout[..]);

@@ -1,4 +1,4 @@
-//! `pmem translate` against the page map, `maps` and VmPTE, all read by the test itself.
+//! `pmem translate` compared with the page map, `maps` and VmPTE, all read by the test itself.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -20,7 +20,7 @@ fn translate(scene: &Scene, address: &str) -> Finished {
     pmem(["translate", "--json", &scene.target(), address])
 }
 
-/// The status of an answer that has a frame or a place in swap: only root sees those.
+/// The status of an answer that has a frame or a swap slot: only root sees those.
 fn seen() -> i32 {
     if Uid::effective().is_root() { 0 } else { 4 }
 }
@@ -45,8 +45,8 @@ fn maps(pid: u32) -> Vec<(u64, u64, String)> {
     String::from_utf8_lossy(&text).lines().map(line).filter(|mapping| mapping.0 < 1 << 63).collect()
 }
 
-/// Asks about an address, in these words, and fails unless the answer is about this address and says what the page map
-/// says. Asks again where the entry changed meanwhile: who else maps the page shows in it too.
+/// Asks about an address, given as `words`, and fails unless the answer is about this address and says what the page
+/// map says. Asks again if the entry changed in the meantime: it also shows whether others map the page.
 #[track_caller]
 fn agreeing(scene: &Scene, words: &str, address: u64) -> Finished {
     loop {
@@ -66,7 +66,7 @@ fn assert_agrees(found: &Value, word: u64, address: u64) {
     let steps = found["levels"].as_array().expect("levels").iter();
     let sum: u64 = steps.map(|step| number(&step["index"]) << number(&step["shift"])).sum();
     assert_eq!(sum + number(&found["page_offset"]), address, "the walk leads to the address: {found}");
-    // Whether a page of a file is mapped once changes with every process that starts or ends.
+    // Whether a file page is mapped exactly once changes with every process that starts or ends.
     let others = if found["vma"]["kind"] == "file" { 1 << 56 } else { 0 };
     assert_eq!(hex_address(&found["entry"]) & !others, word & !others, "{found}");
     let frame = Some(word & FRAME).filter(|&frame| word >> 63 == 1 && frame != 0);
@@ -95,7 +95,7 @@ fn every_kind_of_memory_is_what_the_page_map_has() {
             let found = &run.json()["data"];
             let has_frame = ["present", "zero", "swapped", "special"].contains(&found["state"].as_str().unwrap());
             assert_eq!(run.status, if has_frame { seen() } else { 0 }, "{}: {}", thing.what, run.stderr);
-            // What the scene says of the mapping.
+            // What the scene reports about the mapping.
             assert_eq!(hex_address(&found["vma"]["start"]), thing.address, "{found}");
             assert_eq!(found["vma"]["kind"], thing.claims["kind"], "{found}");
             let all_zero = thing.number("zero") == pages;
@@ -204,7 +204,7 @@ fn names_stand_for_the_addresses_that_maps_has() {
     let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap().to_str().unwrap().to_owned();
     let stack_end = of("[stack]").iter().map(|mapping| mapping.1).max().unwrap();
     let heap = of("[heap]").iter().map(|mapping| mapping.0).min().unwrap();
-    // The program's first mapping is of its beginning.
+    // The program's first mapping is that of its beginning.
     let base = of(&program).iter().map(|mapping| mapping.0).min().unwrap();
     let last = program.rsplit('/').next().unwrap();
     for (text, address) in [
@@ -220,7 +220,8 @@ fn names_stand_for_the_addresses_that_maps_has() {
     assert!(unknown.stdout.is_empty() && unknown.stderr.contains("[heap]"), "{}", unknown.stderr);
 }
 
-/// The tables of four levels with pages of 4 KiB that hold what the test itself reads in the page map.
+/// The number of tables, with four levels and pages of 4 KiB, that are needed for what the test itself reads in the
+/// page map.
 fn tables_by_words(pid: u32) -> u64 {
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).unwrap();
     let mut tables = BTreeSet::new();
@@ -253,10 +254,10 @@ fn tables_are_those_that_the_page_map_needs_and_vm_pte_has() {
         let names: Vec<_> = found["tables"].as_array().unwrap().iter().map(|level| level["name"].clone()).collect();
         if names == ["PUD", "PMD", "PTE"] && page_size() == 4096 && scene.skipped().is_none() {
             if std::ptr::eq(scene, &everything) {
-                // Each huge page has a table put away, which is one for the same addresses.
+                // Each huge page has a deposited table, which is one for the same addresses.
                 assert_eq!(needed, tables_by_words(scene.pid()), "{found}");
             } else {
-                // 100 pages 10 GiB apart, in a terabyte that begins at a multiple of one, are in two slots of 512 GiB.
+                // 100 pages 10 GiB apart, in an aligned terabyte, are in two slots of 512 GiB.
                 let table = |level: usize| number(&found["tables"][level]["tables"]);
                 assert!(table(2) > 100 && table(1) > 100 && table(0) > 2, "{found}");
             }
@@ -287,7 +288,7 @@ fn without_frame_numbers_all_else_is_told() {
         let table = user.pmem(&["translate", &scene.target(), &address]).with_status(4);
         assert!(table.text().contains("PTE") && table.text().contains("frame -"), "{}", table.text());
     }
-    // Where there is no frame, nothing is missing.
+    // If there is no frame, nothing is missing.
     let empty = format!("{:#x}", made_as(&scene.report, "shared anonymous").address + 20 * page_size());
     user.pmem(&["translate", &scene.target(), &empty]).with_status(0);
     user.pmem(&["translate", "--tables", &scene.target()]).with_status(0);
@@ -353,7 +354,7 @@ fn a_process_that_ends_or_moves_meanwhile_is_whole_or_gone() {
         for _ in 0..8 {
             let run = pmem(["translate", "--tables", &scene.target(), "[stack]-0x8"]);
             assert_no_control(&run.stdout, "standard output");
-            // In the middle of exec there may be no stack yet, which is the one name that may then be unknown.
+            // In the middle of exec there may be no stack yet, which is the only name that may be unknown then.
             assert!([0, 1, 2, 4].contains(&run.status), "{}: {}", run.status, run.stderr);
             assert!(!run.stderr.contains("ended"), "it has not ended: {}", run.stderr);
         }

@@ -1,4 +1,4 @@
-//! `pmem vmalloc` against vmallocinfo as the test reads it, and against areas that the test brings about.
+//! `pmem vmalloc` against vmallocinfo as the test reads it, and against areas that the test creates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -13,13 +13,13 @@ use crate::support::ordinary::Ordinary;
 use crate::support::run::pmem;
 use crate::support::{agrees, page_size, skipped};
 
-/// How often a comparison is tried until the machine held still enough.
+/// How often a comparison is tried until the machine is quiet enough.
 const ATTEMPTS: usize = 20;
 
-/// Areas, addresses and pages by the third word, without its offset: a caller, or the first word of what has none.
+/// Areas, addresses and pages by the third word, without its offset: a caller, or the first word if there is none.
 type ByCaller = BTreeMap<String, (u64, u64, u64)>;
 
-/// The file by the plainest of means; `None` where it cannot be read.
+/// The file, parsed in the simplest way; `None` if it cannot be read.
 fn vmallocinfo() -> Option<ByCaller> {
     let mut callers = ByCaller::new();
     for line in fs::read_to_string("/proc/vmallocinfo").ok()?.lines() {
@@ -35,7 +35,7 @@ fn data() -> Value {
     pmem(["vmalloc", "--json"]).with_status(0).json()["data"].take()
 }
 
-/// The same of pmem's report.
+/// The same from pmem's report.
 fn shown(data: &Value) -> ByCaller {
     let mut callers = ByCaller::new();
     for row in data["callers"].as_array().expect("callers") {
@@ -51,7 +51,7 @@ fn meminfo(key: &str) -> u64 {
     value.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-/// Whether `seen` is what was there before, or after, or between.
+/// Whether `seen` is between the values before and after, inclusive.
 fn between(before: u64, seen: u64, after: u64) -> bool {
     (before.min(after)..=before.max(after)).contains(&seen)
 }
@@ -81,7 +81,7 @@ fn every_caller_has_what_the_file_says() {
     });
 }
 
-/// What may come and go while the machine is looked at, in bytes, besides what the counter lags.
+/// What may come and go while the machine is read, in bytes, in addition to the lag of the counter.
 const MOVES: u64 = 1 << 20;
 
 #[test]
@@ -101,7 +101,7 @@ fn owned_pages_are_those_that_meminfo_counts() {
         let check = data["checks"].as_array().unwrap().iter().find(|check| check["name"] == "VmallocUsed").unwrap();
         assert_eq!(number(&check["ours_bytes"]), owned);
         let moves = MOVES + counters_lag() * page_size();
-        // Each caller's pages are held against the file elsewhere; what moves here are stacks.
+        // Each caller's pages are compared with the file elsewhere; what changes here are stacks.
         let near = |bytes: u64| before.min(after) <= bytes + moves && bytes <= before.max(after) + moves;
         match near(owned) && near(number(&check["kernel_bytes"])) {
             true => Ok(()),
@@ -127,7 +127,7 @@ fn terminals_show_up_and_go() {
         }
         drop(open);
         let after = named(&shown(&data()));
-        // Each has a line discipline at both ends, an area of the same size each.
+        // Each has a line discipline at both ends, each with an area of the same size.
         let (areas, pages) = (2 * TERMINALS as u64, 2 * TERMINALS as u64 * (during.2 / during.0));
         match during.0 == before.0 + areas && during.2 == before.2 + pages && after == before {
             true => Ok(()),
@@ -149,7 +149,8 @@ fn stacks_of_threads_are_among_the_stacks() {
     if stacks(&data()).is_none() {
         return skipped("kernel stacks in vmalloc", "no caller is known as that of stacks (CONFIG_VMAP_STACK?)");
     }
-    // Those that other processes give back meanwhile, and the free ones that are kept, two a processor, are less than half.
+    // Those that other processes free in the meantime, and the free ones that are kept, two per CPU, are less than
+    // half.
     let least = THREADS as u64 / 2 * page_size();
     agrees(ATTEMPTS, || {
         let before = stacks(&data()).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! `pmem where` on this machine: it adds up, two accounts of it agree or say why not, and memory that is taken is in its
+//! `pmem where` on this machine: it adds up, two accounts agree or say why not, and allocated memory appears in its
 //! line.
 
 use std::hint::black_box;
@@ -42,11 +42,12 @@ fn it_adds_up_and_little_is_unaccounted() {
     for finished in [pmem(["where", "--json"]), user.pmem(&["where", "--json"])] {
         let data = adds_up(&finished.with_status(0));
         let (rest, total) = (bytes(&data, "unaccounted"), number(&data["total_bytes"]) as i64);
-        // Per-CPU data has a first chunk that MemTotal never had: much, where few pages are for many possible processors.
+        // The first chunk of per-CPU data was never in MemTotal: that is much if a small machine has many possible
+        // CPUs.
         let least = -total / 50 - bytes(&data, "per_cpu_data");
         assert!(rest > least, "{rest} of {total} bytes: something is counted twice: {}", data["lines"]);
         if rest > total / 50 {
-            // Graphics, ZFS and the like take pages that no counter names.
+            // Graphics drivers, ZFS and others take pages that no counter covers.
             skipped("it_adds_up_and_little_is_unaccounted", &format!("{rest} of {total} bytes are a driver's here"));
         }
         assert!(bytes(&data, "free") > 0 && bytes(&data, "anonymous") > 0 && bytes(&data, "kernel_stacks") > 0);
@@ -87,7 +88,8 @@ fn both_accounts_are_all_of_ram_and_every_difference_has_its_reason() {
         let why = group["why"].as_str().unwrap_or("");
         assert!(difference <= group["moved_bytes"].as_i64().unwrap_or(0) || why.len() > 10, "{group}");
     }
-    // All that counters have and frames lack, others have: what differs comes to nothing, but for what moved and holes.
+    // What one group has in excess is missing in others: the differences add up to nothing, except for changes and
+    // holes.
     let rest: i64 = groups.iter().map(|group| group["difference_bytes"].as_i64().unwrap_or(0)).sum();
     let total = number(&data["total_bytes"]) as i64;
     assert!(rest.abs() < total / 50, "{rest} bytes are in one account only: {groups:?}");
@@ -115,8 +117,8 @@ fn an_ordinary_user_gets_one_account() {
 fn memory_that_is_taken_is_in_its_line() {
     const TEST: &str = "memory_that_is_taken_is_in_its_line";
     const MIB: i64 = 1 << 20;
-    /// Others allocate and free meanwhile. What grows steadily goes out of the mean of what came and what went, and bursts
-    /// out of the median of several tries.
+    /// Others allocate and free in the meantime. Steady growth cancels out in the mean of what came and went, bursts in
+    /// the median of several tries.
     const TRIES: std::ops::RangeInclusive<usize> = 5..=25;
     let look = || adds_up(&pmem(["where", "--json", "--no-frames"]).with_status(0));
     let mut cached = tempfile::tempfile().unwrap();

@@ -1,4 +1,4 @@
-//! Every process of the machine that holds still.
+//! Every process of the machine that does not change.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::support::run::pmem;
 use crate::support::scene::Scene;
 use crate::support::skipped;
 
-/// Processes that move are looked at again so often, at most.
+/// How often processes that change are read again, at most.
 const ROUNDS: usize = 5;
 
-/// What the kernel says of a process that can be read: statm, and the sum of smaps.
+/// What the kernel reports for each readable process: statm, and the sum of smaps.
 fn kernel_says() -> BTreeMap<u32, (u64, u64)> {
     let says = |pid: u32| Some((pid, (statm_resident(pid)?, smaps_resident(pid)?)));
     pids().into_iter().filter_map(says).collect()
@@ -33,7 +33,8 @@ fn what_holds_still_has_the_same_frames_by_every_count() {
             let pid = u32::try_from(number(&process["pid"])).unwrap();
             let still = before.get(&pid).filter(|numbers| after.get(&pid) == Some(numbers));
             match still {
-                // Held still by the kernel's numbers on both sides: pmem must have them too, or say that it moved.
+                // The kernel's numbers before and after are the same: pmem must have them too, or say that the process
+                // changed.
                 Some(&(statm, smaps)) if process["ledger"]["held_still"] == true => {
                     assert_same(process, statm, smaps);
                     moving.remove(&pid);
@@ -43,7 +44,7 @@ fn what_holds_still_has_the_same_frames_by_every_count() {
                 _ => {}
             }
         }
-        // What moves once may hold still the next time.
+        // What changes once may not change the next time.
         if moving.is_empty() {
             break;
         }

@@ -1,4 +1,4 @@
-//! The kernel's counters of the whole machine, which move while anything is compared with them.
+//! The kernel's counters of the whole machine, which change while anything is compared with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,34 +6,35 @@ use std::fs;
 use super::kernel::pages;
 use super::skipped;
 
-/// A number of pages that pmem has, and the kernel's before and after it.
+/// A number of pages that pmem reports, and the kernel's number before and after.
 #[derive(Clone, Debug)]
 pub(crate) struct Compared {
     pub(crate) name: &'static str,
     pub(crate) ours: u64,
     pub(crate) kernel: [u64; 2],
-    /// How many of these a run of pmem has and causes itself, at most: it is not there before nor after.
+    /// How many of these a run of pmem uses and causes itself, at most: it does not exist before or after.
     pub(crate) own: u64,
 }
 
 impl Compared {
-    /// How far ours is outside of what the kernel said.
+    /// How far ours is outside the range of the kernel's numbers.
     fn off(&self) -> u64 {
         let (low, high) = (self.kernel[0].min(self.kernel[1]), self.kernel[0].max(self.kernel[1]));
         low.saturating_sub(self.ours).max(self.ours.saturating_sub(high))
     }
 }
 
-/// Fails unless each of pmem's numbers is once the kernel's: within what it said before and after, but for what pmem has
-/// itself and for how far the kernel's counters can lag.
+/// Fails unless each of pmem's numbers agrees with the kernel's at least once: within the kernel's numbers before and
+/// after, give or take what pmem uses itself and how far the kernel's counters can lag.
 ///
-/// How much moved meanwhile the kernel tells too: every page that was allocated, freed or put on another list. A number
-/// that is further off than that is wrong for sure, and so is one that is off in every try, one of them quiet, or off by a
-/// quarter in every try. What else was never quiet is said to be skipped.
+/// The kernel also reports how much changed in the meantime: every page that was allocated, freed or moved to another
+/// list. A number that is off by more than that is certainly wrong, and so is one that is off in every try if one of
+/// them was quiet, or off by a quarter in every try. Other numbers for which it was never quiet are reported as
+/// skipped.
 #[track_caller]
 pub(crate) fn assert_same_as_counters(test: &str, compare: impl Fn() -> Vec<Compared>) {
     const TRIES: usize = 8;
-    /// A run of pmem by itself moves a quarter of it.
+    /// A run of pmem alone moves a quarter of this.
     const QUIET: u64 = 20_000;
     let lag = counters_lag();
     let mut right = BTreeSet::new();
@@ -63,7 +64,7 @@ pub(crate) fn assert_same_as_counters(test: &str, compare: impl Fn() -> Vec<Comp
     }
 }
 
-/// How many pages were ever allocated, freed, or put on another list.
+/// How many pages were ever allocated, freed, or moved to another list.
 fn moved() -> u64 {
     const EVENTS: [&str; 5] = ["pgalloc_", "pgfree ", "pgactivate ", "pgdeactivate ", "pglazyfree "];
     let text = fs::read_to_string("/proc/vmstat").unwrap();
@@ -71,7 +72,7 @@ fn moved() -> u64 {
     events.map(|line| line.split(' ').nth(1).unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// How far the kernel's counters can be off, in pages: each processor keeps up to so many to itself in each zone.
+/// How far the kernel's counters can be off, in pages: each CPU keeps up to this many to itself in each zone.
 /// (`mm/vmstat.c`)
 pub(crate) fn counters_lag() -> u64 {
     let zones = fs::read_to_string("/proc/zoneinfo").unwrap();
@@ -87,7 +88,7 @@ pub(crate) fn meminfo(key: &str) -> u64 {
     pages(value.trim().trim_end_matches(" kB").parse().unwrap())
 }
 
-/// The free pages of `/proc/buddyinfo`: so many blocks of each order.
+/// The free pages of `/proc/buddyinfo`, from the number of blocks of each order.
 pub(crate) fn buddyinfo() -> u64 {
     let text = fs::read_to_string("/proc/buddyinfo").unwrap();
     let orders = |line: &str| -> u64 {

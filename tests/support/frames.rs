@@ -1,4 +1,4 @@
-//! Frames: as the kernel's files have them, read by the tests themselves, and as pmem's documents do.
+//! Frames: in the kernel's files, read by the tests themselves, and in pmem's documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -16,7 +16,7 @@ pub(crate) const ANON: u64 = 1 << 12;
 pub(crate) const SWAPBACKED: u64 = 1 << 14;
 pub(crate) const ZERO_PAGE: u64 = 1 << 24;
 
-/// Whether the tests may see frame numbers; says that a test is skipped where they may not.
+/// Whether the tests may see frame numbers; if not, reports that a test is skipped.
 pub(crate) fn visible(test: &str) -> bool {
     let root = Uid::effective().is_root();
     if !root {
@@ -25,7 +25,8 @@ pub(crate) fn visible(test: &str) -> bool {
     root
 }
 
-/// The frames of `pages` pages from an address on, by `/proc/PID/pagemap`: what is present. Fewer where the process goes.
+/// The frames of `pages` pages from an address on, by `/proc/PID/pagemap`: `None` if not present. Fewer if the process
+/// ends.
 pub(crate) fn frames_of(pid: u64, address: u64, pages: u64) -> Vec<Option<u64>> {
     let mut bytes = vec![0; pages as usize * 8];
     let pagemap = File::open(format!("/proc/{pid}/pagemap"));
@@ -49,14 +50,14 @@ impl FrameFile {
         Self(File::open(format!("/proc/{name}")).unwrap())
     }
 
-    /// The word of a frame; `None` behind the end of memory.
+    /// The word of a frame; `None` past the end of memory.
     pub(crate) fn word(&self, pfn: u64) -> Option<u64> {
         let mut word = [0; 8];
         let read = self.0.read_at(&mut word, pfn * 8).unwrap();
         (read == 8).then(|| u64::from_ne_bytes(word))
     }
 
-    /// The first frame number that has no word, found by halving.
+    /// The first frame number that has no word, found by bisection.
     pub(crate) fn end(&self) -> u64 {
         let (mut low, mut high) = (0, 1 << 40);
         while low < high {
@@ -104,12 +105,12 @@ pub(crate) fn pages(arguments: &[&str]) -> Vec<Page> {
     pages
 }
 
-/// A range of addresses as an argument: so many pages from an address on.
+/// A range of addresses as an argument: this many pages from an address on.
 pub(crate) fn range(address: u64, pages: u64) -> String {
     format!("{address:#x}-{:#x}", address + pages * page_size())
 }
 
-/// Frame numbers as arguments, those that follow one another as one.
+/// Frame numbers as arguments, consecutive ones as one.
 pub(crate) fn as_arguments(pfns: &BTreeSet<u64>) -> Vec<String> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for &pfn in pfns {
@@ -128,7 +129,7 @@ pub(crate) fn by_number(document: &Value) -> BTreeMap<u64, Value> {
     frames.iter().map(|frame| (number(&frame["pfn"]), frame.clone())).collect()
 }
 
-/// Who maps a frame, by `pmem rmap`: process and address, as often as they are there.
+/// Who maps a frame, by `pmem rmap`: process and address, as often as they occur.
 #[track_caller]
 pub(crate) fn mappers(frame: &Value) -> Vec<(u64, u64)> {
     let mappers = frame["mappers"].as_array().expect("mappers");

@@ -1,8 +1,8 @@
-//! Taking apart the JSON of pmem and of the workload.
+//! Accessing the JSON of pmem and of the workload.
 
 use serde_json::Value;
 
-/// An integer that is there.
+/// An integer that must be there.
 #[track_caller]
 pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("expected a number, found {value}"))
@@ -21,7 +21,7 @@ pub(crate) fn hex_address(value: &Value) -> u64 {
     u64::from_str_radix(digits.unwrap_or_else(|| panic!("expected an address, found {value}")), 16).unwrap()
 }
 
-/// The bytes of a name: those of `FIELD_hex` where it is there, else those of `FIELD`.
+/// The bytes of a name: those of `FIELD_hex` if it is there, else those of `FIELD`.
 #[track_caller]
 pub(crate) fn name_bytes(object: &Value, field: &str) -> Vec<u8> {
     let hex = &object[format!("{field}_hex")];
@@ -51,7 +51,7 @@ pub(crate) fn row_at(process: &Value, address: u64) -> &Value {
     found.unwrap_or_else(|| panic!("no row begins at {address:#x}"))
 }
 
-/// A row's frames: present, less zero pages, and for hugetlb none.
+/// A row's frames: present minus zero pages, or none for hugetlb.
 #[track_caller]
 pub(crate) fn resident(row: &Value) -> u64 {
     if row["kind"] == "hugetlb" {

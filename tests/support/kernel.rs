@@ -1,4 +1,4 @@
-//! The kernel's own numbers, read by the tests themselves: what pmem says is compared with these.
+//! The kernel's own numbers, read by the tests themselves: pmem's numbers are compared with these.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,12 +23,12 @@ pub(crate) fn pages(kib: u64) -> u64 {
     kib * 1024 / page_size()
 }
 
-/// One mapping as `smaps` has it.
+/// One mapping in `smaps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mapping {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// The values as they stand: kB, or plain numbers.
+    /// The values as printed: kB, or plain numbers.
     pub(crate) values: BTreeMap<String, u64>,
     /// The keys whose values are in kB.
     pub(crate) in_kib: Vec<String>,
@@ -49,7 +49,7 @@ impl Mapping {
     }
 }
 
-/// All mappings of a process by its `smaps`; `None` where it cannot be read.
+/// All mappings of a process by its `smaps`; `None` if it cannot be read.
 pub(crate) fn smaps(pid: u32) -> Option<Vec<Mapping>> {
     let text = fs::read(format!("/proc/{pid}/smaps")).ok()?;
     let mut mappings: Vec<Mapping> = Vec::new();
@@ -80,10 +80,10 @@ pub(crate) fn smaps(pid: u32) -> Option<Vec<Mapping>> {
     Some(mappings)
 }
 
-/// The resident pages of all mappings by `smaps`; `None` where it cannot be read or has nothing.
+/// The resident pages of all mappings by `smaps`; `None` if it cannot be read or is empty.
 pub(crate) fn smaps_resident(pid: u32) -> Option<u64> {
     let text = fs::read(format!("/proc/{pid}/smaps")).ok()?;
-    // A mapping's first line begins with its address, whatever its name is: no name is taken for a value.
+    // A mapping's first line begins with its address, whatever its name is: no name is mistaken for a value.
     let values = text.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"Rss:"));
     let kib = |value: &[u8]| std::str::from_utf8(value).ok()?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
     (!text.is_empty()).then(|| values.map(|value| pages(kib(value).expect("a size in kB"))).sum())
@@ -95,7 +95,7 @@ pub(crate) fn pids() -> Vec<u32> {
     names.filter_map(|name| name.parse().ok()).collect()
 }
 
-/// Whether a process is a thread of the kernel: bit 0x200000 of its flags, the seventh field behind its name in `stat`.
+/// Whether a process is a kernel thread: bit 0x200000 of its flags, the seventh field after its name in `stat`.
 pub(crate) fn is_kernel_thread(pid: u32) -> bool {
     let flags = fs::read(format!("/proc/{pid}/stat")).ok().and_then(|stat| {
         let stat = String::from_utf8_lossy(&stat).into_owned();

@@ -1,4 +1,4 @@
-//! What the tests share: running pmem, processes with known memory, and the kernel's own numbers.
+//! Common code of the tests: running pmem, processes with known memory, and the kernel's own numbers.
 
 pub(crate) mod counters;
 pub(crate) mod frames;
@@ -15,14 +15,14 @@ pub(crate) mod watch;
 
 use std::io::Write;
 
-/// Says, visibly without `--nocapture` too, that a test or a part of it was not run.
+/// Reports, visibly even without `--nocapture`, that a test or part of it was not run.
 pub(crate) fn skipped(what: &str, reason: &str) {
-    // Not by eprintln!, which the test harness swallows.
+    // Not with eprintln!, which the test harness captures.
     let _ = writeln!(std::io::stderr(), "skipped: {what}: {reason}");
 }
 
-/// Tries so many times until `attempt` agrees: memory of the machine moves while it is looked at. All reasons are in the
-/// failure.
+/// Tries this many times until `attempt` agrees: the memory of the machine changes while it is read. The failure lists
+/// all reasons.
 #[track_caller]
 pub(crate) fn agrees(attempts: usize, mut attempt: impl FnMut() -> Result<(), String>) {
     let mut reasons = Vec::new();

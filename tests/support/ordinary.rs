@@ -1,4 +1,4 @@
-//! Running pmem and scenes as an ordinary user: as `nobody` where the tests run as root, else as who runs them.
+//! Running pmem and scenes as an ordinary user: as `nobody` if the tests run as root, else as the user who runs them.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -31,8 +31,8 @@ impl Ordinary {
         fs::set_permissions(programs.path(), everyone()).unwrap();
         for (name, from) in [("pmem", Path::new(env!("CARGO_BIN_EXE_pmem"))), ("workload", &workload())] {
             let to = programs.path().join(name);
-            // By another program: a descriptor that this one writes through would be inherited by whatever another test
-            // starts just then, and a file that somebody has open for writing cannot be run.
+            // With another program: a process that another test starts at this moment would inherit the descriptor that
+            // this one writes through, and a file that is open for writing cannot be run.
             assert!(Command::new("cp").args([from, &to]).status().unwrap().success(), "cp {}", from.display());
             fs::set_permissions(&to, everyone()).unwrap();
         }
@@ -42,7 +42,7 @@ impl Ordinary {
     fn command(&self, name: &str, otherwise: PathBuf) -> Command {
         let Some(programs) = &self.programs else { return Command::new(otherwise) };
         let mut command = Command::new(programs.path().join(name));
-        // With the user, std also gives up root's further groups.
+        // Along with the user, std also drops root's supplementary groups.
         command.uid(NOBODY).gid(NOBODY).current_dir("/");
         command
     }

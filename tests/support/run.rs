@@ -13,10 +13,10 @@ use serde_json::Value;
 use super::schema;
 use super::text::assert_no_control;
 
-/// No run takes nearly as long, also on a slow and busy machine: one that does hangs.
+/// No run takes nearly as long, even on a slow and busy machine: one that does hangs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a run of pmem gave.
+/// The result of a run of pmem.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) status: i32,
@@ -32,8 +32,8 @@ pub(crate) fn pmem<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> F
     finish(&mut command)
 }
 
-/// Runs a command to its end, which must not be a panic or a signal, and must come. What it writes as JSON must be as
-/// `pmem schema` says.
+/// Runs a command to its end, which must come, and not by a panic or a signal. JSON that it writes must match `pmem
+/// schema`.
 #[track_caller]
 pub(crate) fn finish(command: &mut Command) -> Finished {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -42,7 +42,7 @@ pub(crate) fn finish(command: &mut Command) -> Finished {
     run
 }
 
-/// What a running pmem gives until its end. Documents that it writes must be as `pmem schema` says.
+/// The result of a running pmem. Documents that it writes must match `pmem schema`.
 #[track_caller]
 pub(crate) fn outcome(mut child: Child) -> Finished {
     let stdout = child.stdout.take().map(in_background);
@@ -71,7 +71,7 @@ fn in_background(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     let (send, receive) = channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What cannot be read is missing, and the test will say so.
+        // What cannot be read is missing, and the test will fail for it.
         let _ = pipe.read_to_end(&mut bytes);
         let _ = send.send(bytes);
     });
@@ -79,7 +79,7 @@ fn in_background(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 }
 
 impl Finished {
-    /// Demands an exit status.
+    /// Requires an exit status.
     #[track_caller]
     pub(crate) fn with_status(self, expected: i32) -> Self {
         assert_eq!(self.status, expected, "exit status; standard error was: {}", self.stderr);
@@ -98,7 +98,7 @@ impl Finished {
         serde_json::from_slice(&self.stdout).expect("standard output is one JSON document")
     }
 
-    /// The one process of a `pmem.frames/1` document.
+    /// The only process of a `pmem.frames/1` document.
     #[track_caller]
     pub(crate) fn process(&self) -> Value {
         let mut document = self.json();
@@ -109,7 +109,7 @@ impl Finished {
     }
 }
 
-/// The workload program, which cargo builds beside the tests.
+/// The workload program, which cargo builds along with the tests.
 pub(crate) fn workload() -> std::path::PathBuf {
     let tests = std::env::current_exe().unwrap();
     let built = tests.parent().and_then(Path::parent).map(|target| target.join("examples/workload"));

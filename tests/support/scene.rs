@@ -14,19 +14,19 @@ use super::run::workload;
 #[derive(Debug)]
 pub(crate) struct Scene {
     child: Child,
-    /// What it says it has made.
+    /// What it reports it has made.
     pub(crate) report: Value,
 }
 
 impl Scene {
-    /// Starts a scene, and returns when all of it is made.
+    /// Starts a scene, and returns when it has made everything.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::from_command(Command::new(workload()).args(arguments))
     }
 
     /// The same with a command that runs the workload program.
     pub(crate) fn from_command(command: &mut Command) -> Self {
-        // A process group of its own: Ctrl-C ends the test, and the end of the test ends the scene in good order.
+        // In its own process group: Ctrl-C ends the test, and the end of the test ends the scene cleanly.
         let mut child = command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -56,35 +56,35 @@ impl Scene {
         self.pid().to_string()
     }
 
-    /// Why the machine does not give this scene, if it does not.
+    /// Why this scene is not possible on the machine, if it is not.
     pub(crate) fn skipped(&self) -> Option<&str> {
         self.report["skipped"].as_str()
     }
 
-    /// Kills it at once; it stays a zombie until the scene is dropped.
+    /// Kills it; it stays a zombie until the scene is dropped.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
     }
 
-    /// Kills and reaps it at once.
+    /// Kills and reaps it.
     pub(crate) fn kill_and_reap(&mut self) {
         self.kill();
         self.child.wait().unwrap();
     }
 
-    /// Waits for one that ends by itself, and reaps it.
+    /// Waits for a scene that ends by itself, and reaps it.
     pub(crate) fn wait(&mut self) {
         self.child.wait().unwrap();
     }
 
-    /// Ends it in good order: its standard input ends. Returns what else it printed.
+    /// Ends it cleanly, by closing its standard input. Returns what else it printed.
     fn end(&mut self) -> Vec<u8> {
         drop(self.child.stdin.take());
         let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        // Only now, and only this PID; without effect where it has been reaped.
+        // Only now, and only this PID; no effect if it has been reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let mut rest = Vec::new();
@@ -102,13 +102,14 @@ impl Drop for Scene {
     }
 }
 
-/// Between its line and its rest a process may still touch a page of the C library or of its stack: returns when it waits.
+/// After printing its line, a process may still touch a page of the C library or of its stack: returns when it is
+/// waiting.
 #[track_caller]
 fn wait_until_asleep(pid: u64) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap();
-        // The state is the letter behind the name, which may hold anything.
+        // The state is the letter after the name, which may contain anything.
         let state = stat.iter().rposition(|&byte| byte == b')').and_then(|at| stat.get(at + 2));
         if state == Some(&b'S') {
             return;
@@ -118,7 +119,7 @@ fn wait_until_asleep(pid: u64) {
     }
 }
 
-/// One mapping of a scene, and what it says must be true of it.
+/// One mapping of a scene, and what the scene claims about it.
 #[derive(Debug)]
 pub(crate) struct Made<'a> {
     /// What it is, in words.
@@ -136,7 +137,7 @@ impl Made<'_> {
     }
 }
 
-/// What a report's list of mappings has, and what and why it has not.
+/// The mappings that a report lists as made, and those not made, with the reasons.
 pub(crate) fn made(report: &Value) -> (Vec<Made<'_>>, Vec<(&str, &str)>) {
     let (mut made, mut skipped) = (Vec::new(), Vec::new());
     for claims in report["mappings"].as_array().unwrap() {
@@ -149,7 +150,7 @@ pub(crate) fn made(report: &Value) -> (Vec<Made<'_>>, Vec<(&str, &str)>) {
     (made, skipped)
 }
 
-/// The mapping of a scene that is called so.
+/// The mapping of a scene with this name.
 pub(crate) fn made_as<'a>(report: &'a Value, what: &str) -> Made<'a> {
     made(report).0.into_iter().find(|made| made.what == what).expect(what)
 }

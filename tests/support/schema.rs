@@ -1,4 +1,4 @@
-//! Every JSON that pmem writes in a test is held to what `pmem schema` says of it.
+//! All JSON that pmem writes in a test is checked against `pmem schema`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,14 +12,14 @@ use super::run::Finished;
 
 /// What `pmem schema` prints.
 pub(crate) fn schema<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Value {
-    // Not by `finish`, which comes back here.
+    // Not with `finish`, which would call this again.
     let mut command = Command::new(env!("CARGO_BIN_EXE_pmem"));
     let run = command.arg("schema").args(arguments).output().unwrap();
     assert!(run.status.success(), "pmem schema: {}", String::from_utf8_lossy(&run.stderr));
     serde_json::from_slice(&run.stdout).expect("pmem schema prints JSON")
 }
 
-/// Demands that the lines that a run wrote are as the schema says, where it was asked for lines of JSON.
+/// Requires that the lines that a run wrote match the schema, if JSON lines were requested.
 #[track_caller]
 pub(crate) fn check_lines<'a>(arguments: impl Iterator<Item = &'a OsStr>, run: &Finished) {
     let arguments: Vec<&str> = arguments.filter_map(OsStr::to_str).collect();
@@ -33,7 +33,7 @@ pub(crate) fn check_lines<'a>(arguments: impl Iterator<Item = &'a OsStr>, run: &
     lines.for_each(|line| demand(&format!("{name}.line"), &line.expect("lines of JSON")));
 }
 
-/// Demands that the documents that a run wrote are as the schema says, where it wrote some.
+/// Requires that the documents that a run wrote, if any, match the schema.
 #[track_caller]
 pub(crate) fn check_documents(run: &Finished) {
     if !run.stdout.starts_with(b"{\n  \"schema\": \"pmem.") {
@@ -42,20 +42,20 @@ pub(crate) fn check_documents(run: &Finished) {
     for document in serde_json::Deserializer::from_slice(&run.stdout).into_iter::<Value>() {
         match document {
             Ok(document) => check_document(&document),
-            // What fails on the way has written half of it.
+            // A run that fails midway has written only part of it.
             Err(error) => assert!(error.is_eof() && run.status != 0, "{error}"),
         }
     }
 }
 
-/// Demands that a document is what its schema says.
+/// Requires that a document matches its schema.
 #[track_caller]
 fn check_document(document: &Value) {
     let id = document["schema"].as_str().unwrap_or_else(|| panic!("a document without a schema: {document}"));
     demand(id.split('/').next().unwrap(), document);
 }
 
-/// What the documents of the command are called that is run with these arguments.
+/// The name of the documents of the command with these arguments.
 fn command(arguments: &[&str]) -> Option<String> {
     let validators = validators();
     arguments.windows(2).chain(arguments.last_chunk::<1>().map(|last| &last[..])).find_map(|words| {
@@ -65,7 +65,7 @@ fn command(arguments: &[&str]) -> Option<String> {
     })
 }
 
-/// Why a value is not as the schema of this name says; `None` where it is.
+/// Why a value does not match the schema with this name; `None` if it does.
 pub(crate) fn wrong(name: &str, value: &Value) -> Option<String> {
     let validator = &validators().get(name).unwrap_or_else(|| panic!("{name}: 'pmem schema' does not have it"));
     let errors = validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path()));
@@ -80,7 +80,7 @@ fn demand(name: &str, value: &Value) {
     }
 }
 
-/// What validates each document and each line, by its name.
+/// The validators of documents and lines, by name.
 fn validators() -> &'static BTreeMap<String, Validator> {
     static VALIDATORS: OnceLock<BTreeMap<String, Validator>> = OnceLock::new();
     VALIDATORS.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! Programs on a terminal: a pseudo-terminal of the test's own, with somebody who reads what is drawn; and tmux.
+//! Programs on a terminal: a pseudo-terminal of the test, with a thread that reads what is drawn; and tmux.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -16,10 +16,10 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, ttyname};
 
-/// Nothing takes nearly as long, also on a slow and busy machine.
+/// Nothing takes nearly as long, even on a slow and busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Waits until something is there; `what` says what it has instead.
+/// Waits until something is there; the error of `is` says what there is instead.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, mut is: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
@@ -32,7 +32,7 @@ pub(crate) fn wait_for<T>(what: &str, mut is: impl FnMut() -> Result<T, String>)
     }
 }
 
-/// A program on a pseudo-terminal that is its controlling one.
+/// A program with a pseudo-terminal as its controlling terminal.
 pub(crate) struct Terminal {
     child: Child,
     master: Option<File>,
@@ -45,19 +45,19 @@ pub(crate) struct Terminal {
     modes: String,
 }
 
-/// Who reads what is drawn.
+/// The thread that reads what is drawn.
 struct Reader {
     thread: JoinHandle<()>,
-    /// Whether nobody is to read any more.
+    /// Whether it should stop reading.
     gone: Arc<AtomicBool>,
 }
 
 impl Terminal {
-    /// Starts a program on a terminal of so many columns and lines.
+    /// Starts a program on a terminal with this many columns and lines.
     pub(crate) fn start((width, height): (u16, u16), program: &[&str]) -> Self {
         let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
-        // Programs that other tests start have no business with it.
+        // Programs started by other tests must not inherit it.
         for fd in [pty.master.as_fd(), pty.slave.as_fd()] {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         }
@@ -87,7 +87,7 @@ impl Terminal {
         let end = || Stdio::from(pty.slave.try_clone().unwrap());
         let mut terminal = Self {
             modes: String::new(),
-            // It leaves no core behind either.
+            // It also leaves no core file behind.
             child: Command::new("sh")
                 .args(["-c", "ulimit -c 0; exec setsid --ctty \"$@\"", "sh"])
                 .args(program)
@@ -106,7 +106,7 @@ impl Terminal {
             screen,
             drawn,
         };
-        // No program was there before to change them: they are those of every new terminal.
+        // No program has changed them yet: they are those of any new terminal.
         terminal.modes = modes_of(&openpty(Some(&size), None).unwrap().slave);
         terminal
     }
@@ -145,7 +145,7 @@ impl Terminal {
         self.tell_size((width, height));
     }
 
-    /// Tells the program another size, however much the terminal has.
+    /// Tells the program another size, whatever that of the terminal is.
     pub(crate) fn tell_size(&self, (width, height): (u16, u16)) {
         let (width, height) = (width.to_string(), height.to_string());
         let stty = Command::new("stty").arg("-F").arg(&self.path).args(["cols", &width, "rows", &height]).status();
@@ -164,7 +164,7 @@ impl Terminal {
         });
     }
 
-    /// The most memory that the program had so far, in bytes.
+    /// The peak memory of the program so far, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -183,11 +183,11 @@ impl Terminal {
         [screen.alternate_screen(), screen.hide_cursor(), modes_of(&self.slave) != self.modes]
     }
 
-    /// Hangs up, as a terminal does whose window is closed, and waits for the program's end.
+    /// Hangs up, like a terminal whose window is closed, and waits for the program's end.
     #[track_caller]
     pub(crate) fn vanish(mut self) -> ExitStatus {
         let Self { child, reader, master, screen, .. } = &mut self;
-        // The last of the two that hold the master closes it.
+        // The master is closed when the second of its two holders drops it.
         if let Some(reader) = reader.take() {
             reader.gone.store(true, Ordering::SeqCst);
             reader.thread.join().unwrap();
@@ -216,7 +216,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Of a test that failed; else it has ended.
+        // This happens if a test failed; otherwise it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -229,7 +229,7 @@ fn modes_of(slave: &OwnedFd) -> String {
     String::from_utf8(stty.stdout).unwrap()
 }
 
-/// A shell in a tmux server of the test's own.
+/// A shell in a tmux server for the test.
 pub(crate) struct Tmux {
     socket: String,
 }
@@ -246,7 +246,7 @@ impl Tmux {
         Some(tmux)
     }
 
-    /// Runs a command of tmux and gives what it says.
+    /// Runs a tmux command and returns its output.
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = Command::new("tmux").args(["-L", &self.socket]).args(arguments).output().unwrap();
@@ -254,7 +254,7 @@ impl Tmux {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Types: a word each, keys by their names.
+    /// Types words, with keys by their names.
     pub(crate) fn keys(&self, keys: &[&str]) {
         self.run(&[&["send-keys"], keys].concat());
     }

@@ -1,7 +1,8 @@
-//! What may stand on standard output.
+//! What may appear on standard output.
 
-/// Fails where bytes are not UTF-8, or hold a character that moves a cursor, ends a line where none ends, or turns text
-/// around: a control character other than newline (C0, DEL, C1), a bidirectional control, a line or paragraph separator.
+/// Fails if bytes are not UTF-8, or contain a character that can move the cursor, end a line in the wrong place, or
+/// reverse text: a control character other than newline (C0, DEL, C1), a bidirectional control, a line or paragraph
+/// separator.
 #[track_caller]
 pub(crate) fn assert_no_control(bytes: &[u8], where_: &str) {
     let text = std::str::from_utf8(bytes).unwrap_or_else(|e| panic!("{where_} is not UTF-8: {e}"));

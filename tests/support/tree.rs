@@ -1,4 +1,5 @@
-//! Recorded trees: the fixtures, copies of them to be spoilt, and what is in their files, read by the tests themselves.
+//! Recorded trees: the fixtures, copies of them to be damaged, and what is in their files, read by the tests
+//! themselves.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,8 +14,8 @@ use super::run::{Finished, finish};
 /// The address space a run gets, in KiB. The trees would take terabytes.
 const MEMORY_KIB: &str = "400000";
 
-/// The processor time a run gets, in seconds: then it is ended by a signal, and that fails the test. All take
-/// milliseconds; one that counted the pages of a lie one by one would take days.
+/// The processor time a run gets, in seconds: then a signal ends it, which fails the test. All take milliseconds; one
+/// that counted the pages of a false claim one by one would take days.
 const SECONDS: u32 = 10;
 
 /// The fixtures.
@@ -22,7 +23,7 @@ pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// A copy of a tree, to be spoilt.
+/// A copy of a tree, to be damaged.
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) top: TempDir,
@@ -74,7 +75,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The words of a recorded file by their index; those that no run covers are not in it.
+/// The words of a recorded file by their index; those not covered by any run are omitted.
 pub(crate) fn words(file: &Path) -> BTreeMap<u64, u64> {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut words = BTreeMap::new();
@@ -86,12 +87,12 @@ pub(crate) fn words(file: &Path) -> BTreeMap<u64, u64> {
     words
 }
 
-/// The recorded trees that hold `proc/meminfo`, by their names under `fixtures/`, sorted.
+/// The recorded trees that contain `proc/meminfo`, by their names under `fixtures/`, sorted.
 pub(crate) fn trees_with_meminfo() -> Vec<String> {
     trees_with("proc/meminfo")
 }
 
-/// The recorded trees that hold a file, by their names under `fixtures/`, sorted.
+/// The recorded trees that contain a file, by their names under `fixtures/`, sorted.
 pub(crate) fn trees_with(file: &str) -> Vec<String> {
     let trees = WalkDir::new(fixtures()).min_depth(2).max_depth(2).sort_by_file_name().into_iter();
     let trees = trees.map(Result::unwrap).filter(|tree| tree.path().join(file).exists());

@@ -1,14 +1,14 @@
-//! A pmem that repeats, read a document at a time.
+//! A pmem that runs in rounds, read one document at a time.
 //!
-//! Which pages of the C library are shared depends on who runs: while pmem itself does, they are mapped once more. So the
-//! kernel's numbers of shared pages are read while a pmem is there and waits for its next round.
+//! Which pages of the C library are shared depends on what is running: while pmem is, they are mapped once more. So the
+//! kernel's numbers of shared pages are read while a pmem is waiting for its next round.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-/// A pmem that repeats. Killed and reaped when dropped.
+/// A pmem that runs in rounds. Killed and reaped when dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
     child: Child,
@@ -25,10 +25,10 @@ impl Watch {
         Self { child, stdout }
     }
 
-    /// The one process of the next document.
+    /// The only process of the next document.
     pub(crate) fn next(&mut self) -> Value {
         let mut text = String::new();
-        // An indented document ends with the one line that is a lone brace at its beginning.
+        // An indented document ends with the only line that begins with a closing brace.
         while !text.ends_with("\n}\n") {
             let read = self.stdout.read_line(&mut text).unwrap();
             assert!(read > 0, "pmem ended in the middle: {text}");

@@ -23,7 +23,7 @@ impl Children {
         .map(|(child, _)| child)
     }
 
-    /// The same with work that gives a number for the parent.
+    /// Likewise, with work that returns a number for the parent.
     pub(crate) fn start_saying(&mut self, work: impl FnOnce() -> u64) -> Result<(i32, u64)> {
         let (mut done, write) = pipe()?;
         let child = forked(|| {
@@ -41,7 +41,7 @@ impl Children {
         Ok((child.as_raw(), u64::from_ne_bytes(number)))
     }
 
-    /// Starts a child that has this process's memory itself, not a copy of it.
+    /// Starts a child that shares this process's memory, rather than having a copy of it.
     pub(crate) fn start_of_same_memory(&mut self) -> Result<i32> {
         let child = process_of_same_memory()?;
         self.0.push(child);

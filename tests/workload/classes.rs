@@ -1,4 +1,4 @@
-//! `classes`: a few pages of each kind that `everything` has not, and what class their frames are of.
+//! `classes`: a few pages of each kind that `everything` does not have, and the class of their frames.
 
 use std::fs::File;
 use std::io::Write;
@@ -49,7 +49,7 @@ pub(crate) fn run() -> Result<()> {
 fn freed_lazily(places: &mut Places) -> Result<Mapping> {
     let mapping = places.anonymous(PAGES, MapFlags::MAP_PRIVATE)?;
     write_pages(&mapping, 0..PAGES);
-    // The kernel marks them in batches, one a processor; the advice that looks for pages to age empties the batch first.
+    // The kernel marks them in per-CPU batches; the advice that looks for pages to age drains the batch first.
     for _ in 0..100 {
         mapping.advise(0, mapping.length(), MmapAdvise::MADV_FREE)?;
         mapping.advise(0, mapping.length(), MmapAdvise::MADV_COLD)?;
@@ -100,7 +100,7 @@ fn secret(_: &mut Places) -> Result<Mapping> {
     written(&file, PAGES, MapFlags::MAP_SHARED)
 }
 
-/// One page of it is the ring's for sure.
+/// One page of it certainly belongs to the ring.
 fn ring(_: &mut Places) -> Result<Mapping> {
     let ring = File::from(io_uring(4).context("io_uring_setup")?);
     let mapping = Mapping::file(&ring, *PAGE, READ_WRITE, MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE)?;

@@ -44,7 +44,7 @@ pub(crate) fn run(with_hugetlb: bool) -> Result<()> {
     // Last, so that the child has a copy of all of it.
     let mut children = Children::default();
     let child = children.start(|| write_pages(&cow, 0..CHILD_WRITES)).context("the child failed")?;
-    // What the child has written is now a frame each for child and parent; the rest they share.
+    // What the child has written now has one frame for the child and one for the parent; the rest is shared.
     let cow_made =
         |what| Made { exclusive: Some(CHILD_WRITES as u64), ..Made::new(what, &cow, "anon").present(WRITTEN) };
     scene.things.push(Thing::Made(cow_made("written, some again by a child")));
@@ -70,14 +70,14 @@ impl Scene {
         self.kept.push(mapping);
     }
 
-    /// Does what the machine may not give.
+    /// Does something that may not be possible on this machine.
     fn try_to(&mut self, what: &'static str, make: impl FnOnce(&mut Self) -> Result<()>) {
         if let Err(error) = make(self) {
             self.things.push(Thing::Skipped { what, skipped: format!("{error:#}") });
         }
     }
 
-    /// What every machine gives.
+    /// What is possible on every machine.
     fn ordinary(&mut self) -> Result<()> {
         let read_only = self.places.anonymous(READ_ONLY, MapFlags::MAP_PRIVATE)?;
         read_pages(&read_only, 0..READ_ONLY);
@@ -96,7 +96,7 @@ impl Scene {
         write_pages(&segment, 0..16);
         self.keep(Made::new("SysV segment", &segment, "shmem").present(16), segment);
 
-        // Reading shared memory makes a page of it, not a zero page.
+        // Reading shared memory allocates a page, rather than mapping the zero page.
         let shared = self.places.anonymous(24, MapFlags::MAP_SHARED)?;
         write_pages(&shared, 0..10);
         read_pages(&shared, 10..14);
@@ -114,11 +114,11 @@ impl Scene {
         Ok(())
     }
 
-    /// A file that is only read, and one that is partly written, each gone from its directory.
+    /// A file that is only read, and one that is partly written, both already deleted.
     fn files(&mut self) -> Result<()> {
         for (what, write) in [("file, read", 0), ("file, some written", FILE_WRITTEN)] {
             let mut file = tempfile::tempfile()?;
-            // One write a page: a larger one may be cached as one large folio.
+            // One write per page: a larger one may be cached as one large folio.
             for _ in 0..FILE_PAGES {
                 file.write_all(&vec![7; *PAGE])?;
             }
@@ -147,7 +147,7 @@ impl Scene {
         ensure!(setting("/proc/swaps").lines().count() > 1, "swap is off");
         let mapping = self.places.anonymous(2 * SWAP_PAGES, MapFlags::MAP_PRIVATE)?;
         write_pages(&mapping, 0..2 * SWAP_PAGES);
-        // Reclaim takes what it can get; a page that is on its way elsewhere stays.
+        // Reclaim takes what it can get; a page that is just being moved stays.
         for _ in 0..20 {
             mapping.advise(0, SWAP_PAGES * *PAGE, MmapAdvise::MADV_PAGEOUT)?;
             if smaps_pages(&mapping, "Swap")? == SWAP_PAGES {

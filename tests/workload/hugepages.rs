@@ -1,6 +1,6 @@
-//! `hugepages`: lends the machine some hugetlb pages, and puts the setting back when standard input ends.
+//! `hugepages`: lends the machine some hugetlb pages, and restores the setting when standard input ends.
 //!
-//! A process of its own, so that the setting is put back however the test ends.
+//! It is a separate process, so that the setting is restored however the test ends.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -20,7 +20,7 @@ pub(crate) fn run(more: u64) -> Result<()> {
         Ok(file) => file,
         Err(error) => return say_skipped(&format!("{SETTING}: {error}")),
     };
-    // Two that change it at a time would put back what the other had changed.
+    // Two that change it at the same time would restore each other's changes.
     let Some(mut file) = locked(file) else {
         return say_skipped("another test is changing the number of hugetlb pages");
     };
@@ -34,7 +34,7 @@ pub(crate) fn run(more: u64) -> Result<()> {
     told
 }
 
-/// The file when nobody else changes it; `None` where that takes longer than any test does.
+/// The file, once no other process changes it; `None` if that takes longer than any test does.
 fn locked(mut file: File) -> Option<Flock<File>> {
     for _ in 0..1000 {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

@@ -1,7 +1,7 @@
 //! `ksm`: pages that KSM has merged.
 //!
-//! Where KSM does not run it is switched on until they are merged, and off again before the scene says anything: what is
-//! merged stays so; and once more in the end, until it has forgotten them. So the scene must live until its end.
+//! If KSM is not running, it is switched on until the pages are merged, and off again before the scene reports: merged
+//! pages stay merged. The same happens at the end, until KSM has forgotten them. So the scene must live until its end.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -30,8 +30,8 @@ pub(crate) fn run() -> Result<()> {
             say(&json!({ "pid": std::process::id(), "address": address, "pages": PAGES }))?;
             wait_for_the_end()?;
             drop(mapping);
-            // It counts them until it comes by again. Whether it does is not what is tried; but who ends this scene does not
-            // wait long.
+            // KSM counts them until its next scan. Whether that happens is not tested, and whoever ends this scene does
+            // not wait long.
             let _ = while_it_runs(FlockArg::LockExclusiveNonblock, 3, || shared() <= before);
             Ok(())
         }
@@ -41,18 +41,18 @@ pub(crate) fn run() -> Result<()> {
 
 fn merged() -> Result<Mapping> {
     let mapping = Places::new().anonymous(PAGES, MapFlags::MAP_PRIVATE)?;
-    // Alike, and not all zeros, which KSM may take for the zero page.
+    // Identical, but not all zeros, which KSM may replace by the zero page.
     (0..PAGES).for_each(|page| mapping.write(page * *PAGE, 0xa5));
     mapping.advise(0, mapping.length(), MmapAdvise::MADV_MERGEABLE).context("this kernel has no KSM")?;
     while_it_runs(FlockArg::LockExclusive, 20, || smaps_pages(&mapping, "KSM").is_ok_and(|pages| pages == PAGES))?;
     Ok(mapping)
 }
 
-/// Lets KSM run until something is so, or for so many seconds. It takes some hundredths of one; but its thread is a nice one,
-/// and lets others go first.
+/// Lets KSM run until a condition holds, or for this many seconds. It takes some hundredths of a second, but its thread
+/// is niced and lets others go first.
 fn while_it_runs(lock: FlockArg, seconds: u64, is_so: impl Fn() -> bool) -> Result<()> {
     let file = File::options().read(true).write(true).open(RUN).context(RUN)?;
-    // Two that change it at a time would put back what the other had changed.
+    // Two that change it at the same time would restore each other's changes.
     let mut file = Flock::lock(file, lock).map_err(|(_, error)| error).context(RUN)?;
     let mut before = String::new();
     file.read_to_string(&mut before)?;

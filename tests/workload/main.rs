@@ -1,10 +1,10 @@
-//! A process with memory of a known shape, for the live tests and the benchmark.
+//! A process with memory of a known shape, for the live tests.
 //!
-//! `workload SCENE [ARGUMENT…]` makes the memory, prints one line of JSON that says exactly what it made, and then waits
-//! on standard input until it ends. So it ends when whoever started it does, and takes its children with it.
+//! `workload SCENE [ARGUMENT…]` makes the memory, prints one line of JSON that says exactly what it made, and then
+//! waits on standard input until it ends. So it ends with the process that started it, and so do its children.
 //!
-//! It has one thread (it forks, and its memory must be no other than what it says) and does nothing between its line and
-//! the end of standard input, but for the scenes that are there to move.
+//! It has one thread (it forks, and its memory must be exactly what it reports) and does nothing between its line and
+//! the end of standard input, except in the scenes that are meant to change.
 
 #![allow(missing_docs)]
 
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let scene = arguments.next().context("which scene?")?;
     let argument = arguments.next();
-    // The scenes that have something to put back must live to do so.
+    // The scenes that have something to restore must live to do so.
     if scene != "hugepages" && scene != "ksm" {
         set_pdeathsig(Signal::SIGKILL)?;
     }

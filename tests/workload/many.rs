@@ -1,4 +1,4 @@
-//! `vmas` and `sparse`: an address space with very many mappings, and one with very much of it empty.
+//! `vmas` and `sparse`: an address space with very many mappings, and a large one that is mostly empty.
 
 use anyhow::Result;
 use nix::sys::mman::{MapFlags, ProtFlags};
@@ -10,10 +10,10 @@ use super::report::{say, say_skipped, wait_for_the_end};
 
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
-/// One of so many mappings is only read, so that it holds a zero page.
+/// One in this many mappings is only read, so that it has a zero page.
 const READ_EVERY: usize = 3;
 
-/// `count` mappings of a page each, a page apart so that they do not merge.
+/// `count` mappings of one page each, a page apart so that they do not merge.
 pub(crate) fn vmas(count: u64) -> Result<()> {
     let mut kept = Vec::new();
     for number in 0..count as usize {

@@ -1,4 +1,4 @@
-//! `churn`, `dying` and `exec-loop`: processes that do not hold still.
+//! `churn`, `dying` and `exec-loop`: processes that keep changing.
 
 use std::collections::VecDeque;
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,8 @@ use serde_json::json;
 use super::place::{PAGE, Places, write_pages};
 use super::report::{do_not_wait, ended, say};
 
-/// Maps and unmaps as fast as it can. More than a read of `maps` holds at a time, so that such a read is torn.
+/// Maps and unmaps as fast as it can. It has more mappings than one read of `maps` returns, so that such reads are
+/// torn.
 pub(crate) fn churn() -> Result<()> {
     do_not_wait()?;
     say(&json!({ "pid": std::process::id(), "moves": true }))?;
@@ -22,7 +23,7 @@ pub(crate) fn churn() -> Result<()> {
     for round in 0.. {
         let mapping = Mapping::private((1 + round % 64) * *PAGE)?;
         write_pages(&mapping, 0..1 + round % 64);
-        // Of two neighbours one cannot be written: they do not merge.
+        // One of two neighbours is not writable, so they do not merge.
         if round % 2 == 0 {
             mapping.protect(0, *PAGE, nix::sys::mman::ProtFlags::PROT_READ)?;
         }
@@ -37,7 +38,7 @@ pub(crate) fn churn() -> Result<()> {
     Ok(())
 }
 
-/// Maps a lot and ends by itself after so many milliseconds.
+/// Maps a lot and ends by itself after this many milliseconds.
 pub(crate) fn dying(milliseconds: u64) -> Result<()> {
     let mut places = Places::new();
     let mut kept = Vec::new();
@@ -48,11 +49,11 @@ pub(crate) fn dying(milliseconds: u64) -> Result<()> {
     }
     say(&json!({ "pid": std::process::id(), "moves": true }))?;
     sleep(Duration::from_millis(milliseconds));
-    // All of it goes at once, and none before: dropping would unmap one after the other.
+    // Everything goes at once, and nothing before: dropping would unmap the mappings one by one.
     std::process::exit(0)
 }
 
-/// Replaces itself by itself every few milliseconds.
+/// Replaces itself with itself every few milliseconds.
 pub(crate) fn exec_loop(first: bool) -> Result<()> {
     do_not_wait()?;
     if first {

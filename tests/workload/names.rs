@@ -1,4 +1,4 @@
-//! `names`: a process and mapped files whose names were chosen to do harm.
+//! `names`: a process and mapped files with harmful names.
 
 use std::ffi::{CString, OsStr};
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::place::{PAGE, read_pages};
 use super::report::{say, wait_for_the_end};
 
-/// At most 15 bytes: clears a screen, ends the line and the field of `stat`, and is no UTF-8.
+/// At most 15 bytes: clears the screen, ends the line and the field of `stat`, and is not UTF-8.
 const COMM: &[u8] = b"\x1b[2J\nx) R 1\xff";
 
 const NAMES: &[(&str, &[u8])] = &[
@@ -51,7 +51,7 @@ pub(crate) fn run(directory: &Path) -> Result<()> {
     fs::remove_file(&gone)?;
     files.push(described("unlinked", &with_suffix(&gone), &mapping));
     kept.push(mapping);
-    // A file at the root of the file system can only be made by root, and is gone again at once.
+    // Only root can create a file at the root of the file system; it is removed again immediately.
     let sysv = PathBuf::from(format!("/SYSVx{}", std::process::id()));
     if let Ok(mapping) = mapped(&sysv) {
         fs::remove_file(&sysv)?;
@@ -72,7 +72,7 @@ fn mapped(path: &Path) -> Result<Mapping> {
     Ok(mapping)
 }
 
-/// The name that the kernel gives a file without a name.
+/// The name that the kernel shows for a deleted file.
 fn with_suffix(path: &Path) -> Vec<u8> {
     [path.as_os_str().as_bytes(), b" (deleted)"].concat()
 }

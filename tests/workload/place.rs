@@ -1,4 +1,4 @@
-//! Where memory is put, and what the kernel says of it to this process itself.
+//! Where memory is placed, and what the kernel reports about it to this process itself.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -19,7 +19,7 @@ pub(crate) const THP: &str = "/sys/kernel/mm/transparent_hugepage";
 /// For reading and writing.
 pub(crate) const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
-/// Far from where the kernel puts mappings by itself, so that none of ours merges with one of the C library.
+/// Far from where the kernel places mappings by itself, so that none of ours merges with one of the C library.
 pub(crate) const FAR: usize = 0x2000_0000_0000;
 
 /// Places that lie far from one another, so that no two mappings merge, and that are aligned for any huge page.
@@ -31,7 +31,7 @@ impl Places {
         Self(FAR)
     }
 
-    /// Anonymous memory of `pages` pages at the next place, which no huge page will back unless it is advised again.
+    /// Anonymous memory of `pages` pages at the next place, without huge pages unless it is advised again.
     pub(crate) fn anonymous(&mut self, pages: usize, flags: MapFlags) -> Result<Mapping> {
         let address = self.0;
         self.0 += 1 << 30;
@@ -40,7 +40,8 @@ impl Places {
         Ok(mapping)
     }
 
-    /// Private memory for exactly `count` transparent huge pages, none of which it has yet, and its size in pages.
+    /// Private memory for exactly `count` transparent huge pages, none of which is allocated yet, and its size in
+    /// pages.
     pub(crate) fn huge(&mut self, count: usize) -> Result<(Mapping, usize)> {
         let enabled = setting(&format!("{THP}/enabled"));
         ensure!(!enabled.is_empty() && !enabled.contains("[never]"), "transparent huge pages are off");
@@ -68,7 +69,7 @@ pub(crate) fn read_pages(mapping: &Mapping, pages: std::ops::Range<usize>) {
     });
 }
 
-/// What the kernel's `smaps` says under `key` of the mapping of this process that begins where `mapping` does, in pages.
+/// The value of `key` in `smaps` for the mapping of this process that begins where `mapping` does, in pages.
 pub(crate) fn smaps_pages(mapping: &Mapping, key: &str) -> Result<usize> {
     let text = fs::read("/proc/self/smaps")?;
     let text = String::from_utf8_lossy(&text);
@@ -90,7 +91,7 @@ pub(crate) fn is_present(mapping: &Mapping, page: usize) -> Result<bool> {
     Ok(u64::from_ne_bytes(word) >> 63 == 1)
 }
 
-/// A small file of the kernel's, without the blanks around it; empty where it cannot be read.
+/// The trimmed content of a small kernel file; empty if it cannot be read.
 pub(crate) fn setting(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default().trim().to_owned()
 }

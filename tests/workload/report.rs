@@ -1,4 +1,4 @@
-//! What a scene says of itself, and how it waits.
+//! What a scene reports about itself, and how it waits.
 
 use std::io::{ErrorKind, Read, Write, stdin, stdout};
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::place::PAGE;
 
-/// One mapping, and what must be true of it. In base pages.
+/// One mapping, and what must be true about it, in base pages.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Made {
     pub(crate) what: &'static str,
@@ -18,14 +18,14 @@ pub(crate) struct Made {
     pub(crate) size_pages: u64,
     /// Present page-table entries.
     pub(crate) present: u64,
-    /// Of these, of the shared zero page.
+    /// Of these, entries of the shared zero page.
     pub(crate) zero: u64,
     /// Of these, mapped by a PMD.
     pub(crate) huge: u64,
     pub(crate) swapped: u64,
     pub(crate) guard: u64,
     pub(crate) kind: &'static str,
-    /// Pages whose frame nobody else maps, where the scene knows.
+    /// Pages whose frame no other process maps, if the scene knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exclusive: Option<u64>,
 }
@@ -50,17 +50,17 @@ pub(crate) enum Thing {
     Skipped { what: &'static str, skipped: String },
 }
 
-/// Prints the line that tells whoever started this that all is made.
+/// Prints the line that says that everything is made.
 pub(crate) fn say(report: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_vec(report)?;
     line.push(b'\n');
-    // Past the buffer of `stdout()`, which looks for newlines in what it is given.
+    // Bypasses the buffer of `stdout()`, which searches its input for newlines.
     let mut out = stdout().lock();
     out.write_all(&line)?;
     Ok(out.flush()?)
 }
 
-/// For a scene that this machine does not give.
+/// Reports a scene that is not possible on this machine.
 pub(crate) fn say_skipped(reason: &str) -> Result<()> {
     say(&serde_json::json!({ "skipped": reason }))?;
     wait_for_the_end()
@@ -79,7 +79,7 @@ pub(crate) fn wait_for_the_end() -> Result<()> {
     }
 }
 
-/// Makes standard input one that [`ended`] can ask without waiting.
+/// Makes standard input non-blocking, so that [`ended`] can query it without waiting.
 pub(crate) fn do_not_wait() -> Result<()> {
     fcntl(stdin().as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(())

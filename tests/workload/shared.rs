@@ -1,4 +1,4 @@
-//! `forks`, `same` and `clone`: frames that several processes map, each known with all who map it.
+//! `forks`, `same` and `clone`: frames mapped by several processes, all of which are known.
 
 use std::io::Write;
 
@@ -13,10 +13,10 @@ use super::report::{say, say_skipped, wait_for_the_end};
 
 const WRITTEN: usize = 1000;
 
-/// How many of the pages, from the first on, each child writes again.
+/// How many pages, from the first on, each child writes again.
 const CHILDREN_WRITE: [usize; 3] = [0, 10, 20];
 
-/// A parent with written pages forks children, each of which writes some of them again: the first ones.
+/// A parent with written pages forks children, each of which writes some of them again, from the first on.
 pub(crate) fn forks(huge: bool) -> Result<()> {
     let (mapping, pages) = match written(huge) {
         Ok(written) => written,
@@ -34,7 +34,7 @@ pub(crate) fn forks(huge: bool) -> Result<()> {
     children.end()
 }
 
-/// Memory with every page written: of small pages, or of two huge ones.
+/// Memory with every page written: as small pages, or as two huge ones.
 fn written(huge: bool) -> Result<(Mapping, usize)> {
     let mut places = Places::new();
     let (mapping, pages) =
@@ -48,14 +48,14 @@ fn written(huge: bool) -> Result<(Mapping, usize)> {
 
 const PAGES: usize = 40;
 
-/// A file that this process maps twice, and `count` children once each, all at addresses of their own.
+/// A file that this process maps twice, and `count` children once each, all at different addresses.
 pub(crate) fn same(count: u64) -> Result<()> {
     let mut file = tempfile::tempfile()?;
-    // One write a page: a larger one may be cached as one large folio.
+    // One write per page: a larger one may be cached as one large folio.
     for page in 0..PAGES {
         file.write_all(&vec![page as u8; *PAGE])?;
     }
-    // Behind the end of the file there is room for a length, and so a place, of each process's own.
+    // Mappings may extend past the end of the file, so each process uses a different length, and so a different place.
     let map = |more: usize| {
         let length = (PAGES + more) * *PAGE;
         let mapping = Mapping::file(&file, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED)?;
@@ -79,7 +79,7 @@ pub(crate) fn same(count: u64) -> Result<()> {
     children.end()
 }
 
-/// A process and another that has the same address space, and so every page once with it.
+/// A process and another that shares its address space, so that every page counts once for both.
 pub(crate) fn cloned() -> Result<()> {
     let mapping = Places::new().anonymous(PAGES, MapFlags::MAP_PRIVATE)?;
     write_pages(&mapping, 0..PAGES);

@@ -1,4 +1,4 @@
-//! `eventfds`, `sockets` and `absent`: a known number of the kernel's own objects, which go back when the scene ends.
+//! `eventfds`, `sockets` and `absent`: a known number of the kernel's own objects, which are freed when the scene ends.
 
 use std::os::unix::net::UnixStream;
 
@@ -11,12 +11,12 @@ use tempfile::TempDir;
 
 use super::report::{say, say_skipped, wait_for_the_end};
 
-/// So many eventfds: an open file and a context each.
+/// This many eventfds, each with an open file and a context.
 pub(crate) fn eventfds(count: u64) -> Result<()> {
     keep(count, || Ok((0..count).map(|_| EventFd::new()).collect::<nix::Result<Vec<_>>>()?))
 }
 
-/// So many UNIX sockets, in pairs.
+/// This many UNIX sockets, in pairs.
 pub(crate) fn sockets(count: u64) -> Result<()> {
     keep(count, || Ok((0..count / 2).map(|_| UnixStream::pair()).collect::<std::io::Result<Vec<_>>>()?))
 }
@@ -40,11 +40,11 @@ fn allow_files(count: u64) -> Result<()> {
     Ok(())
 }
 
-/// Looks for so many files that are not there, in a directory of its own: the kernel remembers each name, until the
+/// Looks up this many files that do not exist, in a directory of its own: the kernel remembers each name until the
 /// directory is removed.
 pub(crate) fn absent(count: u64) -> Result<()> {
     let directory = TempDir::new()?;
-    // tmpfs forgets at once that a file is not there, and an overlay remembers it for each of its layers.
+    // tmpfs immediately forgets that a file does not exist, and an overlay remembers it for each of its layers.
     if [TMPFS_MAGIC, OVERLAYFS_SUPER_MAGIC].contains(&statfs(directory.path())?.filesystem_type()) {
         return say_skipped("temporary files are on tmpfs or an overlay");
     }

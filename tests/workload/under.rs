@@ -1,4 +1,4 @@
-//! `under RULE PROGRAM [ARGUMENT…]`: becomes a program that a rule of the kernel holds for.
+//! `under RULE PROGRAM [ARGUMENT…]`: becomes a program to which a rule of the kernel applies.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use pmem::kernel::memory::{disable_huge_pages, set_merging};
 
 pub(crate) fn run(rule: &str, mut program: impl Iterator<Item = OsString>) -> Result<()> {
-    // A kernel that does not know a rule has nothing that the program would see of it.
+    // A kernel that does not know a rule has nothing that would affect the program.
     let _ = match rule {
         "no-huge-pages" => disable_huge_pages(),
         "merge-all" => set_merging(true),

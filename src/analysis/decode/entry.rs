@@ -6,11 +6,11 @@ use crate::model::frame_flags::{bits, unnamed};
 use crate::model::pagemap::{Entry, State};
 use crate::unit::PageSize;
 
-/// The bits that a swap entry has of a word of pagemap: five of the type and the offset.
+/// The bits of a pagemap word that make up a swap entry: five for the type, the rest for the offset.
 const SWAP_ENTRY: u64 = (1 << 55) - 1;
 const SWAP_LIKE: u64 = 1 << 62;
 
-/// The flags of a word of pagemap: bit, name, meaning, and what a reader can get wrong.
+/// The flags of a word of pagemap: bit, name, meaning, and what a reader may misread.
 const FLAGS: [(u32, &str, &str, Option<&str>); 7] = [
     (
         55,
@@ -92,7 +92,7 @@ fn swap_like(word: &mut Word, entry: Entry, page_size: PageSize) {
     let (swap_type, offset) = (raw & 0x1f, (raw & SWAP_ENTRY) >> 5);
     let state = entry.state(0);
     if raw & SWAP_ENTRY == 0 {
-        // Type and offset are hidden: only what has a bit of its own is certain.
+        // Type and offset are hidden: only states with their own bit are certain.
         word.state = entry.is_guard().then_some(State::Guard.name());
         let hidden =
             "Type and offset are 0, which no entry has: they are hidden, because the reader had no CAP_SYS_ADMIN.";

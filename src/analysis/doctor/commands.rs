@@ -13,20 +13,20 @@ struct Lacks {
 }
 
 impl Lacks {
-    /// Lacks this first of all, where it does.
+    /// Puts this, if anything, before everything else the command lacks.
     fn first(mut self, all: Option<&str>) -> Self {
         self.all = all.map(str::to_owned).or(self.all);
         self
     }
 
-    /// Lacks this too, where it does.
+    /// Adds this, if anything, to the parts it lacks.
     fn and<'a>(mut self, part: impl IntoIterator<Item = &'a str>) -> Self {
         self.parts.extend(part.into_iter().map(str::to_owned));
         self
     }
 
-    /// Lacks this instead of parts of its own: who cannot see which frames a process has does not miss what they are
-    /// used for.
+    /// Replaces the parts it lacks by this one, if any: without the frames of a process, what they are used for is no
+    /// loss.
     fn instead(mut self, part: Option<&str>) -> Self {
         self.parts.truncate(1);
         if let Some(part) = part {
@@ -96,7 +96,7 @@ impl Seen {
         lacks
     }
 
-    /// Why pmem's own page map, or that of the first process of a tree, cannot be read.
+    /// Why pmem's own page map, or that of the first process in a recorded tree, cannot be read.
     fn no_pagemap(&self) -> Option<&'static str> {
         let own = self.interfaces.iter().find(|i| i.file.path == "pagemap" && !i.of_others)?;
         (!own.readable).then_some(match self.capabilities {
@@ -105,7 +105,7 @@ impl Seen {
         })
     }
 
-    /// The page map of another user's process that was tried.
+    /// A message if the page map of another user's process was tried and could not be read.
     fn others_closed(&self) -> Option<&'static str> {
         let mut others = self.interfaces.iter().filter(|i| i.file.path == "pagemap" && i.of_others);
         others.any(|i| !i.readable).then_some("some processes of other users cannot be read")
@@ -123,7 +123,7 @@ impl Seen {
 
     fn capturing(&self, hidden: Option<&str>) -> Lacks {
         let recorded = self.capabilities.is_none().then_some("a recorded tree is copied with cp, not captured");
-        // What `page` needs, it keeps.
+        // It records the same files that `page` needs.
         let frames = hidden.is_some() || self.files("page").all.is_some();
         let frames = frames.then_some("frame numbers or frame files are not recorded");
         Lacks::default().first(self.no_pagemap().or(recorded)).and(frames).and(self.others_closed())

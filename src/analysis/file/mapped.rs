@@ -1,7 +1,8 @@
 //! Which pages of files are in page tables now: one look at every process for any number of files.
 //!
-//! Found without touching a file: by the lines of maps that have its device and inode, and the page-table entries
-//! behind them. What a process has written to in a private mapping is its own copy, and no page of the file any more.
+//! They are found without touching a file: by the lines of maps with its device and inode, and their page-table
+//! entries. A page that a process has written to in a private mapping is its own copy, and no longer a page of the
+//! file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -20,25 +21,25 @@ use crate::model::vma::{Dev, Vma};
 use crate::name::Name;
 use crate::unit::{PageSize, Pfn, VirtAddr};
 
-/// A file as maps has it: device and inode.
+/// A file as maps identifies it: device and inode.
 pub type Identity = (Dev, u64);
 
 /// The mapped pages of some files.
 #[derive(Debug)]
 pub struct Mapped {
     files: BTreeMap<Identity, PageSet>,
-    /// The processes that could not be looked at: permission was denied.
+    /// The processes that could not be read: permission was denied.
     pub closed: Vec<(u32, Name)>,
-    /// The files of which more pages may be mapped: as huge pages in private mappings, where the kernel does not say
-    /// that those are of the file.
+    /// Files that may have more pages mapped, as huge pages in private mappings that the kernel does not report as the
+    /// file's.
     pub maybe_huge: BTreeSet<Identity>,
 }
 
-/// What is the same for every process.
+/// Facts that are the same for every process.
 struct Machine {
     features: Features,
     page_size: PageSize,
-    /// The pages of a huge page; `None` if there are none.
+    /// The number of base pages in a huge page; `None` if there are no huge pages.
     huge_pages: Option<u64>,
 }
 
@@ -52,7 +53,7 @@ impl Machine {
 }
 
 impl Mapped {
-    /// Nothing yet, of these files.
+    /// Nothing found yet, for these files.
     pub fn of(files: impl IntoIterator<Item = Identity>) -> Self {
         let files = files.into_iter().map(|file| (file, PageSet::default())).collect();
         Self { files, closed: Vec::new(), maybe_huge: BTreeSet::new() }
@@ -61,8 +62,8 @@ impl Mapped {
     /// Reads every process; `progress` gets the number done and the total.
     ///
     /// # Errors
-    /// Where the list of processes, or a file in the form of none, cannot be read. Processes that end during the search map
-    /// nothing any more; those that may not be looked at are in [`closed`](Self::closed).
+    /// If the list of processes cannot be read, or a file is malformed. Processes that end during the search no longer
+    /// map anything; those that may not be read are in [`closed`](Self::closed).
     pub fn look(&mut self, root: &Root, mut progress: impl FnMut(usize, usize)) -> Result<()> {
         let machine = Machine::of(root);
         let pids = pids(root)?;
@@ -74,7 +75,7 @@ impl Mapped {
                     self.closed.push((pid, comm.unwrap_or_default()));
                 }
                 Err(Reason::Failed(error)) => return Err(error),
-                // Without an address space it maps nothing, nor does one that has ended.
+                // A process without an address space maps nothing, nor does one that has ended.
                 _ => {}
             }
         }
@@ -110,18 +111,18 @@ impl Mapped {
         Ok(())
     }
 
-    /// How many distinct pages of a file are mapped; `None` for one that was not looked for.
+    /// How many distinct pages of a file are mapped; `None` for a file that was not searched for.
     pub fn pages(&mut self, file: &Identity) -> Option<u64> {
         self.files.get_mut(file).map(PageSet::count)
     }
 }
 
-/// Pages of address space that are looked at in one call, at most: a process waits that long for its mmap lock, and a
-/// scan that tells files from copies takes 80 ns for each page of 4 KiB.
+/// The most pages of address space to look at in one call: the process may wait that long for its mmap lock, and a scan
+/// that distinguishes file pages from copies takes 80 ns per page of 4 KiB.
 const MAX_PAGES: u64 = 16 * 1024;
 
-/// Hands out the addresses in a mapping whose entries are present and of its file. Returns whether there may be more of
-/// them, in huge pages.
+/// Passes on the addresses in a mapping whose entries are present and map its file. Returns whether there may be more,
+/// in huge pages.
 fn for_each_file_page(
     pagemap: &Words,
     machine: &Machine,
@@ -148,8 +149,8 @@ fn for_each_file_page(
 
 /// The same on a kernel without PAGEMAP_SCAN, word by word.
 ///
-/// There a huge page that is mapped as a whole does not say that it is a file's. In a shared mapping everything is; in
-/// a private one it looks like copies, of which as many lie side by side.
+/// There, the entries of a huge page that is mapped as a whole do not show that it belongs to a file. In a shared
+/// mapping everything does; in a private one it looks like as many copies side by side.
 fn by_words(pagemap: &Words, machine: &Machine, vma: &Vma, mut each: impl FnMut(Range<VirtAddr>)) -> Result<bool> {
     let page_size = machine.page_size;
     let mut huge = HugePages { pages: machine.huge_pages, ..HugePages::default() };
@@ -168,21 +169,21 @@ fn by_words(pagemap: &Words, machine: &Machine, vma: &Vma, mut each: impl FnMut(
     Ok(huge.found)
 }
 
-/// The search for what may be a huge page, among present entries that do not say that they are a file's.
+/// The search for possible huge pages among present entries that are not marked as a file's.
 #[derive(Debug, Default)]
 struct HugePages {
-    /// So many pages make a huge one; `None` where there are none.
+    /// The number of base pages in a huge page; `None` if there are no huge pages.
     pages: Option<u64>,
-    /// The indices, without a gap, that are one so far.
+    /// The contiguous indices that may be one, as far as they were seen.
     stretch: Range<u64>,
-    /// The frame of the first of them, where it is not hidden: the others' follow it.
+    /// The frame of the first of them, if it is not hidden; those of the others follow it.
     first: Option<Pfn>,
-    /// Whether there was one.
+    /// Whether one was found.
     found: bool,
 }
 
 impl HugePages {
-    /// Sees the next of the entries; `index` ascends.
+    /// Takes the next entry; `index` ascends.
     fn see(&mut self, index: u64, entry: Entry) {
         let Some(pages) = self.pages else { return };
         if index.is_multiple_of(pages) {
@@ -200,7 +201,7 @@ impl HugePages {
 #[derive(Debug, Default)]
 struct PageSet {
     ranges: Vec<Range<u64>>,
-    /// So many of them are known to ascend without touching each other.
+    /// This many of them, from the first, are known to ascend without touching each other.
     sorted: usize,
 }
 
@@ -255,7 +256,7 @@ mod tests {
         use nix::sys::mman::{MapFlags, ProtFlags};
         let root = Root::open("/".as_ref()).unwrap();
         let page = root.page_size().bytes() as usize;
-        // More than one call looks at.
+        // More than one call covers.
         let pages = 2 * MAX_PAGES as usize + 100;
         let memory = nix::sys::memfd::memfd_create(c"mapped", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap();
         std::fs::File::from(memory.try_clone().unwrap()).set_len((pages * page) as u64).unwrap();
@@ -324,8 +325,7 @@ mod tests {
 
     const FILE: Identity = (Dev { major: 0, minor: 1 }, 7);
 
-    /// What is mapped of [`FILE`], and whether there may be more, where a process has this line of maps and these
-    /// words.
+    /// What is mapped of [`FILE`], and whether there may be more, if a process has this line in maps and these words.
     fn mapped(perm: &str, words: &str) -> (Option<u64>, bool) {
         let maps = format!("00200000-00800000 {perm} 00000000 00:01 7 /file\n");
         let words = format!("pmem-words 1 holes=zero\n{words}");
@@ -343,9 +343,9 @@ mod tests {
             ("r--p", "400 200 8000000000001200 1\n", (Some(0), true)),
             // Its frames are hidden.
             ("r--p", "400 200 8000000000000000 0\n", (Some(0), true)),
-            // Behind a page that is known to be the file's.
+            // After a page that is known to be the file's.
             ("r--p", "3ff 1 a000000000000007 0\n400 200 8000000000001200 1\n", (Some(1), true)),
-            // Copies: not where a huge page would be, too few, with the file's between them, of frames here and there.
+            // Copies: not aligned as a huge page, too few, with pages of the file between them, with scattered frames.
             ("rw-p", "3ff 200 8000000000001200 1\n", (Some(0), false)),
             ("rw-p", "400 1ff 8000000000001200 1\n", (Some(0), false)),
             ("rw-p", "400 100 8000000000001200 1\n501 ff 8000000000001301 1\n", (Some(0), false)),

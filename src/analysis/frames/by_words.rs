@@ -1,4 +1,4 @@
-//! Counting without PAGEMAP_SCAN (before Linux 6.7): pagemap word by word, where smaps says that something may be.
+//! Counting without PAGEMAP_SCAN (before Linux 6.7): pagemap word by word, where smaps says there may be something.
 
 use std::ops::Range;
 
@@ -19,9 +19,9 @@ pub const KEYS: [&str; 7] =
 /// What a count by words could not see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blind {
-    /// Bytes of mappings that were passed over because smaps counts nothing in them.
+    /// Bytes of mappings that were skipped because smaps counts nothing in them.
     pub passed_over_bytes: u64,
-    /// Zero pages are known only from what smaps leaves out, since frames or their flags are hidden.
+    /// Zero pages are inferred from what smaps leaves out, because frames or their flags are hidden.
     pub zero_inferred: bool,
 }
 
@@ -29,7 +29,7 @@ pub struct Blind {
 #[derive(Debug)]
 pub struct WordCount<'k> {
     pagemap: &'k Words,
-    /// Frame flags, where they and the frame numbers can be read.
+    /// Frame flags, if they and the frame numbers can be read.
     kpageflags: Option<&'k Words>,
     page_size: PageSize,
     swap_areas: u64,
@@ -104,8 +104,8 @@ impl<'k> WordCount<'k> {
         Ok(counts)
     }
 
-    /// Counts what the swap-like entries in a range of page indices are: a scan does not tell. What has gone, or come in,
-    /// since the scan saw it is not counted.
+    /// Counts the swap-like entries in a range of page indices by what they are, which a scan does not report. Entries
+    /// that have gone or become present since the scan are not counted.
     pub fn count_swap_like(&mut self, range: Range<u64>, counts: &mut Counts) -> Result<()> {
         self.for_each_window(range, |this, words, times| {
             let states = words.iter().map(|&word| Entry(word).state(this.swap_areas));
@@ -114,8 +114,8 @@ impl<'k> WordCount<'k> {
         })
     }
 
-    /// How many entries in a range of page indices are of the zero page: for kernels whose scan does not tell the huge
-    /// one. In a private anonymous mapping, the huge zero page is also the only one that pagemap calls a file's.
+    /// How many entries in a range of page indices map the zero page: for kernels whose scan does not report the huge
+    /// one. In a private anonymous mapping, the huge zero page is also the only page that pagemap marks as a file's.
     pub fn count_zero(&mut self, range: Range<u64>, private_anonymous: bool) -> Result<u64> {
         let mut zero_pages = 0;
         self.for_each_window(range, |this, words, times| {
@@ -131,8 +131,8 @@ impl<'k> WordCount<'k> {
         Ok(zero_pages)
     }
 
-    /// Hands the frames in a range of page indices to `owners`, as mapped by row `number`. `maybe_zero` says that zero
-    /// pages may be among them, which have no owners.
+    /// Passes the frames in a range of page indices to `owners`, as mapped by row `number`. `maybe_zero` says that they
+    /// may include zero pages, which have no owners.
     pub fn push_frames(
         &mut self,
         range: Range<u64>,
@@ -148,7 +148,7 @@ impl<'k> WordCount<'k> {
         })
     }
 
-    /// Hands out the words in a range of page indices, some at a time, and how often each of them stands there: words of
+    /// Passes on the words in a range of page indices, a window at a time, with how often each of them occurs: words of
     /// a live pagemap once, a recorded run of one word as often as it says.
     fn for_each_window(
         &mut self,

@@ -8,17 +8,17 @@ use crate::unit::{VirtAddr, difference};
 /// The change of a ledger since the last round, in base pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Of the present entries.
+    /// In present entries.
     pub present_pages: i64,
-    /// Of the resident frames.
+    /// In resident frames.
     pub resident_pages: i64,
-    /// Of the swapped-out entries.
+    /// In swapped-out entries.
     pub swapped_pages: i64,
-    /// Of the number of mappings.
+    /// In the number of mappings.
     pub vmas: i64,
 }
 
-/// What the next round has to know of this one.
+/// What the next round has to know about this one.
 #[derive(Clone, Debug)]
 pub struct Before {
     pid: u32,
@@ -32,7 +32,7 @@ pub struct Before {
 }
 
 impl Before {
-    /// What to keep of a round; `None` for a process without a ledger.
+    /// What to keep from a round; `None` for a process without a ledger.
     pub fn of(process: &ProcessFrames) -> Option<Self> {
         let ledger = process.ledger.as_ref()?;
         let present = |row: &VmaRow| row.counts.as_ref().map_or(0, |counts| counts.present);
@@ -52,15 +52,15 @@ impl Before {
         self.pid
     }
 
-    /// Whether this is of the same process: the PID alone may have been given to another.
+    /// Whether this is the same process: the PID alone may have been reused.
     pub fn is_of(&self, process: &ProcessFrames) -> bool {
         (self.pid, self.start_time_ticks) == (process.pid, process.start_time_ticks)
     }
 
-    /// Writes the change since then into `now`, the same process with all its mappings, ascending.
+    /// Writes the changes since then into `now`, the same process with all its mappings, ascending.
     ///
-    /// A mapping is compared with what was in its addresses: those that grow at the beginning, are joined or split keep
-    /// their change. What an old mapping had counts for the first new one that has some of its addresses.
+    /// A mapping is compared with what was at its addresses, so that those that grow downwards, are merged or are split
+    /// keep their change. The pages of an old mapping count for the first new one that overlaps it.
     pub fn compare(&self, now: &mut ProcessFrames) {
         let Some(ledger) = &now.ledger else { return };
         now.change = Some(Change {
@@ -76,7 +76,7 @@ impl Before {
                 if range.start >= row.vma.range.end {
                     break;
                 }
-                // One that ended before this mapping is gone, and in no row.
+                // One that ended before this mapping is gone, and has no row.
                 before += if range.end > row.vma.range.start { *present } else { 0 };
                 old.next();
             }

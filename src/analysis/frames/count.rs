@@ -1,4 +1,4 @@
-//! Looking at one process until it held still: the readings that `pmem frames` puts side by side.
+//! Reads one process until it holds still: the readings that `pmem frames` puts side by side.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -45,19 +45,19 @@ pub struct Counter<'r> {
     kpagecount: Option<Words>,
     kpageflags: Option<Words>,
     wanted: Wanted,
-    /// What the walks cost the processes looked at, in sum and at worst.
+    /// What the walks cost the processes they looked at, in total and at worst.
     pub cost: WalkCost,
 }
 
-/// From this many mappings on, the page tables are scanned while `maps` is still being read: both take a microsecond
-/// for every four or so, and the machine has more than one processor.
+/// From this many mappings on, the page tables are scanned while `maps` is still being read: both take about a
+/// microsecond for every four, and the machine has more than one processor.
 const SCAN_BESIDE: usize = 1024;
 
-/// From this many rows on there is made room for as many as a process has by default (vm.max_map_count), in huge pages.
+/// From this many rows on, room is made for as many as a process may have by default (vm.max_map_count), in huge pages.
 const MANY_ROWS: usize = 4096;
 const ROOM_FOR_ROWS: usize = 65_536;
 
-/// Batches of regions that wait for the reader of `maps`, at most: 6 MiB.
+/// The most batches of regions that wait for the reader of `maps`: 6 MiB.
 const WAITING: usize = 512;
 
 /// The longest command line that is shown.
@@ -67,8 +67,7 @@ impl<'r> Counter<'r> {
     /// A counter for the processes of `root`.
     ///
     /// # Errors
-    /// [`Error::Hidden`] and [`Error::Denied`] where owners are wanted, and frame numbers or kpagecount are not to be
-    /// had.
+    /// [`Error::Hidden`] and [`Error::Denied`] if owners are wanted, but frame numbers or kpagecount cannot be read.
     pub fn new(root: &'r Root, wanted: Wanted) -> Result<Self> {
         let features = root.features_cheaply();
         let kpagecount = if wanted.owners {
@@ -101,7 +100,7 @@ impl<'r> Counter<'r> {
         })
     }
 
-    /// What to read of every process.
+    /// What to read from every process.
     pub fn wanted(&self) -> &Wanted {
         &self.wanted
     }
@@ -109,7 +108,7 @@ impl<'r> Counter<'r> {
     /// Looks at one process.
     ///
     /// # Errors
-    /// [`Error::Gone`] when it ended before it could be counted, [`Error::Denied`] when it may not be looked at.
+    /// [`Error::Gone`] when it ended before it could be counted, [`Error::Denied`] when it may not be read.
     pub fn count(&mut self, process: &Process) -> Result<ProcessFrames> {
         visit::held(process, |seen| self.count_seen(seen)).map_err(|reason| match reason {
             Reason::Denied(error) | Reason::Failed(error) => error,
@@ -120,7 +119,7 @@ impl<'r> Counter<'r> {
     /// Counts a process of a [walk](visit). One without an address space is an answer too.
     ///
     /// # Errors
-    /// What reading its files says.
+    /// Any error from reading its files.
     pub fn count_seen(&mut self, seen: &Seen<'_>) -> Looked<ProcessFrames> {
         let process = seen.process();
         let mut report = ProcessFrames {
@@ -148,7 +147,7 @@ impl<'r> Counter<'r> {
         Ok(report)
     }
 
-    /// Looks at the address space of a process, or of one of its threads, until it held still.
+    /// Reads the address space of a process, or of one of its threads, until it holds still.
     fn count_through(&mut self, process: &Process, report: &mut ProcessFrames) -> Result<()> {
         let mut attempt = 1;
         loop {
@@ -193,7 +192,7 @@ impl<'r> Counter<'r> {
         Ok(look)
     }
 
-    /// Reads the mappings as rows, cut by `cut`. `on_each` is told how many there are.
+    /// Reads the mappings as rows, cut by `cut`. `on_each` gets the number of rows so far.
     fn rows(&self, process: &Process, maps: &File, cut: &Selection, mut on_each: impl FnMut(usize)) -> Result<Look> {
         let (mut rows, mut vma_count) = (Vec::new(), 0);
         let torn = process.vmas(maps, |vma| {
@@ -217,7 +216,7 @@ impl<'r> Counter<'r> {
         Ok(Look { rows, vma_count, torn, ..Look::default() })
     }
 
-    /// Whether each huge page has to be looked at for being the zero page, since scans do not tell.
+    /// Whether each huge page has to be checked for being the zero page, because scans do not report it.
     fn lacks_huge_zero(&self) -> bool {
         let told =
             || if self.root.is_recorded() { self.features.scan_huge_zero } else { huge_zero_in_scans(self.root) };
@@ -283,7 +282,7 @@ impl<'r> Counter<'r> {
         Ok(look)
     }
 
-    /// Notes on what is `null` in JSON and `-` in tables without being asked about in words.
+    /// Explains in notes what is `null` in JSON and `-` in tables.
     fn note_unknown(&self, report: &mut ProcessFrames) {
         if report.vmas.iter().any(|row| row.counts.is_none()) {
             let text = "the kernel shows no page-table entries for [vvar] and [vsyscall]";
@@ -309,8 +308,8 @@ impl<'r> Counter<'r> {
             ledger.statm_bound_pages =
                 Some(statm::bound_pages(self.kernel, self.features.possible_cpus, look.threads, self.page_size));
         }
-        // Half of a process that ended meanwhile is no answer. (Everything was read below one held directory: what was
-        // read whole is this process's, also if it has ended since.)
+        // Half a process that ended during the reading is no answer. (Everything was read below one open directory:
+        // what was read completely is this process's, even if it has ended since.)
         if !held_still && !is_alive(process) {
             return Err(Error::Gone { path: process.path("maps") });
         }
@@ -321,7 +320,7 @@ impl<'r> Counter<'r> {
         self.note_unknown(report);
         if self.wanted.owners {
             let mut all = Owners::default();
-            // A mapping without frames of its own is known to have no owners.
+            // A mapping without any frames is known to have no owners.
             for row in report.vmas.iter_mut().filter(|row| row.counts.is_some() && row.kind != Kind::Hugetlb) {
                 all.add(row.owners.get_or_insert_default());
             }
@@ -341,7 +340,7 @@ fn scan_beside<'scope>(scope: &'scope Scope<'scope, '_>, pagemap: &'scope Words,
     let (send, receive) = sync_channel(WAITING);
     scope.spawn(move || {
         let done = walk::walk(pagemap, &what, |regions| {
-            // The receiver is only gone when its side has failed, and that error is the one to tell.
+            // The receiver is only gone when its side has failed, and that error is the one to report.
             send.send(Scanned::Regions(regions.to_vec())).map_err(|_| Error::Gone { path: pagemap.path().to_owned() })
         });
         let _ = send.send(Scanned::Done(done));

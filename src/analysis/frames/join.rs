@@ -10,7 +10,7 @@ pub struct Join<'r> {
     rows: &'r mut [VmaRow],
     at: usize,
     page_size: PageSize,
-    /// Pages that were found where no row is: the process mapped them after its `maps` were read.
+    /// Pages found outside all rows: the process mapped them after its `maps` was read.
     outside_pages: u64,
 }
 
@@ -21,7 +21,7 @@ impl<'r> Join<'r> {
     }
 
     /// Takes the next region, which must not begin before the end of the last, and calls `each` with every row it
-    /// touches, its index, and the part of the region that is in it.
+    /// touches, the index of that row, and the part of the region in it.
     pub fn region<E>(
         &mut self,
         region: &Region,

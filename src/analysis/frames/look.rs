@@ -1,4 +1,4 @@
-//! One reading of a process: what was read, whether the process changed, and what a reader must know about that.
+//! One reading of a process: what was read, whether the process changed, and what the reader must know about that.
 
 use crate::analysis::frames::by_words::Blind;
 use crate::analysis::frames::{Ledger, VmaRow, ledger};
@@ -11,10 +11,10 @@ use crate::kernel::process::Process;
 #[derive(Default)]
 pub(super) struct Look {
     pub(super) rows: Vec<VmaRow>,
-    /// How many mappings there are: fewer than rows where a range cuts some.
+    /// The number of mappings: fewer than there are rows if a range cuts some.
     pub(super) vma_count: usize,
     pub(super) torn: bool,
-    /// A range was asked for, and mappings are shown whole all the same.
+    /// A range was requested, but mappings are shown whole.
     pub(super) whole: bool,
     pub(super) outside_pages: u64,
     pub(super) blind: Blind,
@@ -22,9 +22,9 @@ pub(super) struct Look {
     pub(super) vm_swap: Option<u64>,
     /// Huge pages may be the zero page, which cannot be determined.
     pub(super) unsure_of_huge_zero: bool,
-    /// What could show that the process moved, read before and after everything else.
+    /// What would show that the process changed, read before and after everything else.
     pub(super) witnesses: (Witness, Witness),
-    /// Rss of smaps_rollup, in pages, where it was asked for.
+    /// Rss of smaps_rollup, in pages, if requested.
     pub(super) rss: Option<u64>,
     pub(super) threads: u64,
 }
@@ -62,7 +62,7 @@ impl Look {
         self.torn || self.outside_pages > 0 || self.witnesses.0 != self.witnesses.1
     }
 
-    /// Whether the kernel's counters say what was counted, as far as they are exact.
+    /// Whether the kernel's counters agree with what was counted, as far as they are exact.
     pub(super) fn agrees(&self, features: &Features) -> bool {
         let mine = ledger(&self.rows, self.statm(), self.rss);
         let statm_agrees = self.statm() == mine.resident_pages || features.statm_exact == Some(false);
@@ -81,7 +81,7 @@ impl Look {
         format!("the process changed while it was read: {what}")
     }
 
-    /// What a reader must know of it.
+    /// What the reader must know about it.
     pub(super) fn notes(&self, pid: u32, ledger: &Ledger) -> Vec<Note> {
         let (held_still, unexplained, swapped) = (ledger.held_still, ledger.unexplained_pages, ledger.swapped_pages);
         let exact = ledger.statm_bound_pages.is_none();

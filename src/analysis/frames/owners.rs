@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::kernel::words::Words;
 use crate::unit::{PageSize, Pfn};
 
-/// Frames that are looked up together. Sorting brings neighbours together, so that one call reads many; more of them cost
-/// more memory than calls they save.
+/// Frames that are looked up together. Sorting brings neighbours together, so that one call reads many; a larger batch
+/// costs more memory than the calls it saves are worth.
 const BATCH: usize = 256 * 1024;
 
 /// A frame, the row that maps it (a process has at most 2³¹), and how often.
@@ -73,7 +73,7 @@ impl<'k> OwnerCount<'k> {
 /// left over is dropped. (fs/proc/task_mmu.c, smaps_page_accumulate; PSS_SHIFT)
 fn add(owners: &mut Owners, mapcount: Option<u64>, pages: u64, page_size: PageSize) {
     match mapcount {
-        // A present page whose frame nobody maps: it was unmapped between the two reads.
+        // A present page whose frame is not mapped: it was unmapped between the two reads.
         None | Some(0) => owners.unknown += pages,
         Some(1) => owners.exclusive += pages,
         Some(_) => owners.shared += pages,

@@ -1,4 +1,4 @@
-//! What becomes of scanned regions: they are joined with the rows, and words are read where a scan does not tell enough.
+//! Counts scanned regions: they are joined with the rows, and words are read where a scan does not report enough.
 
 use crate::analysis::frames::VmaRow;
 use crate::analysis::frames::by_words::WordCount;
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::kernel::scan::{Region, category};
 use crate::unit::PageSize;
 
-/// Takes scanned regions: joins them with the rows and looks closer where a scan does not tell enough.
+/// Takes scanned regions, joins them with the rows, and looks closer where a scan does not report enough.
 pub(super) struct RegionCounter<'k, 'r> {
     join: Join<'r>,
     words: WordCount<'k>,
@@ -20,8 +20,8 @@ pub(super) struct RegionCounter<'k, 'r> {
 }
 
 impl<'k, 'r> RegionCounter<'k, 'r> {
-    /// A taker that puts regions into `rows`. Where `check_huge_zero` says so, every huge page is looked at for being the zero page,
-    /// since the scan does not tell.
+    /// A counter that puts regions into `rows`. If `check_huge_zero` is set, every huge page is checked for being the
+    /// zero page, because the scan does not report it.
     pub(super) fn new(
         rows: &'r mut [VmaRow],
         words: WordCount<'k>,
@@ -42,7 +42,7 @@ impl<'k, 'r> RegionCounter<'k, 'r> {
                 let range = page_size.index_of(part.start)..page_size.index_of(part.end);
                 let is = |bit| part.categories & bit != 0;
                 if !is(category::PRESENT) {
-                    // A guard is counted; what else is swap-like, the scan does not tell.
+                    // A guard has been counted; the scan does not report which other swap-like entry it is.
                     return if is(category::GUARD) { Ok(()) } else { words.count_swap_like(range, counts) };
                 }
                 let maybe_zero =
@@ -64,7 +64,7 @@ impl<'k, 'r> RegionCounter<'k, 'r> {
         Ok(())
     }
 
-    /// Ends the join; returns the pages that were in no row, and whether the huge zero page may be counted as resident.
+    /// Ends the join; returns the number of pages in no row, and whether huge zero pages may be counted as resident.
     pub(super) fn finish(self) -> Result<(u64, bool)> {
         let (rows, outside_pages) = self.join.finish();
         if let Some(owners) = self.owners {

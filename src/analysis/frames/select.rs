@@ -1,4 +1,4 @@
-//! What `pmem frames` is asked for, and which rows that leaves.
+//! What is requested of `pmem frames`, and which rows that leaves.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use crate::analysis::processes::kind::Kind;
 use crate::model::vma::Vma;
 use crate::unit::VirtAddr;
 
-/// How often a process that does not hold still is looked at, at most.
+/// How often to read a process that keeps changing, at most.
 pub const ATTEMPTS: u32 = 3;
 
-/// What to read of a process.
+/// What to read from a process.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// Compare with `smaps_rollup` too.
@@ -26,11 +26,11 @@ pub struct Wanted {
 /// Which rows are wanted. All conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Addresses: mappings that cross its ends are cut there.
+    /// Addresses: mappings that cross its ends are cut.
     pub range: Option<Range<VirtAddr>>,
     /// What the name must contain.
     pub name_contains: Option<Vec<u8>>,
-    /// The kinds that are wanted; all where none is given.
+    /// The kinds that are wanted; all if empty.
     pub kinds: Vec<Kind>,
     /// The least number of present, swapped or guard pages.
     pub min_pages: u64,

@@ -12,11 +12,11 @@ use crate::unit::PageSize;
 /// `release` is the kernel's, as `uname -r` gives it; `threads` the process's. A release that cannot be read gets the
 /// larger of both bounds.
 pub fn bound_pages(release: &str, cpus: u64, threads: u64, page_size: PageSize) -> u64 {
-    // A fault of a file maps what is around it too, 64 KiB by default, and counts as one (562 pages were seen missing on
+    // A file fault maps the pages around it too, 64 KiB by default, and counts as one (562 pages were seen missing on
     // Linux 6.1 with 4 KiB pages); the cache is handed in by the 66th. (mm/memory.c, check_sync_rss_stat)
     let around = page_size.pages_in(64 * 1024).max(1);
     let per_thread = threads.max(1).saturating_mul(66 * around);
-    // Three counters (anonymous, file, shared memory) make up the number.
+    // Three counters (anonymous, file, shared memory) add up to the number.
     let per_cpu = cpus.saturating_mul(cpus.saturating_mul(2).max(32)).saturating_mul(3);
     match version(release) {
         Some(version) if version < (6, 2) => per_thread,

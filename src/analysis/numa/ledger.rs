@@ -1,8 +1,8 @@
-//! The ledger of one node: lines of which no two count the same page, and which add up to the node's MemTotal exactly.
+//! The ledger of one node: lines that add up to the node's MemTotal exactly, and count no page twice.
 //!
-//! The counters are those of `nodeN/meminfo`, and where that is missing, those of zoneinfo. Per-CPU data, page
-//! descriptors and (before Linux 7.1 or so) vmalloc areas have no counter by node: they are in the last line, with what
-//! no counter names.
+//! The counters are those of `nodeN/meminfo`, or if that is missing, those of zoneinfo. Per-CPU data, page descriptors
+//! and (before Linux 7.1 or so) vmalloc areas have no per-node counter: they are in the last line, with everything else
+//! that no counter covers.
 
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ pub const REST: &str = "rest";
 /// The line of page caches.
 const FILE: &str = "file";
 
-/// The lines of a node, which add up to its MemTotal, and that; none where it is not known.
+/// The lines of a node, and its MemTotal, to which they add up; no lines if it is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// The node's MemTotal, in bytes.
@@ -61,7 +61,7 @@ pub fn ledger(node: &Node) -> Ledger {
     Ledger { total: Some(total), lines }
 }
 
-/// What is known of one node.
+/// What is known about one node.
 #[derive(Debug)]
 pub struct Node<'s> {
     sources: &'s Sources,
@@ -127,14 +127,14 @@ impl Line {
         Self { note, ..self }
     }
 
-    /// In this line, where its own size is not known.
+    /// Says that it is counted in this other line if its own size is not known.
     fn or_in(self, other: Option<&'static str>) -> Self {
         Self { counted_in: self.counted_in.and(other).or(self.counted_in), ..self }
     }
 }
 
 impl<'s> Node<'s> {
-    /// The node of these files.
+    /// The node described by these files.
     pub fn new(sources: &'s Sources, files: &'s NodeFiles, page_size: PageSize) -> Self {
         let zones = sources.zones.iter().filter(|zone| zone.node == files.node).collect();
         Self { sources, files, zones, page_size }
@@ -165,7 +165,7 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// The part that this node has of the machine's counter of this name (see `CHECKS`).
+    /// This node's part of the machine's counter with this name (see `CHECKS`).
     pub fn of_check(&self, name: &str) -> Option<i64> {
         match name {
             "MemTotal" => self.total(),
@@ -183,7 +183,7 @@ impl<'s> Node<'s> {
         possible(self.files.meminfo.bytes(key)?)
     }
 
-    /// A sum over its zones that have memory, of pages; 0 where none has.
+    /// The sum of pages over its zones that have memory; 0 if none has.
     fn sum_of_zones(&self, pages: impl Fn(&Zone) -> Option<u64>) -> Option<i64> {
         if self.zones.is_empty() {
             return None;
@@ -193,19 +193,19 @@ impl<'s> Node<'s> {
         possible(self.page_size.bytes_of(sum))
     }
 
-    /// A counter of zoneinfo: of the node, or before it was one of nodes, of its zones.
+    /// A counter of zoneinfo: the node's, or on kernels that still counted it by zone, the sum of its zones.
     fn zoneinfo(&self, name: &str, unit: InZoneinfo) -> Option<i64> {
         let of_zones = || self.sum_of_zones(|zone| zone.counter(name));
         let of_node = self.zones.iter().find_map(|zone| zone.node_counter(name));
         let bytes = of_node.map_or_else(of_zones, |pages| possible(self.page_size.bytes_of(pages)));
         match unit {
             Pages => bytes,
-            // They were taken for pages.
+            // The parser took them for pages.
             Kib => Some(bytes? / i64::try_from(self.page_size.bytes()).ok()?).and_then(|kib| kib.checked_mul(1024)),
         }
     }
 
-    /// A counter; where the whole machine has none, neither has a node.
+    /// A counter; if the machine does not have it at all, neither does a node.
     fn size(&self, (key, counter, unit): Key) -> Option<i64> {
         let none = || self.sources.machine.bytes(key).filter(|&bytes| bytes == 0).and_then(possible);
         self.meminfo(key).or_else(|| self.zoneinfo(counter, unit)).or_else(none)
@@ -223,7 +223,7 @@ impl<'s> Node<'s> {
     fn lines(&self) -> Vec<Line> {
         let without = |a: Option<i64>, b: Option<i64>| Some((a? - b?).max(0));
         let file_pages = self.size(FILE_PAGES);
-        // FilePages has both, and where they are not known, so has the line.
+        // FilePages includes both, and so does the line if they are not known.
         let in_file = file_pages.map(|_| FILE);
         let beside = |key| self.size(key).unwrap_or(0);
         let file = file_pages.map(|pages| (pages - beside(SHMEM) - beside(SWAP_CACHED)).max(0));
@@ -270,8 +270,8 @@ impl<'s> Node<'s> {
         ]
     }
 
-    /// SwapCached has mapped pages too, which are in AnonPages. Every page of FilePages and AnonPages is on some LRU
-    /// list, so that what the lists have besides is what is in the swap cache and not mapped.
+    /// SwapCached includes mapped pages, which are also in AnonPages. Every page of FilePages and AnonPages is on some
+    /// LRU list, so the rest of the lists is what is in the swap cache and not mapped.
     fn swap_cache(&self) -> (Option<i64>, Option<&'static str>) {
         let Some(cached) = self.size(SWAP_CACHED).filter(|&bytes| bytes > 0) else {
             return (self.size(SWAP_CACHED), None);
@@ -282,7 +282,7 @@ impl<'s> Node<'s> {
         };
         let note = "an estimate: LRU lists − AnonPages − FilePages, but at most SwapCached; the rest of SwapCached is \
                     mapped, and in AnonPages";
-        // FilePages has it, and it was taken out there.
+        // FilePages includes it, and it was subtracted there.
         let unknown = "how much of it is unmapped is not known: it is in rest";
         rest().map_or((None, Some(unknown)), |rest| (Some(rest.clamp(0, cached)), Some(note)))
     }
@@ -301,7 +301,7 @@ impl<'s> Node<'s> {
         line("vmalloc", "vmalloc", bytes, "zoneinfo nr_vmalloc − KernelStack").rare()
     }
 
-    /// In use and free, in bytes, and what to know of both.
+    /// In use and free, in bytes, and a note on both.
     fn hugetlb(&self) -> (Option<(i64, i64)>, Option<&'static str>) {
         let machine = &self.sources.machine;
         let split = |pages: u64, free: u64, size: u64| {
@@ -326,20 +326,20 @@ impl<'s> Node<'s> {
         (of_default(), others.then_some(OTHER_SIZES).filter(|_| of_default().is_some()))
     }
 
-    /// What a balloon has, as far as it is still in MemTotal.
+    /// What a balloon holds, as far as MemTotal still includes it.
     fn balloon(&self) -> Line {
         let bytes = self.size(BALLOON);
         let (bytes, note) = match self.sources.balloon_in_total {
             Some(true) => (bytes, None),
             Some(false) => (bytes.map(|_| 0), None),
-            // Nothing says whether MemTotal has it.
+            // Nothing says whether MemTotal includes it.
             None => (bytes.filter(|&bytes| bytes == 0), bytes.filter(|&bytes| bytes > 0)),
         };
         let note = note.map(|_| "the balloon's pages are in rest or outside of MemTotal: it is not known which");
         line("balloon", "balloon", bytes, "Balloon").noted(note).rare()
     }
 
-    /// Why lines are more than MemTotal, where that is known.
+    /// Why the lines exceed MemTotal, if known.
     fn why_negative(&self) -> Option<&'static str> {
         let swaps = self.size(SWAP_CACHED).is_none() && self.sources.machine.bytes("SwapCached") > Some(0);
         let twice = "the swap cache has no per-node counter here: its pages are in FilePages, and mapped ones also in AnonPages";
@@ -347,7 +347,7 @@ impl<'s> Node<'s> {
     }
 }
 
-/// Whether a sum of two sizes is one that a machine has.
+/// Whether the sum of two sizes is one that a machine can have.
 fn possible_sum(a: i64, b: i64) -> bool {
     a.checked_add(b).and_then(|sum| possible(sum.unsigned_abs())).is_some()
 }

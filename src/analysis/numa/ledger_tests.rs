@@ -151,7 +151,7 @@ fn pools_of_other_sizes_are_missed_where_only_meminfo_counts() {
     assert_eq!((kib(&ledger, "hugetlb_used"), kib(&ledger, "hugetlb_free")), (Some(0), Some(6144)));
     sources.nodes[0].pools.push(NodePool { size: u64::MAX, pages: u64::MAX, free: 4 });
     assert_eq!(kib(&of(&sources, 0), "hugetlb_used"), None);
-    // Each could be, and all together could not.
+    // Each is possible, but not all of them together.
     sources.nodes[0].pools = vec![NodePool { size: 1 << 30, pages: 1 << 27, free: 1 }; 100];
     assert_eq!(kib(&of(&sources, 0), "hugetlb_used"), None);
 }
@@ -167,7 +167,7 @@ fn a_balloon_is_in_the_total_or_outside() {
     assert_eq!(found(&sources), (Some(0), Some(1000)));
 }
 
-/// Keys that a node's ledger is made of, and some that it is not.
+/// Keys that a node's ledger is made from, and some that it is not.
 const KEYS: [&str; 26] = [
     "MemTotal",
     "MemFree",

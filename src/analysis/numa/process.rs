@@ -68,20 +68,20 @@ pub struct MappingNodes {
     pub name: Name,
     /// What is mapped, in bytes.
     pub bytes: u64,
-    /// The size of a page of this mapping, in which `anon` and what follows are counted; `None` where nothing is
+    /// The size of a page of this mapping, in which `anon` and the counts after it are given; `None` if nothing is
     /// mapped. A transparent huge page counts as base pages.
     pub kernel_page_size_bytes: Option<u64>,
     /// Of its pages, the anonymous ones.
     pub anon_pages: u64,
     /// Of these, the dirty ones.
     pub dirty_pages: u64,
-    /// The most that one of its pages is mapped; `None` where nothing is mapped.
+    /// The highest mapcount of its pages; `None` if nothing is mapped.
     pub mapcount_max: Option<u64>,
-    /// Of these, those in the swap cache.
+    /// Of its pages, those in the swap cache.
     pub swap_cache_pages: u64,
-    /// Of these, those on the active list.
+    /// Of its pages, those on the active list.
     pub active_pages: u64,
-    /// Of these, those being written back.
+    /// Of its pages, those being written back.
     pub writeback_pages: u64,
     /// What is mapped on each node, ascending; nodes without any are left out.
     pub nodes: Vec<OnNode>,
@@ -107,9 +107,9 @@ pub enum Kind {
     Heap,
     /// The stack of the first thread.
     Stack,
-    /// A file's, of tmpfs or shared memory too.
+    /// A file, which includes tmpfs and shared memory.
     File,
-    /// Of hugetlb.
+    /// Hugetlb.
     Hugetlb,
 }
 
@@ -290,7 +290,7 @@ mod tests {
         is(0x200d_0000_0000, "default", Kind::File, [3, 0]);
         assert_eq!(of(0x200d_0000_0000).name.bytes(), b"/disk/a file = with\\012odd name");
         assert_eq!(of(0x200b_0000_0000).kernel_page_size_bytes, Some(1 << 30));
-        // Zero pages do not count, nor does what is swapped out.
+        // Zero pages do not count, nor do pages that are swapped out.
         assert_eq!((of(0x200e_0000_0000).bytes, of(0x200e_0000_0000).mapcount_max), (0, None));
         is(0x200f_0000_0000, "bind:0", Kind::Anon, [2, 0]);
     }

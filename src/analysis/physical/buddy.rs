@@ -1,4 +1,4 @@
-//! `pmem buddy`: what is free in each zone, in blocks of what size, and how near the watermarks.
+//! `pmem buddy`: what is free in each zone, in blocks of what size, and how near the watermarks it is.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::model::pagetypeinfo::{self, PageTypes};
 use crate::model::zoneinfo::{self, Zone};
 use crate::unit::{PageSize, difference};
 
-/// The most that is read of one of these files, in bytes: zoneinfo has a few lines for each zone and CPU.
+/// The most to read from one of these files, in bytes: zoneinfo has a few lines for each zone and CPU.
 const LARGEST: u64 = 64 << 20;
 
 /// The report.
@@ -52,14 +52,14 @@ pub struct ZoneReport {
     pub free_pages: u64,
     /// The same in bytes.
     pub free_bytes: u64,
-    /// How many more these are than in the round before.
+    /// The change since the round before.
     pub free_change_pages: Option<i64>,
     /// By order, the share of the free memory that is in blocks too small for a request of this order, from 0 to 1;
     /// `None` where nothing is free. (unusable_free_index, mm/vmstat.c)
     pub unusable_index: Option<Vec<f64>>,
-    /// Free blocks of huge pages, those in larger blocks among them.
+    /// Free blocks of the size of a huge page, including those within larger blocks.
     pub free_huge_pages: u64,
-    /// Free pages on per-CPU lists: in no free block, and without a frame flag.
+    /// Free pages on per-CPU lists: not in any free block, and without a frame flag.
     pub per_cpu_pages: u64,
     /// How near the zone is to being reclaimed.
     pub watermarks: Watermarks,
@@ -69,24 +69,24 @@ pub struct ZoneReport {
     pub present_pages: u64,
     /// Pages that the buddy allocator was given.
     pub managed_pages: u64,
-    /// The zone's blocks that could be huge pages; `None` unless frame flags were read.
+    /// The blocks of the zone that could be huge pages; `None` unless frame flags were read.
     pub huge_blocks: Option<HugeBlocks>,
 }
 
 /// The watermarks of a zone, in base pages; they include the boost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
-    /// The counter of free pages that they are held against.
+    /// The counter of free pages that they are compared with.
     pub free_pages: u64,
-    /// Below it only emergencies allocate.
+    /// Below it only emergency allocations succeed.
     pub min_pages: u64,
-    /// Below it kswapd is woken.
+    /// Below it kswapd wakes up.
     pub low_pages: u64,
     /// Above it kswapd sleeps.
     pub high_pages: u64,
-    /// The one for promotion from slower memory; `None` before Linux 6.12.
+    /// The one for promotion from a slower tier; `None` before Linux 6.12.
     pub promo_pages: Option<u64>,
-    /// By how much they are raised for the moment; `None` before Linux 5.10.
+    /// By how much they are temporarily raised; `None` before Linux 5.10.
     pub boost_pages: Option<u64>,
     /// The free pages compared with the watermarks.
     pub standing: Standing,
@@ -139,7 +139,7 @@ pub struct MigrateType {
     pub page_blocks: Option<u64>,
 }
 
-/// What the kernel's files say, read close together.
+/// What the kernel's files say, read in quick succession.
 #[derive(Debug)]
 pub struct Machine {
     /// All zones.
@@ -152,10 +152,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Reads zoneinfo, buddyinfo and, where it can be, pagetypeinfo.
+    /// Reads zoneinfo, buddyinfo and, if possible, pagetypeinfo.
     ///
     /// # Errors
-    /// When one of the first two, which anybody may read, cannot be read or understood; [`Error::Unsupported`] for a tree
+    /// If one of the first two, which everyone may read, cannot be read or parsed; [`Error::Unsupported`] for a tree
     /// without them.
     pub fn read(root: &Root) -> Result<Self> {
         let (dir, page_size) = (root.dir(), root.page_size());
@@ -186,10 +186,10 @@ impl Machine {
         self.free.iter().map(|free| free.blocks.len()).max().unwrap_or(0)
     }
 
-    /// Reads the blocks that could be huge pages. `progress` gets the number of frames read.
+    /// Reads the blocks that could be huge pages. `progress` gets the number of frames read so far.
     ///
     /// # Errors
-    /// When `/proc/kpageflags` cannot be read, or a recorded tree has only some of it.
+    /// If `/proc/kpageflags` cannot be read, or a recorded tree has only part of it.
     pub fn huge_blocks(&self, root: &Root, progress: impl FnMut(u64)) -> Result<Counted> {
         let flags = frame_files::open(root, FLAGS)?;
         let physical = Physical::of(root, self.zones.clone())?;
@@ -254,7 +254,7 @@ impl Machine {
         }
     }
 
-    /// What a reader must know of this report; with `of_types` also of free memory by migrate type.
+    /// What the reader must know about this report; with `of_types`, also about free memory by migrate type.
     pub fn notes(&self, counted: Option<&Result<Counted>>, of_types: bool) -> Vec<Note> {
         let mut notes = Vec::new();
         if let Some(Err(error)) = counted {
@@ -262,7 +262,7 @@ impl Machine {
         }
         match &self.types {
             _ if !of_types => {}
-            // What would help was said.
+            // An earlier note already says what would help.
             Err(error) => {
                 let help = notes.is_empty();
                 notes.push(missing("migrate-types-unknown", "free memory by migrate type is not known", error, help));
@@ -303,21 +303,21 @@ pub struct Counted {
     holes_known: bool,
 }
 
-/// That something is not known, why, and what would help if that is to be said.
+/// A note that something is not known and why; `with_help` adds what would help.
 fn missing(code: &'static str, what: &str, error: &Error, with_help: bool) -> Note {
     let help = what_would_help(error).filter(|_| with_help).map(|help| format!(". {help}")).unwrap_or_default();
     Note::general(code, format!("{what}: {error}{help}"))
 }
 
-/// The order of a huge page of `bytes`; where that cannot be one, of what one table of the last level maps. At most
-/// that of a sweep's window: huge pages are smaller on all machines there are.
+/// The order of a huge page of `bytes`; if that is not a possible size, the order of what one last-level page table
+/// maps. At most that of a sweep's window: huge pages are smaller than that on all existing machines.
 pub(in crate::analysis) fn huge_order(page_size: PageSize, bytes: Option<u64>) -> u32 {
     let table = (page_size.bytes() / 8).min(WINDOW);
     let pages = bytes.filter(|bytes| bytes % page_size.bytes() == 0).map(|bytes| page_size.pages_in(bytes));
     pages.filter(|pages| pages.is_power_of_two() && (2..=WINDOW).contains(pages)).unwrap_or(table).ilog2()
 }
 
-/// By order, the share of free memory that is in smaller blocks; `None` where nothing is free.
+/// By order, the share of free memory that is in smaller blocks; `None` if nothing is free.
 fn unusable_index(blocks: &[u64]) -> Option<Vec<f64>> {
     let free = pages_from(blocks, 0);
     let share = |order| (free - pages_from(blocks, order)) as f64 / free as f64;

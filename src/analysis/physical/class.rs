@@ -63,7 +63,7 @@ impl Class {
         Self::Unclassified,
     ];
 
-    /// Its name, as JSON has it.
+    /// Its name, as in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hole => "hole",
@@ -83,8 +83,8 @@ impl Class {
         }
     }
 
-    /// The class of a frame without flags at a place like this, where that is not [`Unclassified`](Self::Unclassified).
-    /// (Of a hole that the kernel does not report, the word is 0.)
+    /// The class of a frame without flags in this kind of memory, if it is not [`Unclassified`](Self::Unclassified).
+    /// (The word of a hole that the kernel does not report is 0.)
     pub fn of_absent(memory: Memory) -> Option<Self> {
         match memory {
             Memory::Hole => Some(Self::Hole),
@@ -110,7 +110,7 @@ impl Class {
 /// Tells the class of a frame from its flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classifier {
-    /// Whether the KSM flag says what it should (it does not on Linux 6.10 to 7.0: [`ksm_flag_wrong`]).
+    /// Whether the KSM flag is right (it is not on Linux 6.10 to 7.0: [`ksm_flag_wrong`]).
     ///
     /// [`ksm_flag_wrong`]: crate::kernel::features::Features::ksm_flag_wrong
     pub ksm_flag_right: bool,
@@ -122,12 +122,13 @@ impl Classifier {
         if self.ksm_flag_right { flags } else { flags & !KSM }
     }
 
-    /// The class of a frame with this word of kpageflags, which is no tail of a compound page, or whose kernel gives tails
-    /// the flags of their head (since Linux 6.10). Of what else is a tail, ask with the word of its head.
+    /// The class of a frame with this word of kpageflags. Since Linux 6.10 the kernel gives tails of compound pages the
+    /// flags of their head; before that, pass the word of the head for a tail.
     ///
-    /// The first match wins. What has a type of its own (free, slab, page table, …) is tried before what is anonymous or
-    /// mapped: on those frames the bits ANON and KSM are left-overs of other fields, and so they are on frames that no
-    /// LRU list, page table or swap cache has. A hole that the kernel does not report is not told here: its word is 0.
+    /// The first match wins. Frames with a type of their own (free, slab, page table, …) are tried before anonymous and
+    /// mapped ones: on those frames, and on frames on no LRU list and in no page table or swap cache, the bits ANON and
+    /// KSM are left over from other fields. A hole that the kernel does not report cannot be recognised here: its word
+    /// is 0.
     pub fn class(self, flags: u64) -> Class {
         const FIRST: [(u64, Class); 8] = [
             (NOPAGE, Class::Hole),
@@ -150,7 +151,7 @@ impl Classifier {
             return if self.believed(flags) & KSM != 0 { Class::Ksm } else { Class::Anon };
         }
         match () {
-            // Read ahead from swap, and mapped by nobody yet; of shared memory too, which the flags do not tell.
+            // Read ahead from swap, and not mapped yet; may be shared memory, which the flags do not show.
             () if is(SWAPCACHE) => Class::Anon,
             () if is(SWAPBACKED) => Class::Shmem,
             () if is(LRU | MMAP | UPTODATE) => Class::File,

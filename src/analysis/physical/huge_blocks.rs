@@ -1,4 +1,5 @@
-//! What every block of memory that could be a huge page is, and what blocks it: from the flags of its frames.
+//! What each block of memory that could be a huge page contains, and what keeps it from being one: from the flags of
+//! its frames.
 
 use std::cmp::Reverse;
 
@@ -91,11 +92,11 @@ impl HugeBlocks {
     }
 }
 
-/// Looks at the aligned blocks of 2^`order` frames (a sweep's window at most) up to `end`, and says what those of each
-/// zone are, from `words` (`/proc/kpageflags`). `progress` is told how many frames were read, now and then.
+/// Looks at the aligned blocks of 2^`order` frames (a sweep's window at most) up to `end`, and counts what they are by
+/// zone, from `words` (`/proc/kpageflags`). `progress` gets the number of frames read so far, now and then.
 ///
 /// # Errors
-/// What reading kpageflags says.
+/// Any error from reading kpageflags.
 pub fn count(
     words: &Words,
     physical: &Physical,
@@ -117,7 +118,7 @@ pub fn count(
     Ok(zones)
 }
 
-/// Looks at the whole blocks of a window. One that no zone has all of is nobody's.
+/// Looks at the whole blocks of a window. One that is not entirely in one zone counts for none.
 fn look(found: &mut [HugeBlocks], physical: &Physical, order: u32, first: u64, words: &[u64]) {
     let size = 1 << order;
     let mut head = 0;
@@ -126,7 +127,7 @@ fn look(found: &mut [HugeBlocks], physical: &Physical, order: u32, first: u64, w
         let mut parts = physical.parts(first, words);
         let Some((segment, _, part)) = parts.next() else { continue };
         let Some(zone) = segment.zone.filter(|_| parts.all(|(other, ..)| other.zone == segment.zone)) else { continue };
-        // What there is and what there is not are different segments.
+        // Memory and the lack of it are different segments.
         let is_memory = part.len() == size && Class::of_absent(segment.memory).is_none() && block.holes == 0;
         match is_memory {
             true => found[zone].add_block(&block, words),
@@ -135,7 +136,7 @@ fn look(found: &mut [HugeBlocks], physical: &Physical, order: u32, first: u64, w
     }
 }
 
-/// It does not matter here whether KSM merged a page: it can be moved as any anonymous one.
+/// It does not matter here whether KSM merged a page: it can be moved like any anonymous one.
 const CLASSIFIER: Classifier = Classifier { ksm_flag_right: true };
 
 /// The frames of a block by what they are.
@@ -152,8 +153,8 @@ struct Block {
 }
 
 impl Block {
-    /// Counts frames. `head` are the flags of the head of the compound page that a tail is of, from one block to the
-    /// next; 0 where it was not seen.
+    /// Counts frames. `head` carries the flags of the head of the current compound page from one block to the next; 0
+    /// if the head was not seen.
     fn of(words: &[u64], head: &mut u64) -> Self {
         let mut block = Self::default();
         for run in words.chunk_by(|a, b| a == b) {
@@ -170,13 +171,13 @@ impl Block {
         block
     }
 
-    /// Where frames are counted; tails by the flags of their head.
+    /// The counter for frames of this class; `flags` are those of the head for tails.
     fn counter(&mut self, class: Class, flags: u64) -> &mut u64 {
         match class {
             Class::Hole => &mut self.holes,
             Class::Free => &mut self.free,
             Class::Unclassified => &mut self.unclassified,
-            // What drivers and io_uring map has the flags of a file's page, and is on no list.
+            // Pages mapped by drivers and io_uring have the flags of a file page, but are on no list.
             Class::File if flags & LRU == 0 => &mut self.unmovable[class as usize],
             Class::Anon | Class::Ksm | Class::Shmem | Class::File => match flags & (MLOCKED | UNEVICTABLE) {
                 0 => &mut self.movable,
@@ -186,7 +187,7 @@ impl Block {
         }
     }
 
-    /// Whether all of it is one compound page, or part of a larger one, that is a huge page of somebody's.
+    /// Whether all of it is one compound page, or part of a larger one, that is in use as a huge page.
     fn is_huge_page(&self, words: &[u64]) -> bool {
         let compound = words[0] & (COMPOUND_HEAD | COMPOUND_TAIL) != 0;
         let somebody = |class| {
@@ -212,7 +213,7 @@ impl HugeBlocks {
         self.unclassified_frames += block.unclassified;
         let unmovable = |class: &Class| block.unmovable[*class as usize];
         let present = || Class::ALL.into_iter().filter(|class| unmovable(class) > 0);
-        // The last of equals is the maximum.
+        // max_by_key returns the last of equal elements.
         match present().rev().max_by_key(unmovable) {
             _ if block.is_huge_page(words) => self.huge += 1,
             Some(main) => {
@@ -322,7 +323,7 @@ mod tests {
         assert_eq!(look(&old).huge, 3);
         // A page of several windows: its head is not known in the second.
         assert_eq!(look(&gigantic[1..]).huge, 2);
-        // What follows a frame of its own has no head that is known.
+        // The head of tails after an ordinary frame is not known.
         let found = look(&[gigantic[0], [CACHE; 8], [COMPOUND_TAIL; 8]]);
         assert_eq!((found.huge, found.blockers[0].class), (1, Class::OtherCompound));
     }
@@ -344,7 +345,7 @@ mod tests {
         let mut twice = found.clone();
         twice.add(&found);
         assert_eq!((twice.unmovable, twice.blockers[0]), (8, blocker(Class::PageTable, 4, 10)));
-        // Whichever thread comes first.
+        // Whichever thread finishes first.
         let [mut one, mut other] = [SLAB, PGTABLE].map(|flags| look(&[with([BUDDY; 8], &[(0, flags)])]));
         let (slab, table) = (one.clone(), other.clone());
         one.add(&table);
@@ -372,8 +373,8 @@ mod tests {
 
     #[test]
     fn what_is_no_memory_is_left_out() {
-        // Frames 8 to 15 are memory, of the next eight all but the last; then comes what is no memory, what is off
-        // line, a block of which the zone has half, and one that is no zone's.
+        // Frames 8 to 15 are memory, and all but the last of the next eight; then come eight without memory, eight that
+        // are offline, a block half in the zone, and one in no zone.
         let segments = [
             (0..8, None, Memory::Hole),
             (8..23, Some(0), Memory::Ram),
@@ -384,7 +385,7 @@ mod tests {
         ];
         let found = look_at(&[[BUDDY; 8], [BUDDY; 8], [RESERVED | MMAP; 8], [0; 8], [BUDDY; 8], [BUDDY; 8]], &segments);
         assert_eq!(found, HugeBlocks { blocks: 1, free: 1, outside: 3, ..HugeBlocks::default() });
-        // What the file, or all of memory, ends in the middle of is no whole block.
+        // The block in which the file, or all of memory, ends is not a whole block.
         let all = Segment { frames: 0..u64::MAX, zone: Some(0), memory: Memory::Ram };
         let physical = Physical { zones: vec![Zone::default()], segments: vec![all], by_iomem: true };
         let mut found = [HugeBlocks::default()];

@@ -1,5 +1,4 @@
-//! The LRU lists as the flags of frames show them: the four states of a page, what cannot be evicted, what is on no
-//! list.
+//! The LRU lists as the flags of frames show them: the four states of a page, what is unevictable, what is on no list.
 
 use serde::Serialize;
 
@@ -76,7 +75,7 @@ pub struct ListCheck {
 /// The classes whose frames are on LRU lists.
 pub const CLASSES: [Class; 3] = [Class::Anon, Class::Shmem, Class::File];
 
-/// The lists: the key of meminfo, and the flags that a frame on it has and has not.
+/// The lists: the key in meminfo, the flags that a frame on the list has, and those it does not have.
 const LISTS: [(&str, u64, u64); 5] = [
     ("Active(anon)", ACTIVE | SWAPBACKED, UNEVICTABLE),
     ("Inactive(anon)", SWAPBACKED, ACTIVE | UNEVICTABLE),
@@ -127,12 +126,12 @@ impl Counted {
 /// Looks at every frame up to `end`.
 ///
 /// # Errors
-/// What reading kpageflags says.
+/// Any error from reading kpageflags.
 pub fn lru(root: &Root, frame_reader: &FrameReader, end: u64, progress: impl FnMut(u64)) -> Result<Report> {
     let before = Counters::read(root);
     let window = |counted: &mut Counted, first: u64, words: &[u64]| {
         for (segment, first, words) in frame_reader.physical.parts(first, words) {
-            // Folios and tails are its business; what it counts besides is small, and not wanted here.
+            // The tally resolves folios and tails; what else it counts is small, and not wanted here.
             Tally::default().window(first, words, frame_reader.classifier, segment.memory, |same| {
                 counted.add(same.effective, same.class, same.frames);
             });
@@ -173,7 +172,7 @@ fn report(counted: &Counted, before: &Counters, after: &Counters, page_size: Pag
     }
 }
 
-/// What to know of these lists on this machine: without swap, nothing but files can be reclaimed; and some kernels keep
+/// Notes on these lists on this machine: without swap only file pages can be reclaimed, and some kernels keep
 /// generations instead.
 pub fn notes(root: &Root) -> Vec<Note> {
     let mut notes = Vec::new();
@@ -201,7 +200,7 @@ mod tests {
         for (flags, class, frames) in [
             (LRU | ACTIVE | REFERENCED | SWAPBACKED, Class::Anon, 1),
             (LRU | SWAPBACKED, Class::Ksm, 2),
-            // Given up with MADV_FREE: anonymous, and on the list of files.
+            // Freed with MADV_FREE: anonymous, but on the list of file pages.
             (LRU, Class::Anon, 4),
             (LRU | ACTIVE, Class::File, 8),
             (LRU | REFERENCED | SWAPBACKED, Class::Shmem, 16),

@@ -1,4 +1,4 @@
-//! Everything that is known of one frame.
+//! Everything that is known about one frame.
 
 use std::borrow::Borrow;
 
@@ -18,31 +18,30 @@ use crate::model::frame_flags::{COMPOUND_HEAD, COMPOUND_TAIL, FrameFlags, NOPAGE
 use crate::name::{Name, as_fields};
 use crate::unit::{PageSize, Pfn, PhysAddr};
 
-/// What is known of one frame.
+/// What is known about one frame.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// Its number.
     pub pfn: Pfn,
     /// The physical address where it begins.
     pub physical_address: PhysAddr,
-    /// Whether there is a frame of this number: `false` behind the end of memory; `None` where a tree has not recorded
-    /// it.
+    /// Whether a frame with this number exists: `false` past the end of memory; `None` if a tree has not recorded it.
     pub exists: Option<bool>,
     /// What it is used for.
     pub class: Option<Class>,
     /// Its flags.
     pub flags: Option<FrameFlags>,
-    /// How many page-table entries map it; `None` where that is not known, as of the zero page, of which the kernel
-    /// does not count it.
+    /// How many page-table entries map it; `None` if that is not known, as for the zero page, for which the kernel does
+    /// not count it.
     pub mapcount: Option<u64>,
-    /// The memory cgroup that it is charged to, or the nearest ancestor of it that is not removed; `None` where it is
-    /// charged to none, and where there is no kpagecgroup, which is a note.
+    /// The memory cgroup that it is charged to, or its nearest ancestor that has not been removed; `None` if it is
+    /// charged to none, or if there is no kpagecgroup, in which case there is a note.
     pub cgroup: Option<Cgroup>,
     /// The name of its zone.
     pub zone: Option<String>,
     /// The number of its NUMA node.
     pub node: Option<u32>,
-    /// The compound page that it belongs to; `None` where it is one by itself.
+    /// The compound page that it belongs to; `None` if it does not belong to one.
     pub folio: Option<Folio>,
 }
 
@@ -51,26 +50,25 @@ pub struct Frame {
 pub struct Folio {
     /// Its first frame.
     pub head_pfn: Pfn,
-    /// Its size, as a power of two of frames; `None` where it changed while it was looked at, or a tree has a part of
-    /// it.
+    /// Its size, as a power of two of frames; `None` if it changed while it was read, or a tree has only part of it.
     pub order: Option<u32>,
-    /// Its size in frames, as far as they were seen.
+    /// Its size in frames, as far as it was seen.
     pub frames: u64,
     /// Which of its frames this is, from 0.
     pub index: u64,
 }
 
-/// A memory cgroup as kpagecgroup has it. In JSON its path, or its inode number where it has none that can be seen.
+/// A memory cgroup as kpagecgroup reports it. In JSON its path, or its inode number if the path cannot be seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cgroup {
-    /// One that is there.
+    /// One that exists.
     Path(Name),
-    /// One with this inode number that is not: removed, or outside of what this user and namespace can see.
+    /// One with this inode number that was not found: removed, or outside what this user and namespace can see.
     Gone(u64),
 }
 
 impl Cgroup {
-    /// Its path, or words for one that has none, fit for a person.
+    /// Its path, or a description if it has none, for people to read.
     pub fn shown(&self) -> String {
         match self {
             Self::Path(path) => path.escaped().into_owned(),
@@ -88,8 +86,8 @@ impl Serialize for Cgroup {
     }
 }
 
-/// Serializes a group, flattened into the struct it belongs to, as `cgroup`: its path (and where that is not UTF-8,
-/// whole as `cgroup_hex`), or the inode number of one without.
+/// Serializes a group, flattened into the struct it belongs to, as `cgroup`: its path (if that is not UTF-8, the exact
+/// bytes as `cgroup_hex` too), or its inode number if it has no path.
 pub fn as_cgroup<S: Serializer>(
     cgroup: &impl Borrow<Option<Cgroup>>,
     serializer: S,
@@ -128,10 +126,10 @@ enum PathOrInode {
     Inode(u64),
 }
 
-/// The order of the largest folio there is: a hugetlb page of 1 GiB with pages of 4 KiB, or of 16 GiB with 64 KiB.
+/// The order of the largest folio there is: a hugetlb page of 1 GiB with base pages of 4 KiB, or of 16 GiB with 64 KiB.
 const LARGEST_ORDER: u32 = 18;
 
-/// Tells of frames, with what was opened and found once for all of them.
+/// Reads frames, with what was opened and found out once for all of them.
 #[derive(Debug)]
 pub struct FrameReader {
     /// The open files.
@@ -146,10 +144,10 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// Opens what it takes.
+    /// Opens the files it needs.
     ///
     /// # Errors
-    /// Those of [`FrameFiles::open`], and what is wrong with a file that says where memory is.
+    /// Those of [`FrameFiles::open`], and any error in a file that says where memory is.
     pub fn new(root: &Root, features: &Features) -> Result<Self> {
         let files = FrameFiles::open(root)?;
         Ok(Self {
@@ -162,7 +160,7 @@ impl FrameReader {
         })
     }
 
-    /// What there is to know of the answers.
+    /// Notes on the answers.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
         if !self.ksm_flag_tried {
@@ -184,8 +182,8 @@ impl FrameReader {
         notes
     }
 
-    /// What is known of one frame, as it is now. Its files are read one after the other: a frame that changes its owner
-    /// meanwhile can show the flags of one and the mapcount of the other.
+    /// What is known about one frame now. Its files are read one after the other, so a frame that changes owner in
+    /// between can show the flags of one and the mapcount of the other.
     pub fn tell(&self, pfn: Pfn) -> Result<Frame> {
         let zone = self.physical.zone(pfn);
         let mut frame = Frame {
@@ -207,7 +205,7 @@ impl FrameReader {
         let (folio, head) = self.folio(pfn, flags)?;
         frame.flags = Some(FrameFlags(self.classifier.believed(flags)));
         frame.class = Some(self.class(pfn, head));
-        // Of the zero page the kernel counts none.
+        // The kernel keeps no mapcount for the zero page.
         frame.mapcount = match frame.class {
             Some(Class::ZeroPage) => None,
             _ => self.word(&self.files.counts, pfn)?,
@@ -237,7 +235,7 @@ impl FrameReader {
         self.classifier.class(flags)
     }
 
-    /// Whether there is a frame of this number; `None` where it is not recorded.
+    /// Whether a frame with this number exists; `None` if it is not recorded.
     pub fn exists(&self, pfn: Pfn) -> Option<bool> {
         match self.files.flags.recorded() {
             _ if !self.physical.may_exist(pfn) => Some(false),
@@ -252,7 +250,7 @@ impl FrameReader {
         Ok(Some(self.class(pfn, self.head(pfn, flags)?.1)))
     }
 
-    /// The group with this inode number; 0 is none.
+    /// The group with this inode number; 0 means none.
     pub fn cgroup(&self, inode: u64) -> Option<Cgroup> {
         let path = || self.cgroups.as_ref().and_then(|groups| groups.path(inode)).cloned();
         (inode != 0).then(|| path().map_or(Cgroup::Gone(inode), Cgroup::Path))
@@ -268,7 +266,7 @@ impl FrameReader {
 
     /// The compound page around a frame with these flags, and the flags of its head (or the frame's own).
     ///
-    /// One of 2ⁿ frames begins at a multiple of 2ⁿ, so that a few words tell where it begins and ends.
+    /// A compound page of 2ⁿ frames begins at a multiple of 2ⁿ, so a few words show where it begins and ends.
     fn folio(&self, pfn: Pfn, flags: u64) -> Result<(Option<Folio>, u64)> {
         let is_tail = |word: Option<u64>| word.is_some_and(|flags| flags & COMPOUND_TAIL != 0);
         let word = |frame: u64| self.word(&self.files.flags, Pfn(frame));
@@ -282,7 +280,7 @@ impl FrameReader {
         }
         let (first, Some(of_head)) = head else { return Ok((None, flags)) };
         if of_head & COMPOUND_HEAD == 0 {
-            // None; or it was taken apart or put together meanwhile, or the tree has not recorded its head.
+            // There is none; or it was being split or formed, or the tree has not recorded its head.
             return Ok((None, flags));
         }
         let mut order = 1;
@@ -292,7 +290,7 @@ impl FrameReader {
             next = word(first.saturating_add(1 << order))?;
         }
         let (frames, index) = (1 << order, pfn.0 - first);
-        // A tree may have recorded a part of it.
+        // A tree may have recorded only part of it.
         let whole = next.is_some() || is_tail(word(first.saturating_add(frames - 1))?);
         let order = (whole && !is_tail(next) && index < frames).then_some(order);
         Ok((Some(Folio { head_pfn: Pfn(first), order, frames, index }), of_head))

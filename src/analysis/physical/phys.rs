@@ -80,7 +80,7 @@ pub struct Block {
 
 impl Block {
     fn of(counts: &[u32; CLASSES]) -> Self {
-        // Of equal ones the first.
+        // The first of equal ones.
         let most = Class::ALL.into_iter().rev().max_by_key(|class| counts[*class as usize]).unwrap_or(Class::Hole);
         let all: u64 = counts.iter().map(|&count| u64::from(count)).sum();
         Self { class: most, pure: u64::from(counts[most as usize]) * 4 >= all * 3 }
@@ -169,7 +169,7 @@ const MOST_RECORDED: u64 = 1 << 32;
 /// The end of the sweep at most: after the last frame of any zone or RAM, or at the end of the file.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for a recorded tree that has only some frames, or more than any machine.
+/// [`Error::Unsupported`] for a recorded tree that has only some frames, or claims more than any machine has.
 pub fn end(root: &Root, physical: &Physical, flags: &Words) -> Result<u64> {
     let known = physical.end();
     let Some(runs) = flags.recorded() else {
@@ -186,8 +186,8 @@ pub fn end(root: &Root, physical: &Physical, flags: &Words) -> Result<u64> {
     Ok(end)
 }
 
-/// How many frames there are to look at, before they are: up to `end`, or where that is not known, as many as are
-/// recorded.
+/// An estimate of how many frames a sweep will read: up to `end`, or if that is not known, as many as are recorded,
+/// else `MOST_RECORDED`.
 pub fn frames(frame_reader: &FrameReader, end: u64) -> u64 {
     let recorded = || frame_reader.files.flags.recorded().and_then(Runs::whole_end);
     if end == u64::MAX { recorded().unwrap_or(MOST_RECORDED) } else { end }
@@ -209,7 +209,7 @@ struct Gathered {
 /// Reads every frame up to `end`. `progress` gets the number read.
 ///
 /// # Errors
-/// What reading the frame files says.
+/// Any error from reading the frame files.
 pub fn phys(
     root: &Root,
     frame_reader: &FrameReader,
@@ -266,7 +266,7 @@ impl Gathered {
         }
     }
 
-    /// Reads what is wanted of the other files.
+    /// Reads what is wanted from the other files.
     fn look_up(&mut self, frame_reader: &FrameReader) -> Result<()> {
         let Self { mapcounts, cgroups, mapped, charged, .. } = self;
         count(&frame_reader.files.counts, mapped, mapcounts)?;
@@ -286,8 +286,8 @@ impl Gathered {
     }
 }
 
-/// Counts the words of these frames, which are done with then. Neighbours mostly have the same, which is then looked up
-/// once.
+/// Counts the words of these frames, and clears `frames`. Neighbours mostly have the same word, which is then looked up
+/// only once.
 fn count(file: &Words, frames: &mut Vec<u64>, numbers: &mut HashMap<u64, u64>) -> Result<()> {
     let mut same = (0, 0);
     let mut add = |(word, times)| {
@@ -306,7 +306,7 @@ fn count(file: &Words, frames: &mut Vec<u64>, numbers: &mut HashMap<u64, u64>) -
     Ok(())
 }
 
-/// Whether frames of a class can be charged to a cgroup. (Slab is by object since Linux 5.9, hugetlb only where
+/// Whether frames of a class can be charged to a cgroup. (Slab is charged by object since Linux 5.9, hugetlb only if
 /// `memory_hugetlb_accounting` is on.)
 fn may_be_charged(class: Class) -> bool {
     !matches!(class, Class::Hole | Class::Free | Class::Offline | Class::ZeroPage | Class::Reserved)
@@ -369,7 +369,7 @@ fn report(
     }
 }
 
-/// The classes that there are.
+/// The classes that occur.
 fn class_rows(classes: &ByClass, page_size: PageSize) -> Vec<ClassRow> {
     let rows = Class::ALL.into_iter().zip(classes).filter(|(_, frames)| **frames > 0);
     rows.map(|(class, &frames)| ClassRow { class, frames, bytes: page_size.bytes_of(frames) }).collect()
@@ -380,7 +380,7 @@ fn mapcounts(counted: HashMap<u64, u64>, frames: u64) -> Vec<MapcountRow> {
     let mut rows: Vec<MapcountRow> =
         counted.into_iter().map(|(mapcount, frames)| MapcountRow { mapcount, frames }).collect();
     rows.sort_unstable_by_key(|row| row.mapcount);
-    // Frames without the flag MMAP are mapped by nobody, and were not looked up.
+    // Frames without the flag MMAP are not mapped, and were not looked up.
     let rest = frames.saturating_sub(looked_up);
     match rows.first_mut() {
         Some(first) if first.mapcount == 0 => first.frames += rest,

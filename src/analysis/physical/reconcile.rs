@@ -28,7 +28,7 @@ pub struct Check {
     pub why: Option<&'static str>,
 }
 
-/// A counter with what it is to be compared with.
+/// A counter and what to compare it with.
 struct Compared {
     name: &'static str,
     classes: &'static [Class],
@@ -123,8 +123,8 @@ const COMPARED: [Compared; 9] = [
     },
 ];
 
-/// Compares what was counted with the counters as they were before and after. A counter that cannot be read, or that
-/// this kernel does not have, is left out.
+/// Compares what was counted with the counters read before and after. A counter that cannot be read, or that this
+/// kernel does not have, is left out.
 pub fn checks(
     tally: &Tally,
     before: &Counters,
@@ -147,7 +147,7 @@ pub fn checks(
             checks.push(check(name, page_size.bytes_of(frames), kernel, moved, source, (why, why)));
         }
     };
-    // Tails have this flag too since Linux 6.10, and each is a page of its own to the counter.
+    // Tails have this flag too since Linux 6.10, and the counter counts each of them as a page.
     let cached = tally.frames_with(|flags, class| flags & SWAPCACHE != 0 && class != Class::Slab);
     let swap_cached = |c: &Counters| c.meminfo.bytes("SwapCached");
     if cached > 0 || swap_cached(after).is_some_and(|bytes| bytes > 0) {

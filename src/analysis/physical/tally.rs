@@ -1,4 +1,4 @@
-//! Counting frames by what their flags say: the part of a sweep over all of memory that every frame goes through.
+//! Counting frames by what their flags say: the part of a sweep over all memory that every frame goes through.
 
 use foldhash::HashMap;
 
@@ -12,7 +12,7 @@ pub const CLASSES: usize = Class::ALL.len();
 /// Frames by class, in the order of [`Class::ALL`].
 pub type ByClass = [u64; CLASSES];
 
-/// The largest order of a folio that is counted apart; of none larger is known.
+/// The number of folio orders that are counted separately; folios of a higher order are not known.
 pub const ORDERS: usize = 32;
 
 /// Consecutive frames with the same flags.
@@ -24,9 +24,9 @@ pub struct Same {
     pub frames: u64,
     /// Their flags.
     pub flags: u64,
-    /// The first frame of the folio that they are tails of, where that was seen.
+    /// The first frame of the folio whose tails they are, if it was seen.
     pub head: Option<u64>,
-    /// The flags by which they have their class: of a tail, those of its head.
+    /// The flags that determine their class: for a tail, those of its head.
     pub effective: u64,
     /// Their class.
     pub class: Class,
@@ -46,16 +46,16 @@ struct Piece {
 pub struct Tally {
     /// Frames by their flags, with their class.
     pub flags: HashMap<(u64, Class), u64>,
-    /// Folios by class and order; frames that are in no compound page as folios of order 0.
+    /// Folios by class and order; frames in no compound page count as folios of order 0.
     pub folios: HashMap<Class, [u64; ORDERS]>,
-    /// Compound pages that were taken apart or put together while they were looked at.
+    /// Compound pages that were split or formed while they were being read.
     pub torn_folios: u64,
     pieces: Vec<Piece>,
 }
 
 impl Tally {
-    /// Counts the frames of a window (or of a part of one), whose words are those from `first` on, and hands runs of equal
-    /// ones to `each`. `memory` says whether there is memory at frames without flags.
+    /// Counts the frames of a window (or part of one) that begins at frame `first`, and passes runs of equal words to
+    /// `each`. `memory` says whether there is memory behind frames without flags.
     pub fn window(
         &mut self,
         first: u64,
@@ -86,11 +86,11 @@ impl Tally {
             folio = self.folio(folio, Piece { first: place, frames, class, has_head: false }, flags);
             each(Same { first: place, frames, flags, head, effective, class });
         }
-        // It may go on in the next window.
+        // It may continue in the next window.
         self.pieces.extend(folio.map(|(piece, _)| piece));
     }
 
-    /// Counts folios: what `folio` is, the one that was being counted, when these frames have been.
+    /// Counts folios: returns the folio in progress after these frames, given the one before them.
     fn folio(&mut self, mut folio: Option<(Piece, u64)>, frames: Piece, flags: u64) -> Option<(Piece, u64)> {
         if flags & COMPOUND_TAIL != 0 {
             match &mut folio {
@@ -107,7 +107,7 @@ impl Tally {
             self.folios.entry(frames.class).or_insert([0; ORDERS])[0] += frames.frames;
             return None;
         }
-        // Heads without a tail between them: their folios were being changed.
+        // Heads without tails in between: their folios were being changed.
         self.torn_folios += frames.frames - 1;
         let last = frames.first + frames.frames - 1;
         Some((Piece { first: last, frames: 1, has_head: true, ..frames }, flags))
@@ -134,7 +134,7 @@ impl Tally {
         self.pieces.extend(other.pieces);
     }
 
-    /// Puts together what windows cut, when everything has been counted.
+    /// Reassembles the folios that windows cut, when everything has been counted.
     pub fn finish(&mut self) {
         self.pieces.sort_unstable_by_key(|piece| piece.first);
         let mut open: Option<Piece> = None;

@@ -1,5 +1,4 @@
-//! The address space of a process: whether there is one, and what it has: mappings, and the page map for looking
-//! closer.
+//! The address space of a process: whether there is one, its mappings, and its page map.
 
 use std::fs::File;
 
@@ -21,9 +20,9 @@ use crate::unit::{PageSize, VirtAddr};
 /// Why a process has no address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAddressSpace {
-    /// A thread of the kernel: it uses the kernel's.
+    /// A kernel thread: it uses the kernel's address space.
     KernelThread,
-    /// It has exited and waits to be reaped.
+    /// It has exited and is waiting to be reaped.
     Zombie,
 }
 
@@ -45,18 +44,18 @@ impl NoAddressSpace {
     }
 }
 
-/// Through what a process's address space is seen.
+/// Which task shows a process's address space.
 #[derive(Debug)]
 pub enum SeenThrough {
     /// Through the process itself.
     Itself,
-    /// Through one of its threads: its first has ended, and this one runs.
+    /// Through one of its threads: the first has ended, and this one is still running.
     Thread(Process),
     /// Through nothing: there is none.
     Nothing(NoAddressSpace),
 }
 
-/// Through what the address space of the process with this `stat` is seen.
+/// Which task shows the address space of the process with this `stat`.
 pub fn seen_through(process: &Process, stat: &Stat) -> SeenThrough {
     if stat.is_kernel_thread() {
         SeenThrough::Nothing(NoAddressSpace::KernelThread)
@@ -67,20 +66,20 @@ pub fn seen_through(process: &Process, stat: &Stat) -> SeenThrough {
     }
 }
 
-/// Whether a process, or a thread, is still there, and neither a zombie nor on its way to be one.
+/// Whether a process or thread still exists and is neither a zombie nor about to become one.
 pub fn is_alive(process: &Process) -> bool {
     process.stat().is_ok_and(|stat| !stat.is_zombie() && !stat.is_exiting())
 }
 
-/// The swap areas, of `all` there are, that an entry of the process with this `status` may be in. One that has nothing
-/// swapped out is in none, which tells markers from swap where the kernel hides what an entry is.
+/// How many of `all` swap areas an entry of the process with this `status` may be in: none if nothing of it is swapped
+/// out, which distinguishes markers from swap where the kernel hides what an entry is.
 pub fn swap_areas(features: &Features, status: &[u8], all: u64) -> u64 {
     let nothing = status::bytes_of(status, "VmSwap") == Some(0);
-    // The counter is one of those that are approximate on some kernels.
+    // This counter is approximate on some kernels.
     if nothing && features.statm_exact == Some(true) { 0 } else { all }
 }
 
-/// The address space of a process. Gone with it: every read says so.
+/// The address space of a process. Once it is gone, every read says so.
 #[derive(Debug)]
 pub struct Space<'p> {
     /// Whose it is.
@@ -91,7 +90,7 @@ pub struct Space<'p> {
     pub status: Vec<u8>,
     /// Its page map.
     pub pagemap: Words,
-    /// What a scan said of it, where it is one of a recorded tree.
+    /// The recorded scan, if it is in a recorded tree that has one.
     pub recorded_scan: Option<Words>,
     maps: File,
     page_size: PageSize,
@@ -101,7 +100,7 @@ impl<'p> Space<'p> {
     /// Opens the page map and reads the mappings.
     ///
     /// # Errors
-    /// [`Error::Gone`] when the process has ended, or calls exec just now; [`Error::Denied`].
+    /// [`Error::Gone`] when the process has ended, or is just calling exec; [`Error::Denied`].
     pub fn read(root: &Root, process: &'p Process) -> Result<Self> {
         let built_in = |error| match error {
             Error::Missing { path } if !root.is_recorded() && process.stat().is_ok() => Error::not_built_in(&path),
@@ -117,15 +116,15 @@ impl<'p> Space<'p> {
         }
         let recorded_scan = process.recorded_scan()?;
         let space = Self { process, vmas, status, pagemap, recorded_scan, maps, page_size: root.page_size() };
-        // maps is handed out in pieces, and ends early where the address space goes between two of them. One that is
-        // still there now was there all the time.
+        // maps is returned in pieces, and ends early if the address space goes away between two of them. If it is still
+        // there now, it was there all the time.
         if let Some(vma) = space.vmas.first().filter(|vma| !vma.range.start.is_kernel()) {
             space.entry(vma.range.start)?;
         }
         Ok(space)
     }
 
-    /// The mapping that holds an address, or else the ones below and above it.
+    /// The mapping that contains an address, or else the ones below and above it.
     pub fn find(&self, address: VirtAddr) -> std::result::Result<&Vma, (Option<&Vma>, Option<&Vma>)> {
         let above = self.vmas.partition_point(|vma| vma.range.start <= address);
         let below = above.checked_sub(1).map(|at| &self.vmas[at]);
@@ -141,7 +140,7 @@ impl<'p> Space<'p> {
         Ok(vmas.iter().map(|vma| kind(vma, &systems)).collect())
     }
 
-    /// The mapping with its name as it is, where `maps` shows what may be an escaped newline.
+    /// The mapping with its name as it is, if `maps` shows what may be an escaped newline.
     pub fn named(&self, vma: &Vma, features: &Features) -> Result<Vma> {
         let mut named = vma.clone();
         if vma.has_doubtful_name() {
@@ -159,12 +158,13 @@ impl<'p> Space<'p> {
         }
     }
 
-    /// Whether a scan can be had: by the ioctl, or recorded.
+    /// Whether a scan is available, by the ioctl or recorded.
     pub fn can_scan(&self, features: &Features) -> bool {
         features.scan_categories.is_some() && (!self.process.is_recorded() || self.recorded_scan.is_some())
     }
 
-    /// The categories that a scan has for the page of an address, as far as it knows them; `None` without a scan.
+    /// The categories that a scan reports for the page at an address, as far as the kernel knows them; `None` without a
+    /// scan.
     pub fn categories(&self, address: VirtAddr, features: &Features) -> Result<Option<u64>> {
         if !self.can_scan(features) {
             return Ok(None);
@@ -202,8 +202,8 @@ impl<'p> Space<'p> {
         }))
     }
 
-    /// Chosen values of smaps of one mapping; `None` where smaps has it no more. smaps is read up to there: the kernel
-    /// walks the page tables of all that comes before.
+    /// Chosen values of smaps of one mapping; `None` if smaps no longer has it. smaps is read up to there: the kernel
+    /// walks the page tables of everything before it.
     pub fn smaps(&self, vma: &Vma, keys: &[&str]) -> Result<Option<Values>> {
         let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
         let mut collector = Collector::new(&keys);
@@ -217,7 +217,7 @@ impl<'p> Space<'p> {
         });
         match read {
             Err(error) if !passed => {
-                // A tree can have been recorded without it.
+                // A tree may have been recorded without it.
                 return if self.process.is_recorded() && error.is_gone() { Ok(None) } else { Err(error) };
             }
             _ => {}
@@ -225,7 +225,7 @@ impl<'p> Space<'p> {
         Ok(collector.mappings.into_iter().rfind(|values| values.range == vma.range))
     }
 
-    /// The swap areas that an entry may be in. Of a process that has nothing swapped out it is in none, which tells
+    /// How many swap areas an entry may be in: none if nothing of the process is swapped out, which distinguishes
     /// markers from swap where the kernel hides what an entry is.
     pub fn swap_areas(&self, root: &Root, features: &Features) -> u64 {
         swap_areas(features, &self.status, root.swap_areas())

@@ -19,7 +19,7 @@ pub enum Kind {
     File,
     /// Shared memory: tmpfs, memfd, SysV segments, shared anonymous memory.
     Shmem,
-    /// Huge pages from the hugetlb pool, which no RSS contains.
+    /// Huge pages from the hugetlb pool, which no RSS includes.
     Hugetlb,
     /// Set up by the kernel or a driver: vdso, vvar, vsyscall, rings, secretmem.
     Special,
@@ -30,7 +30,7 @@ impl Kind {
     pub const ALL: [Self; 7] =
         [Self::Anon, Self::Heap, Self::Stack, Self::File, Self::Shmem, Self::Hugetlb, Self::Special];
 
-    /// Its name, as `--kind` takes and JSON has it.
+    /// Its name, as in `--kind` and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Anon => "anon",

@@ -39,7 +39,7 @@ pub struct Seen<'p> {
 }
 
 impl Seen<'_> {
-    /// The process: its name and its `stat` are its own, also where it is seen through a thread.
+    /// The process itself: its name and `stat` are its own, even if it is seen through a thread.
     pub fn process(&self) -> &Process {
         self.process
     }
@@ -49,7 +49,7 @@ impl Seen<'_> {
         self.process.pid()
     }
 
-    /// Its `stat`, as it was when the look began.
+    /// Its `stat`, as it was when reading began.
     pub fn stat(&self) -> &Stat {
         &self.stat
     }
@@ -88,7 +88,7 @@ pub fn process<T>(root: &Root, pid: u32, look: impl FnMut(&Seen<'_>) -> Looked<T
     }
 }
 
-/// The same for a process that is held already.
+/// The same for a process that is already open.
 ///
 /// # Errors
 /// As [`process`].
@@ -107,7 +107,7 @@ pub fn held<T>(process: &Process, mut look: impl FnMut(&Seen<'_>) -> Looked<T>) 
         let still_runs = is_alive(seen.address_space().unwrap_or(process));
         match error {
             Error::Gone { .. } | Error::Missing { .. } | Error::Denied { .. } if !still_runs => {
-                // What it was seen through has ended; another thread may still run.
+                // The thread it was seen through has ended; another may still be running.
                 if !process.running_thread().is_some_and(|thread| is_alive(&thread)) {
                     return Err(Reason::Ended);
                 }
@@ -137,7 +137,7 @@ pub struct Walk<T> {
 /// What became of the processes of a walk.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Those that were looked at.
+    /// Those that were read.
     pub looked: u64,
     /// Those that ended during the walk, or kept calling exec.
     pub ended: u64,
@@ -146,8 +146,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts one process; returns what was found of it. One without an address space has nothing that could be
-    /// missing.
+    /// Counts one process; returns what was found. One without an address space has nothing that could be missing.
     pub fn take<T>(&mut self, pid: u32, looked: Looked<T>) -> Option<T> {
         match looked {
             Ok(found) => {
@@ -267,7 +266,7 @@ mod tests {
             of(|process| Error::Missing { path: process.path("pagemap") }),
             Reason::Failed(Error::Unsupported { .. })
         ));
-        // Of another place, it says nothing of how the kernel was built.
+        // Outside /proc, it says nothing about how the kernel was built.
         assert!(matches!(of(|_| Error::Missing { path: "/tmp/x".into() }), Reason::Failed(Error::Missing { .. })));
     }
 

@@ -1,10 +1,10 @@
-//! A set of page frame numbers that is asked about every present page of a machine.
+//! A set of page frame numbers, fast enough to be queried for every present page of a machine.
 
 use std::collections::BTreeMap;
 
 use crate::unit::Pfn;
 
-/// A set of frames, in blocks of bits: 512 bytes for each 16 MiB of memory (with pages of 4 KiB) that has any.
+/// A set of frames, in blocks of bits: 512 bytes for each 16 MiB of memory (with pages of 4 KiB) that contains any.
 #[derive(Clone, Debug, Default)]
 pub struct FrameSet {
     blocks: BTreeMap<u64, Box<[u64; WORDS]>>,
@@ -14,7 +14,7 @@ const WORDS: usize = 64;
 const FRAMES: u64 = 64 * WORDS as u64;
 
 impl FrameSet {
-    /// Adds a frame; returns whether it was not in the set.
+    /// Adds a frame; returns whether it was new.
     pub fn insert(&mut self, pfn: Pfn) -> bool {
         let block = self.blocks.entry(pfn.0 / FRAMES).or_insert_with(|| Box::new([0; WORDS]));
         let (word, bit) = place(pfn);
@@ -34,7 +34,7 @@ impl FrameSet {
         self.blocks.values().flat_map(|block| block.iter()).map(|word| u64::from(word.count_ones())).sum()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

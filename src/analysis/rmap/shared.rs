@@ -11,7 +11,7 @@ use crate::model::frame_flags::ZERO_PAGE;
 use crate::name::{Name, as_comm};
 use crate::unit::Pfn;
 
-/// A process and its frames: those of the zero page, which all share, are none of them.
+/// A process and its frames, without those of the zero page, which all processes share.
 #[derive(Clone, Debug)]
 pub struct Holder {
     /// The process.
@@ -69,7 +69,7 @@ impl Search<'_> {
     /// The frames of a process.
     ///
     /// # Errors
-    /// [`Reason::NoAddressSpace`] for a process without one, and what else can come between.
+    /// [`Reason::NoAddressSpace`] for a process without one, and any other reason it cannot be read.
     pub fn holder(&self, pid: u32) -> Looked<Holder> {
         visit::process(self.root, pid, |seen| {
             let comm = seen.process().comm()?;
@@ -101,10 +101,11 @@ impl Search<'_> {
         Ok(others)
     }
 
-    /// Asks all processes which frames they share with this one.
+    /// Finds which frames all other processes share with this one.
     ///
     /// # Errors
-    /// What listing the processes says, and looking at this one again; another that cannot be read is told.
+    /// If the processes cannot be listed, or this one cannot be read again; another process that cannot be read is
+    /// reported.
     pub fn shared_with(&self, holder: &Holder, progress: impl FnMut(usize, usize)) -> Looked<SharedWith> {
         let ask = |pid: u32, process: &Process| {
             if pid == holder.pid {
@@ -114,7 +115,8 @@ impl Search<'_> {
             Ok(if frames.is_empty() { None } else { Some((pid, process.comm()?, frames)) })
         };
         let (found, asked) = self.ask_all(ask, progress)?;
-        // A frame that it gave back meanwhile may since be another's: what it has now as before is shared.
+        // A frame that it freed in the meantime may belong to another process now: only what it has now as before is
+        // shared.
         let holder = Holder { frames: holder.frames.and(&self.holder(holder.pid)?.frames), ..holder.clone() };
         let (mut shared, mut sharers) = (FrameSet::default(), Vec::new());
         for (pid, comm, frames) in found.into_iter().flatten() {
@@ -130,7 +132,7 @@ impl Search<'_> {
 }
 
 impl Matrix {
-    /// Compares all of them with each other.
+    /// Compares all holders with each other.
     pub fn of(holders: &[Holder]) -> Self {
         let in_common = |a: &Holder| holders.iter().map(|b| a.frames.in_common(&b.frames)).collect();
         let sharer =

@@ -13,7 +13,7 @@ use crate::kernel::manifest::Host;
 use crate::name::Name;
 use crate::unit::difference;
 
-/// One of the two that are compared.
+/// One of the two readings that are compared.
 #[derive(Debug)]
 pub struct Side {
     /// When it was read, UTC, in the form of RFC 3339; `None` for a saved slabinfo, which does not say.
@@ -92,9 +92,9 @@ pub struct LargeKmalloc {
     pub bytes_per_hour: Option<i64>,
 }
 
-/// What of a change in large allocations may be none, in bytes: each processor keeps up to 125 pages of a counter for
-/// itself (`vm_stat_diff` in mm/vmstat.c) and hands them on every second, and slabs come and go between slabinfo and
-/// meminfo. 1 MiB is what two processors can keep; a leak passes it soon.
+/// A change in large allocations of up to this many bytes may be an artefact: each CPU keeps up to 125 pages of a
+/// counter to itself (`vm_stat_diff` in mm/vmstat.c) and folds them in every second, and slabs come and go between the
+/// reads of slabinfo and meminfo. 1 MiB is what two CPUs can keep; a leak soon exceeds it.
 pub const SLACK: u64 = 1 << 20;
 
 impl LargeKmalloc {
@@ -103,8 +103,8 @@ impl LargeKmalloc {
         self.change_bytes.unsigned_abs() > SLACK
     }
 
-    /// From `Slab` of meminfo and what the caches hold. `None` where that is more than `Slab`: then the kernel does not
-    /// count them there (mm/slub.c before Linux 5.4), or what the counters lag is all that could be seen.
+    /// From `Slab` of meminfo and what the caches hold. `None` if the latter is more than `Slab`: then the kernel does
+    /// not count them there (mm/slub.c before Linux 5.4), or there is nothing to see but the lag of the counters.
     fn of(meminfo: Sides<Option<Meminfo>>, held: Sides<u64>, time: Option<Duration>) -> Option<Self> {
         let slab = |side: Option<Meminfo>| side?.slab_bytes;
         let before_bytes = slab(meminfo.before)?.checked_sub(held.before)?;
@@ -158,19 +158,19 @@ pub struct Rate {
 /// One cache, before and after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// The name that slabinfo has for it.
+    /// Its name in slabinfo.
     pub name: Name,
-    /// The names of the caches that were merged into it; `None` where they are not known.
+    /// The names of the caches that were merged into it; `None` if not known.
     pub aliases: Option<Vec<Name>>,
-    /// Whether its slabs can be reclaimed; `None` where that is not known.
+    /// Whether its slabs can be reclaimed; `None` if not known.
     pub reclaimable: Option<bool>,
-    /// It is in the second only.
+    /// It is only in the second.
     pub new: bool,
-    /// It is in the first only.
+    /// It is only in the first.
     pub gone: bool,
-    /// What there was, and is.
+    /// What it had, and has.
     pub amount: Sides<Amount>,
-    /// The second less the first.
+    /// The second minus the first.
     pub change: Difference,
     /// How fast that is.
     pub rate: Rate,
@@ -191,7 +191,7 @@ pub struct Totals {
 }
 
 impl Amount {
-    /// What slabinfo counts of a cache; `None` where no machine can have that.
+    /// What slabinfo counts for a cache; `None` if no machine can have that much.
     fn of(row: &Row) -> Option<Self> {
         let Some(counts) = &row.counts else { return Some(Self::default()) };
         let cache = &counts.cache;
@@ -204,7 +204,7 @@ impl Amount {
         Self::default().plus(amount)
     }
 
-    /// `None` where the sum of any does not fit: see [`FITS`].
+    /// Adds another amount; `None` if any of the sums does not fit, see [`FITS`].
     fn plus(self, other: Self) -> Option<Self> {
         let sum = |a: u64, b: u64| a.checked_add(b).filter(|sum| *sum <= FITS);
         Some(Self {
@@ -216,7 +216,7 @@ impl Amount {
     }
 }
 
-/// The largest number whose changes can be told; it is more than any machine has of anything.
+/// The largest number whose changes can be represented; no machine has that much of anything.
 const FITS: u64 = i64::MAX as u64;
 
 impl Sides<Amount> {
@@ -246,19 +246,19 @@ impl Difference {
 }
 
 impl Diff {
-    /// Whether it took long enough to say how fast anything changes.
+    /// Whether enough time passed between the readings to show rates.
     pub fn has_rates(&self) -> bool {
         self.same_boot && self.seconds.is_some_and(|seconds| seconds >= MINUTE.as_secs_f64())
     }
 }
 
 impl Change {
-    /// Whether anything of it changed.
+    /// Whether anything about it changed.
     pub fn is_change(&self) -> bool {
         self.new || self.gone || self.change != Difference::default()
     }
 
-    /// The names of the caches that were merged into it, as far as they are known.
+    /// The names of the caches that were merged into it, as far as known.
     pub fn further_names(&self) -> &[Name] {
         self.aliases.as_deref().unwrap_or_default()
     }
@@ -269,7 +269,7 @@ impl Change {
     }
 }
 
-/// What the two sides are called.
+/// The names of the two sides.
 const SIDES: [&str; 2] = ["first", "second"];
 
 impl Side {
@@ -279,7 +279,7 @@ impl Side {
     }
 
     fn meminfo(&self) -> Option<Meminfo> {
-        // A saved slabinfo has none; what stands beside it is of another time.
+        // A saved slabinfo has no meminfo; the one at hand is from another time.
         self.host.as_ref()?;
         let reconcile = self.reading.reconcile.as_ref()?;
         Some(Meminfo {
@@ -289,7 +289,7 @@ impl Side {
         })
     }
 
-    /// Caches by their names, without those whose numbers cannot be. Kernels let two have the same: then they count as
+    /// Caches by name, without those whose numbers are impossible. Kernels allow two with the same name: these count as
     /// one.
     fn by_name(&self) -> BTreeMap<&Name, (&Row, Amount)> {
         let mut found = BTreeMap::new();
@@ -306,7 +306,7 @@ impl Side {
         self.reading.caches.iter().map(|row| &row.name).filter(move |name| !possible.contains_key(name))
     }
 
-    /// The caches that are left out of this side for their numbers, in a sentence.
+    /// The caches left out of this side because of their numbers, in a sentence.
     fn left_out(&self, which: &str) -> Option<String> {
         let impossible: Vec<_> = self.impossible().map(Name::escaped).collect();
         let [first, others @ ..] = &impossible[..] else { return None };
@@ -314,19 +314,19 @@ impl Side {
         Some(format!("the {which} slabinfo has impossible numbers: {first}{more} is left out"))
     }
 
-    /// Whether objects of any size have a cache: with SLAB (up to Linux 6.7), whose caches have tunables.
+    /// Whether the allocator is SLAB (up to Linux 6.7), whose caches have tunables.
     fn is_slab(&self) -> bool {
         let mut counts = self.reading.caches.iter().filter_map(|row| row.counts.as_ref());
         counts.any(|counts| counts.cache.tunables.limit > 0)
     }
 
-    /// Whether a cache that it lacks was not there: the part of the file that was lost may have had any.
+    /// Whether a cache that is missing here did not exist: the lost part of a truncated file may have listed any cache.
     pub fn is_whole(&self) -> bool {
         self.reading.trouble.is_none() && self.impossible().next().is_none()
     }
 }
 
-/// Compares two readings. `measured` is the time between them, where a clock that never jumps says it.
+/// Compares two readings. `measured` is the time between them, if it was measured with a monotonic clock.
 pub fn compare(before: &Side, after: &Side, measured: Option<Duration>) -> (Diff, Vec<Note>) {
     let mut notes = Vec::new();
     let between = measured.or_else(|| between(before.time.as_deref()?, after.time.as_deref()?));
@@ -390,7 +390,7 @@ fn changes(before: &Side, after: &Side, time: Option<Duration>) -> Vec<Change> {
 }
 
 fn change(name: &Name, old: Option<&(&Row, Amount)>, new: Option<&(&Row, Amount)>, time: Option<Duration>) -> Change {
-    // What is said of a cache is taken from where it was seen last.
+    // What is shown of a cache comes from the last reading that has it.
     let rows = || new.into_iter().chain(old).map(|(row, _)| *row);
     let aliases = rows().find_map(|row| row.aliases.clone());
     let amount = |side: Option<&(&Row, Amount)>| side.map_or_else(Amount::default, |(_, amount)| *amount);
@@ -408,7 +408,7 @@ fn change(name: &Name, old: Option<&(&Row, Amount)>, new: Option<&(&Row, Amount)
     }
 }
 
-/// What else a reader must know.
+/// What else the reader must know.
 fn other_notes(before: &Side, after: &Side, caches: &[Change]) -> Vec<Note> {
     let mut notes = Vec::new();
     let mut note = |code, text: &str| notes.push(Note::general(code, text));

@@ -1,4 +1,4 @@
-//! What a comparison of two readings says, also of numbers that cannot be.
+//! What a comparison of two readings says, even about impossible numbers.
 
 use super::*;
 use crate::analysis::slab::Counts;
@@ -60,7 +60,7 @@ fn caches_come_and_go() {
     };
     let all = [("new", true, false, 7), ("both", false, false, 1), ("old", false, true, -5)];
     assert_eq!(found(&after), all.map(|(name, new, gone, change)| (name.to_owned(), new, gone, change)));
-    // What lacks in a torn file is not gone.
+    // A cache missing from a torn file is not gone.
     after.reading.trouble = Some(Error::Unsupported { what: "torn".to_owned() });
     assert_eq!(found(&after).len(), 2);
 }

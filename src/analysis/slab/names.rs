@@ -3,7 +3,7 @@
 /// A name, what an object of the cache is, and the kernel source that creates it. `*` at the end matches anything.
 type Known = (&'static str, &'static str, &'static str);
 
-/// What an object of a cache of this name is, and the kernel's source where that is.
+/// What an object of the cache with this name is, and the kernel source that creates the cache.
 pub fn meaning(name: &str) -> Option<(&'static str, &'static str)> {
     let exact = KNOWN.iter().find(|(known, ..)| *known == name);
     let begins = |(known, ..): &&Known| known.strip_suffix('*').is_some_and(|start| name.starts_with(start));

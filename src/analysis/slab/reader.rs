@@ -1,4 +1,4 @@
-//! Reading the slab caches, again and again: slabinfo, the names in `/sys/kernel/slab`, and meminfo.
+//! Reads the slab caches repeatedly: slabinfo, the names in `/sys/kernel/slab`, and meminfo.
 
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,20 @@ use crate::model::slab_sysfs::{self, Count};
 use crate::model::slabinfo::{Cache, Slabinfo};
 use crate::name::Name;
 
-/// Reads the caches, again and again.
+/// Reads the caches repeatedly.
 #[derive(Debug)]
 pub struct Reader<'r> {
     root: &'r Root,
     wanted: Wanted,
     sysfs: Option<SlabSysfs>,
     names: CacheNames,
-    /// When they were read.
+    /// When the names were read.
     names_of: Option<Instant>,
-    /// Why there are none, where there are none.
+    /// Why there are no names, if there are none.
     names_unknown: Option<String>,
 }
 
-/// For how long names are taken to be the same: a cache that is merged later adds a link, and nothing to slabinfo.
+/// How long names are considered current: a cache that is merged later adds a link in sysfs, but nothing to slabinfo.
 const NAMES_HOLD: Duration = Duration::from_secs(10);
 
 impl<'r> Reader<'r> {
@@ -33,22 +33,22 @@ impl<'r> Reader<'r> {
         Self { root, wanted, sysfs: None, names: CacheNames::default(), names_of: None, names_unknown: None }
     }
 
-    /// Has the next reading read the names again, however short ago they were.
+    /// Makes the next reading read the names again, however recent they are.
     pub fn forget_names(&mut self) {
         self.names_of = None;
     }
 
-    /// What is to be read of `/sys/kernel/slab` from now on.
+    /// Sets what to read from `/sys/kernel/slab` from now on.
     pub fn want(&mut self, wanted: Wanted) {
         self.wanted = wanted;
     }
 
-    /// Reads slabinfo, and of `/sys/kernel/slab` what is wanted.
+    /// Reads slabinfo, and what is wanted from `/sys/kernel/slab`.
     ///
-    /// Who may not read slabinfo gets the names and the reason in [`Reading::trouble`].
+    /// A user who may not read slabinfo gets the names, and the reason in [`Reading::trouble`].
     ///
     /// # Errors
-    /// Where neither slabinfo nor `/sys/kernel/slab` can be read: why slabinfo cannot.
+    /// If neither slabinfo nor `/sys/kernel/slab` can be read: the error for slabinfo.
     pub fn read(&mut self) -> Result<Reading> {
         let slabinfo = slab::slabinfo(self.root);
         let (meminfo, meminfo_unknown) = match self.root.dir().read("proc/meminfo", SMALL) {
@@ -66,7 +66,7 @@ impl<'r> Reader<'r> {
         };
         reading.names_unknown = self.names_unknown.clone();
         reading.meminfo_unknown = meminfo_unknown;
-        // FileHugePages is as old; a kernel without huge pages has neither.
+        // FileHugePages came in the same release; a kernel without huge pages has neither key.
         reading.counts_large_kmalloc =
             meminfo.bytes("AnonHugePages").is_none() || meminfo.bytes("FileHugePages").is_some();
         Ok(reading)
@@ -82,8 +82,8 @@ impl<'r> Reader<'r> {
         Reading { caches, totals, reconcile, trouble, is_torn, lacking, ..Reading::default() }
     }
 
-    /// The caches of `/sys/kernel/slab` that a recorded slabinfo lacks. The live kernel's is whole: what it lacks came
-    /// or went meanwhile.
+    /// The caches of `/sys/kernel/slab` that a recorded slabinfo lacks. The live kernel's is complete: what it lacks
+    /// came or went in the meantime.
     fn lacking(&self, slabinfo: &Slabinfo) -> Vec<Name> {
         if !self.root.is_recorded() {
             return Vec::new();
@@ -91,9 +91,9 @@ impl<'r> Reader<'r> {
         self.names.lacking(&slabinfo.caches.iter().map(|cache| &cache.name).collect())
     }
 
-    /// Why slabinfo is not whole, if it is not.
+    /// Why slabinfo is incomplete, if it is.
     fn torn(&self, slabinfo: &Slabinfo, lacking: &[Name]) -> Option<Error> {
-        // Behind the last, with the two lines of the header.
+        // The line after the last cache, counting the two header lines.
         let end = slabinfo.caches.len().saturating_add(3);
         let (line, what) = match slabinfo.broken_line {
             Some(line) => (line, "not a line of slabinfo: the file is truncated, or not the kernel's"),
@@ -138,7 +138,7 @@ impl<'r> Reader<'r> {
         Ok(Reading { caches, reconcile, counts_unknown, trouble: Some(error), ..Reading::default() })
     }
 
-    /// Reads the names. What fails is tried again at the next reading.
+    /// Reads the names. If that fails, the next reading tries again.
     fn read_names(&mut self) {
         self.names_unknown = None;
         self.names = self.names_now().unwrap_or_else(|error| {
@@ -159,18 +159,18 @@ impl<'r> Reader<'r> {
         self.sysfs.insert(sysfs).names()
     }
 
-    /// The directory of the cache that is called so.
+    /// The directory of the cache with this name.
     pub fn directory<'n>(&'n self, name: &'n Name) -> &'n Name {
         self.names.directory(name)
     }
 
-    /// One file of the directory of the cache that is called so; `None` where it cannot be read.
+    /// One file in the directory of the cache with this name; `None` if it cannot be read.
     pub fn attribute(&self, name: &Name, attribute: &str) -> Option<String> {
         let sysfs = self.sysfs.as_ref().filter(|_| self.names_unknown.is_none())?;
         sysfs.attribute(self.directory(name), attribute)
     }
 
-    /// Reads what is wanted of one cache's directory.
+    /// Reads what is wanted from the directory of one cache.
     pub fn details(&self, name: &Name, wanted: Wanted) -> Details {
         let read = |wanted: bool, attribute| wanted.then(|| self.attribute(name, attribute)).flatten();
         let count = |wanted, attribute| -> Option<Count> { slab_sysfs::count(&read(wanted, attribute)?) };
@@ -186,7 +186,7 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// Where the names are.
+/// Where the names come from.
 fn sysfs_path(root: &Root) -> String {
     let file = if root.is_recorded() { slab::RECORDED } else { "sys/kernel/slab" };
     root.dir().path().join(file).display().to_string()
@@ -215,7 +215,7 @@ mod tests {
         assert!(reader.names_unknown.is_some());
         write(slab::RECORDED, "a\t->\t:t\nb\t->\t:t\n");
         assert_eq!(names(&mut reader), 2);
-        // A tree is read once; what is open of the live kernel tells the names of now.
+        // A recorded tree is read once; on the live kernel, the open directory gives the current names.
         write(slab::RECORDED, "a\t->\t:t\nb\t->\t:t\nc\t->\t:t\n");
         reader.sysfs = None;
         assert_eq!(names(&mut reader), 2);

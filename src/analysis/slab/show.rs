@@ -21,17 +21,17 @@ pub struct Story {
     pub row: Row,
     /// The meaning of its well-known names.
     pub meanings: Vec<Meaning>,
-    /// What a slab has room for, by slabinfo or else by sysfs; `None` where neither can be read.
+    /// What a slab has room for, from slabinfo or else from sysfs; `None` if neither can be read.
     pub slab: Option<SlabSizes>,
-    /// What its objects are for those who use them.
+    /// The properties of its objects, for those who use them.
     pub traits: Traits,
-    /// What of its slabs is full.
+    /// How full its slabs are.
     pub fullness: Fullness,
     /// SLAB's tunables; `None` with SLUB, and without slabinfo.
     pub tunables: Option<Tunables>,
     /// What SLAB with CONFIG_DEBUG_SLAB counts.
     pub statistics: Option<Vec<Statistic>>,
-    /// What the kernel counts of dentries; `None` for other caches.
+    /// The kernel's counts of dentries; `None` for other caches.
     pub dentries: Option<Dentries>,
 }
 
@@ -64,7 +64,7 @@ pub struct SlabSizes {
 }
 
 impl SlabSizes {
-    /// Of slabs with this many pages, objects, and bytes per object.
+    /// The sizes of slabs with this many pages, objects, and bytes per object.
     pub fn new(object_bytes: u64, objects: u64, pages: u64, page_size: PageSize) -> Self {
         let slab_bytes = page_size.bytes_of(pages);
         let waste_bytes = slab_bytes.saturating_sub(objects.saturating_mul(object_bytes));
@@ -170,23 +170,23 @@ pub struct Dentries {
     pub unused_bytes: Option<u64>,
 }
 
-/// What was asked for.
+/// The answer to what was asked for.
 #[derive(Debug)]
 pub struct Found {
-    /// The caches that there are, each once.
+    /// The caches that exist, each once.
     pub stories: Vec<Story>,
-    /// The names of which there is no cache, each with the nearest that there is.
+    /// The names without a cache, each with the most similar name of one, if any.
     pub missing: Vec<(String, Option<String>)>,
-    /// Why the names of merged caches are not known, where they are not.
+    /// Why the names of merged caches are not known, if they are not.
     pub names_unknown: Option<String>,
-    /// Why the counts of slabinfo are not known, where they are not.
+    /// Why the counts of slabinfo are not known, if they are not.
     pub counts_unknown: Option<String>,
-    /// Why slabinfo could not be read, or not whole.
+    /// Why slabinfo could not be read, or not completely.
     pub trouble: Option<Error>,
 }
 
 impl Found {
-    /// What a reader must know: all of it is also said as an error, or in words.
+    /// What the reader must know; all of it is also reported as an error or in words.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = unknown(&self.counts_unknown, &self.names_unknown);
         if let (Some(error), None) = (&self.trouble, &self.counts_unknown) {
@@ -198,14 +198,14 @@ impl Found {
     }
 }
 
-/// Everything of a cache's directory that is in its row.
+/// Everything from a cache's directory that its row shows.
 const DETAILS: Wanted =
     Wanted { reclaimable: true, partial_slabs: true, cpu_slabs: true, cpu_partial_slabs: true, nodes: true };
 
-/// Tells of the caches that are called so, by any of their names or their directory's.
+/// Describes the caches with these names: any of their own, or that of their directory.
 ///
 /// # Errors
-/// Where neither slabinfo nor `/sys/kernel/slab` can be read.
+/// If neither slabinfo nor `/sys/kernel/slab` can be read.
 pub fn stories(root: &Root, asked: &[String]) -> Result<Found> {
     let mut reader = Reader::new(root, Wanted::default());
     let reading = reader.read()?;
@@ -225,7 +225,7 @@ pub fn stories(root: &Root, asked: &[String]) -> Result<Found> {
     Ok(Found { stories, missing, names_unknown, counts_unknown, trouble: reading.trouble })
 }
 
-/// The name that is most like `text`, if one is like it at all.
+/// The name most similar to `text`, if any is similar at all.
 fn nearest<'n>(text: &str, names: impl Iterator<Item = &'n Name>) -> Option<String> {
     let likeness = |name: &Name| strsim::jaro_winkler(text, &name.escaped());
     let likely = names.map(|name| (likeness(name), name)).filter(|(like, _)| *like > 0.8);
@@ -297,7 +297,7 @@ fn story(root: &Root, reader: &Reader<'_>, mut row: Row) -> Story {
 }
 
 fn by_node(slabs: &Count, partial: Option<&Count>, objects: Option<&Count>) -> Vec<NodeSlabs> {
-    // A node that is not there has none.
+    // A node that is not listed has none.
     let by_number = |count: Option<&Count>| Some(count?.nodes.iter().copied().collect::<BTreeMap<u32, u64>>());
     let (partial, objects) = (by_number(partial), by_number(objects));
     let of = |count: &Option<BTreeMap<u32, u64>>, node| Some(count.as_ref()?.get(&node).copied().unwrap_or(0));
@@ -310,8 +310,8 @@ fn by_node(slabs: &Count, partial: Option<&Count>, objects: Option<&Count>) -> V
     slabs.nodes.iter().map(node).collect()
 }
 
-/// Whether a cache's objects are charged to cgroups: SLUB calls the directory of a cache that can be merged by its
-/// flags and size, as `:aA-0000192`. (`create_unique_id` in mm/slub.c)
+/// Whether a cache's objects are charged to cgroups: SLUB names the directory of a mergeable cache after its flags and
+/// size, such as `:aA-0000192`. (`create_unique_id` in mm/slub.c)
 fn is_accounted(directory: &Name) -> Option<bool> {
     let id = directory.bytes().strip_prefix(b":")?;
     let flags = id.iter().position(|&byte| byte == b'-').map_or(&[][..], |end| &id[..end]);

@@ -1,4 +1,4 @@
-//! How many page tables a process needs, from one walk over what it has.
+//! How many page tables a process needs, from one walk over its entries.
 
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ pub struct LevelTables {
     pub in_vm_pte: bool,
 }
 
-/// The tables that a process needs, beside those it has.
+/// The tables that a process needs, compared with those it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
     /// By level, from the top down.
@@ -42,18 +42,19 @@ pub struct Tables {
     pub needed: u64,
     /// What VmPTE says, in tables.
     pub vm_pte: Option<u64>,
-    /// What VmPTE has more than is needed.
+    /// How many more VmPTE says than are needed.
     pub more: Option<i64>,
-    /// Why it may have, as a sentence.
+    /// Why that may be, as a sentence.
     pub why: Option<&'static str>,
-    /// Bytes of mappings that were passed over, where pagemap had to be read word by word.
+    /// Bytes of mappings that were skipped because pagemap had to be read word by word.
     pub passed_over_bytes: u64,
-    /// Whether huge pages were told apart. Without a scan they are counted as small ones: anonymous ones rightly, since
-    /// their tables are kept ready; those of files and shared memory with tables that nobody made.
+    /// Whether huge pages were recognised. Without a scan they are counted as small ones. For anonymous ones this is
+    /// right, because their tables are kept in reserve; those of files and shared memory are counted with tables that
+    /// do not exist.
     pub huge_told: bool,
 }
 
-/// Counts the tables that the entries of a process need.
+/// Counts the page tables that the entries of a process need.
 pub fn tables(space: &Space<'_>, levels: &Levels, features: &Features, page_size: PageSize) -> Result<Tables> {
     let kinds = space.kinds(&space.vmas, features)?;
     let mut mappings = Vec::new();
@@ -62,7 +63,7 @@ pub fn tables(space: &Space<'_>, levels: &Levels, features: &Features, page_size
             Kind::Hugetlb => space.kernel_page_size(vma, features)?.unwrap_or(page_size.bytes()),
             _ => page_size.bytes(),
         };
-        // Only memory that is split into anonymous pages later needs a table for that.
+        // Only memory that may later be split into anonymous pages needs a table for that.
         let deposits = matches!(kind, Kind::Anon | Kind::Heap | Kind::Stack);
         mappings.push(Mapping { vma, page, hugetlb: *kind == Kind::Hugetlb, deposits });
     }
@@ -91,7 +92,7 @@ pub fn tables(space: &Space<'_>, levels: &Levels, features: &Features, page_size
     Ok(count.report(&space.status, page_size, passed_over_bytes, space.can_scan(features)))
 }
 
-/// What decides which tables a mapping's entries need.
+/// What determines which tables the entries of a mapping need.
 struct Mapping<'v> {
     vma: &'v Vma,
     /// The size of its pages, in bytes.
@@ -102,8 +103,7 @@ struct Mapping<'v> {
 
 struct Count<'l> {
     levels: &'l Levels,
-    /// For each level the tables, those of them that are deposited, and the place behind the last table that was
-    /// counted.
+    /// For each level, the tables, how many of them are deposited, and the index after the last table that was counted.
     tables: Vec<(u64, u64, u64)>,
 }
 
@@ -123,7 +123,7 @@ impl<'l> Count<'l> {
         let at = if huge { self.levels.huge() } else { self.levels.mapping(mapping.page) };
         for level in 1..self.tables.len() {
             let needed = self.levels.all()[level].shift >= at.shift;
-            // The table for small pages is there too, put away for when the huge page is taken apart.
+            // The table for small pages exists too, deposited for when the huge page is split.
             let deposited = !needed && huge && mapping.deposits;
             if needed || deposited {
                 // A table is what one entry of the level above covers.
@@ -142,7 +142,7 @@ impl<'l> Count<'l> {
         let levels: Vec<LevelTables> = self.levels.all()[1..]
             .iter()
             .zip(&self.tables[1..])
-            // The kernel counts PTE, PMD and PUD tables. (mm_inc_nr_ptes and the like, include/linux/mm.h)
+            // The kernel counts PTE, PMD and PUD tables. (mm_inc_nr_ptes etc., include/linux/mm.h)
             .map(|(level, &(tables, deposited, _))| LevelTables {
                 name: level.name,
                 tables,
@@ -169,8 +169,8 @@ impl<'l> Count<'l> {
     }
 }
 
-/// Without a scan: hands on what is not empty in the page map, word by word. Returns the size of what was passed over
-/// since smaps counts nothing in it.
+/// Without a scan: passes on what is not empty in the page map, word by word. Returns how many bytes were skipped
+/// because smaps counts nothing in them.
 fn by_words(
     space: &Space<'_>,
     features: &Features,
@@ -228,8 +228,7 @@ mod tests {
     #[test]
     fn tables_are_those_that_hold_the_entries() {
         let levels = x86(4);
-        // 100 pages 10 GiB apart, seen on Linux 6.18: 100 + 100 + 2 tables (two slots of 512 GiB from 0x200000000000
-        // on).
+        // 100 pages 10 GiB apart, seen on Linux 6.18: 100 + 100 + 2 tables (two slots of 512 GiB, from 0x200000000000).
         let sparse: Vec<_> = (0..100).map(|n| (0x2000_0000_0000 + n * (10 << 30), 1, 0)).collect();
         assert_eq!(counted(&levels, PAGE, true, &sparse), [("PUD", 2, 0), ("PMD", 100, 0), ("PTE", 100, 0)]);
         // Two pages around the end of a table, then one more in the second.

@@ -14,26 +14,26 @@ use crate::model::vma::Vma;
 use crate::name::Name;
 use crate::unit::{Pfn, PhysAddr, VirtAddr};
 
-/// What there is at an address.
+/// What is at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// A frame.
     Present,
     /// The shared zero page, small or huge.
     Zero,
-    /// Nothing, in a mapping.
+    /// Nothing, but there is a mapping.
     None,
-    /// A place in swap.
+    /// A swap slot.
     Swapped,
     /// A guard region.
     Guard,
     /// A marker of userfaultfd or poison.
     Marker,
-    /// A page on its way to another frame.
+    /// A page that is being migrated to another frame.
     Migration,
     /// A frame that the hardware found faulty.
     Hwpoison,
-    /// One of the last two, or on a device: it cannot be told.
+    /// One of the last two, or on a device: which one is not known.
     Special,
     /// No mapping.
     NoMapping,
@@ -44,7 +44,7 @@ pub enum State {
 }
 
 impl State {
-    /// Its name, as JSON has it.
+    /// Its name, as in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Present => "present",
@@ -145,23 +145,23 @@ pub struct Translation {
     pub pid: u32,
     /// Its name.
     pub comm: Name,
-    /// Why it has no address space, where it has none.
+    /// Why it has no address space, if it has none.
     pub no_address_space: Option<NoAddressSpace>,
-    /// The address; `None` where only tables were asked for.
+    /// The address; `None` if only tables were requested.
     pub address: Option<VirtAddr>,
-    /// The mapping that holds it.
+    /// The mapping that contains it.
     pub vma: Option<Place>,
-    /// Where in the file it is, in a mapping of one.
+    /// Its offset in the file, for a file mapping.
     pub file_offset: Option<u64>,
-    /// Where no mapping holds it: the one below.
+    /// If no mapping contains it, the one below.
     pub below: Option<Place>,
-    /// Where no mapping holds it: the one above.
+    /// If no mapping contains it, the one above.
     pub above: Option<Place>,
-    /// The walk from the top down, to the entry that maps the page; `None` where it is not known, or there is none.
+    /// The walk from the top down, to the entry that maps the page; `None` if it is not known, or there is none.
     pub levels: Option<Vec<Step>>,
-    /// Where the byte is in what the last of these entries covers.
+    /// The offset of the byte in what the last of these entries covers.
     pub page_offset: Option<u64>,
-    /// The size of the page that maps it, in bytes, where one does.
+    /// The size of the page that maps it, in bytes, if one does.
     pub mapped_bytes: Option<u64>,
     /// What is there.
     pub state: Option<State>,
@@ -171,17 +171,17 @@ pub struct Translation {
     pub pfn: Option<Pfn>,
     /// The physical address of the byte.
     pub physical_address: Option<PhysAddr>,
-    /// What is known of the frame.
+    /// What is known about the frame.
     pub frame: Option<Frame>,
     /// Where in swap it is.
     pub swap: Option<Slot>,
     /// What the state means, as a sentence.
     pub why: Option<String>,
-    /// The tables that the process needs, where they were asked for.
+    /// The tables that the process needs, if requested.
     pub tables: Option<Tables>,
-    /// What was asked for and could not be found out.
+    /// What was requested but could not be determined.
     pub lacks: Vec<Lack>,
-    /// What a reader must know.
+    /// What the reader must know.
     pub notes: Vec<Note>,
 }
 
@@ -190,7 +190,7 @@ pub struct Translation {
 pub enum Lack {
     /// The number of the frame, or the swap slot: both are hidden.
     FrameNumber,
-    /// An entry that held still while its frame was looked at.
+    /// An entry that did not change while its frame was read.
     Stillness,
 }
 

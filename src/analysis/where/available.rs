@@ -1,5 +1,5 @@
-//! Is this machine short of memory? What can be had without swapping, how the kernel computes that, and how long tasks
-//! wait.
+//! Is this machine short of memory? What is available without swapping, how the kernel computes that, and how long
+//! tasks wait.
 
 use serde::Serialize;
 
@@ -33,7 +33,7 @@ pub struct Available {
     page_bytes: u64,
 }
 
-/// What memory is free or can be reclaimed, of the machine or of one node, in bytes; `None` where that is not known.
+/// What memory is free or can be reclaimed, on the machine or on one node, in bytes; `None` if that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reclaimable {
     /// Free pages of the buddy allocator.
@@ -60,7 +60,8 @@ impl Available {
         Self { bytes, difference_bytes, ..found }
     }
 
-    /// Computes it for what is in these zones: those of the machine, or of one node, of which the kernel says nothing.
+    /// Computes it for these zones: those of the machine, or those of one node, for which the kernel does not report
+    /// it.
     pub fn of_zones(memory: Reclaimable, zones: &[&Zone], page_size: PageSize) -> Self {
         let sum = |pages: fn(&Zone) -> u64| {
             let sum = zones.iter().fold(0u64, |sum, zone| sum.saturating_add(pages(zone)));
@@ -68,7 +69,7 @@ impl Available {
         };
         let mut found = Self {
             free_bytes: memory.free,
-            // The boost of watermarks came after the reserve was computed. (calculate_totalreserve_pages)
+            // Watermarks were boosted after the reserve was computed. (calculate_totalreserve_pages)
             reserve_bytes: sum(|zone| {
                 let kept = zone.protection.iter().max().copied().unwrap_or(0);
                 kept.saturating_add(zone.high.saturating_sub(zone.boost.unwrap_or(0))).min(zone.managed)
@@ -87,7 +88,7 @@ impl Available {
         self.with(self.gain(self.file_lists_bytes)?, self.gain(self.reclaimable_bytes)?)
     }
 
-    /// A lower bound: what is not known is taken to be none. `None` where not even free memory or its reserve is known.
+    /// A lower bound: what is not known counts as none. `None` if free memory or its reserve is not known.
     pub fn at_least(&self) -> Option<u64> {
         let gain = |bytes| self.gain(bytes).unwrap_or(0);
         self.with(gain(self.file_lists_bytes), gain(self.reclaimable_bytes))
@@ -100,7 +101,7 @@ impl Available {
         Some(u64::try_from(sum.max(0)).unwrap_or(u64::MAX))
     }
 
-    /// What can be had of something that can be reclaimed.
+    /// How much of something reclaimable counts as available.
     pub fn gain(&self, bytes: Option<u64>) -> Option<u64> {
         let (bytes, low) = (bytes?, self.low_bytes?);
         let half = bytes / 2;
@@ -123,18 +124,18 @@ pub enum Verdict {
     Short,
 }
 
-/// Less pressure is none, in percent of the time.
+/// Less pressure than this counts as none, in percent of the time.
 const NOTICED: f64 = 0.05;
 
-/// From so much pressure on, all tasks waiting, nothing much gets done, in percent of the time.
+/// From this share of the time with all tasks waiting, not much gets done, in percent.
 const STANDING_STILL: f64 = 5.0;
 
-/// Less than this can be had without swapping, in percent of all: little, and nearly nothing.
+/// If less than this is available without swapping, it is little, or nearly nothing, in percent of all memory.
 const LITTLE: f64 = 10.0;
 const NEARLY_NOTHING: f64 = 3.0;
 
 impl Verdict {
-    /// The answer, and in words where it is not [`Enough`](Self::Enough); `None` where neither is known.
+    /// The answer, and the reason in words if it is not [`Enough`](Self::Enough); `None` if neither number is known.
     pub fn of(total: u64, available: Option<u64>, pressure: Option<&Pressure>) -> (Option<Self>, Option<String>) {
         if available.is_none() && pressure.is_none() {
             return (None, None);

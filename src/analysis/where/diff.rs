@@ -34,7 +34,7 @@ pub struct Report {
     pub lines: Vec<Row>,
 }
 
-/// A line in both.
+/// A line of the ledger, in both.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// What programs call it.
@@ -45,9 +45,9 @@ pub struct Row {
     pub before_bytes: Option<i64>,
     /// Its size in the second.
     pub after_bytes: Option<i64>,
-    /// The second less the first.
+    /// The second minus the first.
     pub change_bytes: Option<i64>,
-    /// The same an hour; `None` where the time is not known, or the two are not of one boot.
+    /// The same per hour; `None` if the time is not known, or the two are not from the same boot.
     pub bytes_per_hour: Option<i64>,
 }
 
@@ -56,18 +56,18 @@ pub struct Row {
 pub struct Side {
     /// What was read.
     pub sources: Sources,
-    /// When; RFC 3339.
+    /// When it was read, in the form of RFC 3339.
     pub time: String,
     /// `live` or `recorded`.
     pub source: &'static str,
-    /// Where.
+    /// The machine.
     pub host: Host,
     /// The size of its pages.
     pub page_size: PageSize,
 }
 
 impl Report {
-    /// Compares two; with what a reader must know.
+    /// Compares the two; also returns what the reader must know.
     ///
     /// # Errors
     /// See [`ledger()`].
@@ -94,7 +94,7 @@ impl Report {
         Ok((report, notes))
     }
 
-    /// Whether anything changed, by `least` bytes at least.
+    /// Whether anything changed by at least `least` bytes.
     pub fn changed(&self, least: u64) -> bool {
         let total = self.total_after_bytes.abs_diff(self.total_before_bytes);
         (total > 0 && total >= least) || self.lines.iter().any(|row| row.changed(least))
@@ -102,8 +102,7 @@ impl Report {
 }
 
 impl Row {
-    /// Whether it changed, by `least` bytes at least; by how much one did that is known in one of the two, nobody
-    /// knows.
+    /// Whether it changed by at least `least` bytes. A line that is known in only one of the two counts as changed.
     pub fn changed(&self, least: u64) -> bool {
         match self.change_bytes {
             Some(change) => change != 0 && change.unsigned_abs() >= least,
@@ -118,7 +117,7 @@ impl Side {
     }
 }
 
-/// What is said of lines: of those that both have, once.
+/// The notes on lines; a note that both have appears once.
 fn notes_of_lines(old: &Ledger, new: &Ledger) -> Vec<Note> {
     let mut notes: Vec<Note> = Vec::new();
     for line in old.lines.iter().chain(&new.lines) {
@@ -131,7 +130,7 @@ fn notes_of_lines(old: &Ledger, new: &Ledger) -> Vec<Note> {
     notes
 }
 
-/// What to know of two machines, of two boots of one, or of two points in time.
+/// Notes on comparing two machines, two boots of one, or two points in time.
 fn notes(before: &Side, after: &Side, same_boot: bool, time: Option<Duration>) -> Vec<Note> {
     let mut notes = Vec::from_iter(no_rates(same_boot, time));
     let mut note = |code, text: &str| notes.push(Note::general(code, text));
@@ -141,7 +140,7 @@ fn notes(before: &Side, after: &Side, same_boot: bool, time: Option<Duration>) -
     }
     for (side, which) in [(before, "first"), (after, "second")] {
         for trouble in &side.sources.troubles {
-            // It is also said as an error.
+            // It is also reported as an error.
             let text = format!("in the {which}: {trouble}");
             notes.push(Note { in_json_only: true, ..Note::general("source-incomplete", text) });
         }
@@ -149,8 +148,8 @@ fn notes(before: &Side, after: &Side, same_boot: bool, time: Option<Duration>) -
     notes
 }
 
-/// Leaves out what could be read of one only (as root, say): else a line would seem to have become another.
-/// Says what that was.
+/// Leaves out what could be read for only one of them (as root, say): otherwise one line would seem to have turned into
+/// another. Returns a note on what that was.
 fn alike(a: &mut Sources, b: &mut Sources) -> Option<Note> {
     let mut left_out = Vec::new();
     let mut one_only = |a_has: bool, b_has: bool, what| {

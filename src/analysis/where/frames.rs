@@ -1,7 +1,8 @@
-//! The ledger's second witness: what the flags of every frame say, beside what the counters say.
+//! A cross-check of the ledger: what the flags of every frame say, compared with what the counters say.
 //!
-//! Frames cannot tell all lines apart (buffers are page cache like other files): lines that they see as one are a
-//! group, and everything that no flag names is one too. Together with what boot reserved the groups are all of RAM.
+//! Flags do not distinguish all lines (buffers are page cache like other files): lines that look the same are a group,
+//! and everything that no flag identifies is one too. Together with what was reserved at boot, the groups are all of
+//! RAM.
 
 use serde::Serialize;
 
@@ -14,11 +15,11 @@ use crate::kernel::sweep::sweep;
 use crate::model::frame_flags::{DIRTY, MMAP};
 use crate::unit::PageSize;
 
-/// What was counted frame by frame.
+/// The counts of frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     classes: ByClass,
-    /// Of the page cache of files, what is mapped, and what is dirty.
+    /// Of the page cache, what is mapped, and what is dirty.
     mapped: u64,
     dirty: u64,
 }
@@ -57,7 +58,7 @@ pub struct Group {
     pub why: Option<String>,
 }
 
-/// What a group is made of; why frames may have less, and why more.
+/// What a group consists of, and why the frames may show less, or more.
 struct Kind {
     name: &'static str,
     classes: &'static [Class],
@@ -114,19 +115,19 @@ const KINDS: [Kind; 7] = [
     },
 ];
 
-/// What boot reserved: outside of MemTotal.
+/// What was reserved at boot: outside of MemTotal.
 pub const RESERVED: &str = "reserved";
 
 /// What is offline or in a balloon.
 pub const OFFLINE: &str = "off line";
 
-/// What no flag names.
+/// What no flag identifies.
 pub const WITHOUT_FLAG: &str = "without a flag";
 
-/// Looks at every frame up to `end`. `progress` is told how many were looked at.
+/// Looks at every frame up to `end`. `progress` gets the number read so far.
 ///
 /// # Errors
-/// What reading kpageflags says.
+/// Any error from reading kpageflags.
 pub fn count(frame_reader: &FrameReader, end: u64, progress: impl FnMut(u64)) -> Result<Counted> {
     let window = |counted: &mut Counted, first: u64, words: &[u64]| {
         for (segment, first, words) in frame_reader.physical.parts(first, words) {
@@ -134,7 +135,7 @@ pub fn count(frame_reader: &FrameReader, end: u64, progress: impl FnMut(u64)) ->
             Tally::default().window(first, words, frame_reader.classifier, segment.memory, |same| {
                 counted.classes[same.class as usize] += same.frames;
                 if same.class == Class::File {
-                    // A page of a folio is mapped by itself, and dirty with all others.
+                    // The pages of a folio are mapped one by one, but are all dirty together.
                     counted.mapped += if same.flags & MMAP != 0 { same.frames } else { 0 };
                     counted.dirty += if same.effective & DIRTY != 0 { same.frames } else { 0 };
                 }
@@ -152,8 +153,8 @@ impl Counted {
         Self { mapped: self.mapped + other.mapped, dirty: self.dirty + other.dirty, ..self }
     }
 
-    /// Puts the frames beside the counters as they were before and after. By those, boot `reserved` so much, and so
-    /// much is `offline` outside of MemTotal.
+    /// Compares the frames with the counters as read before and after. According to those, `reserved` bytes were
+    /// reserved at boot, and `offline` bytes are offline outside of MemTotal.
     pub fn beside(&self, [before, after]: [&Ledger; 2], reserved: i64, offline: i64, page_size: PageSize) -> Frames {
         let size = |frames: u64| i64::try_from(page_size.bytes_of(frames)).unwrap_or(i64::MAX);
         let frames = |classes: &[Class]| size(classes.iter().map(|&class| self.classes[class as usize]).sum());
@@ -164,7 +165,7 @@ impl Counted {
                 group(kind.name, kind.lines.to_vec(), frames(kind.classes), sums, kind.why)
             })
             .collect();
-        // Some memory is counted as free and has no descriptor yet.
+        // Some memory counts as free but has no page descriptors yet.
         let moved = groups[0].moved_bytes.unwrap_or(0);
         if after.part("free", "not initialised yet") > moved
             && groups[0].difference_bytes.is_some_and(|bytes| bytes < 0)
@@ -188,12 +189,12 @@ impl Counted {
         }
     }
 
-    /// All other lines are one to the frames. What they have too much is what other groups lack, and the other way
-    /// round.
+    /// The frames do not distinguish the other lines, so they form one group. What it has in excess is missing in other
+    /// groups, and vice versa.
     fn without_flag(&self, others: &[Group], before: &Ledger, after: &Ledger, frames: i64) -> Group {
         let has = |name| name == "balloon" || KINDS.iter().any(|kind| kind.lines.contains(&name));
         let names: Vec<&'static str> = after.lines.iter().map(|line| line.name).filter(|name| !has(*name)).collect();
-        // What is not known of them is in `unaccounted`, which is one of them.
+        // Those of unknown size are in `unaccounted`, which is one of them.
         let sum = |ledger: &Ledger| Some(names.iter().filter_map(|name| ledger.bytes(name)).sum());
         let sums = [sum(before), sum(after)];
         let mut rest = group(WITHOUT_FLAG, names, frames, sums, (MOVING, MOVING));
@@ -215,7 +216,7 @@ impl Counted {
     }
 }
 
-/// The classes of what no flag names; the huge zero page is of no line.
+/// The classes that no flag identifies; the huge zero page is in no line.
 const REST: [Class; 3] = [Class::OtherCompound, Class::Unclassified, Class::ZeroPage];
 
 fn group(
@@ -240,7 +241,7 @@ fn group(
 }
 
 impl Group {
-    /// Whether frames and counters differ by more than moved meanwhile.
+    /// Whether frames and counters differ by more than the counters changed in the meantime.
     pub fn is_different(&self) -> bool {
         let moved = self.moved_bytes.unwrap_or(0).unsigned_abs();
         self.difference_bytes.is_some_and(|difference| difference.unsigned_abs() > moved)
@@ -248,14 +249,14 @@ impl Group {
 }
 
 impl Frames {
-    /// The group of a line, and whether the line is its first, which shows its number. Of what no flag names none does:
-    /// those lines are everywhere, and any one would seem to be that large.
+    /// The group of a line, and whether the line is its first, which shows its number. For what no flag identifies, no
+    /// line does: the lines of that group are scattered, and any one of them would seem to be that large.
     pub fn of_line(&self, line: &str) -> Option<(&Group, bool)> {
         let group = self.groups.iter().find(|group| group.lines.contains(&line))?;
         Some((group, group.name != WITHOUT_FLAG && group.lines.first() == Some(&line)))
     }
 
-    /// What no flag names.
+    /// The group of what no flag identifies.
     pub fn without_flag(&self) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == WITHOUT_FLAG)
     }
@@ -318,7 +319,7 @@ mod tests {
             assert_eq!(frames.of_line(line).map(|(group, first)| (group.name, first)), Some((WITHOUT_FLAG, false)));
         }
         assert_eq!(frames.without_flag().and_then(|group| group.counters_bytes), Some(9 << 12));
-        // What is not known is not taken for nothing.
+        // Unknown does not count as zero.
         let mut unknown = lines(4);
         unknown.lines[1].bytes = None;
         let frames = counted.beside([&unknown, &unknown], 0, 0, page_size);

@@ -1,7 +1,7 @@
-//! A ledger of the machine's memory: lines of which no two count the same page, and which add up to MemTotal exactly.
+//! A ledger of the machine's memory: lines that add up to MemTotal exactly, and count no page twice.
 //!
-//! What overlaps in the kernel's counters (fs/proc/meminfo.c, mm/vmstat.c) is taken apart here, a function each. What
-//! no counter names is the last line.
+//! Overlaps between the kernel's counters (fs/proc/meminfo.c, mm/vmstat.c) are resolved here, with a function for each.
+//! What no counter covers is the last line.
 
 use serde::Serialize;
 
@@ -16,18 +16,18 @@ pub struct Line {
     pub name: &'static str,
     /// What people call it.
     pub title: &'static str,
-    /// Its size; `None` where it is not known, and then it is in another line (see the note), or in the last one. Only
-    /// the last can be negative.
+    /// Its size; `None` if it is not known, and then it is included in another line (see the note), or in the last one.
+    /// Only the last can be negative.
     pub bytes: Option<i64>,
     /// The counters it is made of.
     pub source: &'static str,
-    /// What is in it besides, as far as counters tell: no lines of the sum.
+    /// What it contains, as far as there are counters; these do not add to the sum.
     pub parts: Vec<Part>,
-    /// What to know of the number.
+    /// What to know about the number.
     pub note: Option<&'static str>,
-    /// The line it is in where its size is not known, if that is not the last one.
+    /// The line that includes it if its size is not known, unless that is the last one.
     pub within: Option<&'static str>,
-    /// Whether most machines have none of it, so that people are not shown a zero.
+    /// Whether most machines have none of it, so that people need not see a zero.
     pub rare: bool,
 }
 
@@ -72,23 +72,23 @@ pub struct Ledger {
 /// The name of the last line.
 pub const UNACCOUNTED: &str = "unaccounted";
 
-/// Stacks of tasks are no larger, but for a debugging kernel's. (THREAD_SIZE)
+/// Kernel stacks are no larger than this, except on debugging kernels. (THREAD_SIZE)
 pub(crate) const LARGEST_STACK: u64 = 16 << 10;
 
-/// Where pages are larger than stacks, those that are no vmalloc areas are objects of a slab cache. (kernel/fork.c)
+/// If pages are larger than stacks, stacks that are not vmalloc areas are objects of a slab cache. (kernel/fork.c)
 pub(crate) const IN_SLAB_TOO: &str =
     "without CONFIG_VMAP_STACK they are objects of the slab cache thread_stack here, and count as slab too";
 
-/// Why reserved and free hugetlb pages are not known, where they are in another line.
+/// Why reserved and free hugetlb pages are not known, if they are included in another line.
 const IN_HUGETLB_USED: &str = "they are in hugetlb, in use: the pools in sysfs, which separate them, cannot be read";
 
-/// A counter of more bytes says nothing: no machine has 128 PiB. So no sum of lines overflows.
+/// A counter of more bytes is ignored: no machine has 128 PiB. So no sum of lines overflows.
 pub(crate) const MOST: i64 = 1 << 57;
 
 /// The ledger of these counters.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for a MemTotal that no machine has.
+/// [`Error::Unsupported`] for a MemTotal that no machine can have.
 pub fn ledger(sources: &Sources, page_size: PageSize) -> Result<Ledger, Error> {
     let known = Known { sources, page_size };
     let total = known.size("MemTotal").filter(|&total| total > 0).ok_or_else(|| Error::Unsupported {
@@ -106,18 +106,18 @@ pub fn ledger(sources: &Sources, page_size: PageSize) -> Result<Ledger, Error> {
 }
 
 impl Ledger {
-    /// The size of a line; `None` where that is not known.
+    /// The size of a line; `None` if that is not known.
     pub fn bytes(&self, name: &str) -> Option<i64> {
         self.lines.iter().find(|line| line.name == name)?.bytes
     }
 
-    /// The size of these lines together; `None` where some of it is in `unaccounted`.
+    /// The size of these lines together; `None` if some of it is in `unaccounted`.
     pub fn sum(&self, names: &[&str]) -> Option<i64> {
         let lines = || self.lines.iter().filter(|line| names.contains(&line.name));
         lines().all(|line| !line.is_in_the_rest()).then(|| lines().filter_map(|line| line.bytes).sum())
     }
 
-    /// The size of a part of a line; 0 where there is none.
+    /// The size of a part of a line; 0 if there is none.
     pub fn part(&self, line: &str, part: &str) -> i64 {
         let parts = self.lines.iter().filter(|of| of.name == line).flat_map(|line| &line.parts);
         parts.filter(|of| of.name == part).map(|part| part.bytes).sum()
@@ -129,9 +129,9 @@ fn line(name: &'static str, title: &'static str, bytes: Option<i64>, source: &'s
 }
 
 impl Line {
-    /// Whether it is not known, and thus in the last line; most machines have none of what is rare.
+    /// Whether its size is not known, so that the last line includes it. Most machines have none of the rare ones.
     pub fn is_in_the_rest(&self) -> bool {
-        // A rare one of which nothing is said is not there.
+        // A rare line without a note does not exist on this machine.
         let is_there = !self.rare || self.note.is_some();
         self.bytes.is_none() && self.within.is_none() && is_there
     }
@@ -149,7 +149,7 @@ impl Line {
     }
 
     fn with(mut self, name: &'static str, bytes: Option<i64>, source: &'static str, bound: Bound) -> Self {
-        // No part is larger than the whole: the counters were not read in one moment.
+        // No part is larger than the whole, though the counters were not read at the same moment.
         let whole = self.bytes.unwrap_or(0).max(0);
         self.parts.extend(bytes.map(|bytes| Part { name, bytes: bytes.min(whole), bound, source }));
         self
@@ -162,7 +162,7 @@ struct Known<'s> {
     page_size: PageSize,
 }
 
-/// A size, unless no machine has it.
+/// A size, unless no machine can have it.
 pub(crate) fn possible(bytes: u64) -> Option<i64> {
     i64::try_from(bytes).ok().filter(|bytes| *bytes <= MOST)
 }
@@ -177,12 +177,12 @@ impl Known<'_> {
         possible(self.page_size.bytes_of(pages))
     }
 
-    /// A number of pages of vmstat, as a size.
+    /// A number of pages in vmstat, as a size.
     fn vmstat(&self, name: &str) -> Option<i64> {
         self.pages(self.sources.vmstat.get(name)?)
     }
 
-    /// `a` without `b`, which is in it; where there is an `a`, every kernel has `b`.
+    /// `a` without `b`, which it includes; every kernel that has `a` has `b`.
     fn without(&self, a: &str, b: &str) -> Option<i64> {
         Some((self.size(a)? - self.size(b)?).max(0))
     }
@@ -210,7 +210,7 @@ impl Known<'_> {
                 .with("in huge pages", self.size("AnonHugePages"), "meminfo AnonHugePages", Exact),
             line("swap_cache", "swap cache, unmapped", swap_cache, "meminfo SwapCached").noted(swap_cache_note).rare(),
             line("file_cache", "file cache", file, "meminfo Cached − Shmem")
-                // Mapped has shared memory too, and Dirty has buffers.
+                // Mapped includes shared memory too, and Dirty includes buffers.
                 .with("mapped", self.size("Mapped"), "meminfo Mapped", AtMost)
                 .with("unmapped", unmapped, "meminfo Cached − Shmem − Mapped", AtLeast)
                 .with("dirty", self.size("Dirty"), "meminfo Dirty", AtMost)
@@ -238,7 +238,7 @@ impl Known<'_> {
             line("per_cpu_data", "per-CPU data", self.size("Percpu"), "meminfo Percpu").noted(self.size("Percpu").map(|_| {
                 "includes the first chunk, allocated at boot before MemTotal was counted: another line is too small by it"
             })),
-            // Surplus pages may be free ones too.
+            // Surplus pages may be free, too.
             hugetlb("hugetlb_used", "hugetlb, in use", used)
                 .with("surplus", self.surplus(), "sysfs surplus_hugepages", AtMost)
                 .noted(apart.map(|_| "includes reserved and free ones, which cannot be separated here")),
@@ -255,22 +255,22 @@ impl Known<'_> {
         ]
     }
 
-    /// Where page descriptors are initialised when they are needed, MemTotal has memory that no zone manages yet.
+    /// If page descriptors are initialised on demand, MemTotal includes memory that no zone manages yet.
     fn not_initialised(&self) -> Option<i64> {
         let managed = self.sources.zones.iter().fold(0u64, |sum, zone| sum.saturating_add(zone.managed));
         let rest = self.size("MemTotal")? - self.pages(managed).filter(|&managed| managed > 0)?;
         (rest > 0).then_some(rest)
     }
 
-    /// Free pages on the lists of processors are neither in MemFree nor in any other counter.
+    /// Free pages on per-CPU lists are neither in MemFree nor in any other counter.
     fn per_cpu_lists(&self) -> Option<i64> {
         let zones = &self.sources.zones;
         let pages = zones.iter().fold(0u64, |sum, zone| sum.saturating_add(zone.per_cpu_pages()));
         if zones.is_empty() { None } else { self.pages(pages) }
     }
 
-    /// SwapCached has mapped pages too, and they are in AnonPages; Cached has none of it. Every page of these is on
-    /// some LRU list, so that what the lists have besides is what is not mapped.
+    /// SwapCached includes mapped pages, which are also in AnonPages; Cached includes none of it. All these pages are
+    /// on some LRU list, so the rest of the lists is the part that is not mapped.
     fn swap_cache(&self) -> (Option<i64>, Option<&'static str>) {
         const LISTS: [&str; 5] = ["Active(anon)", "Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable"];
         let Some(cached) = self.size("SwapCached").filter(|&bytes| bytes > 0) else {
@@ -288,12 +288,13 @@ impl Known<'_> {
         (Some(rest.clamp(0, cached)), Some(note))
     }
 
-    /// Whether this is a kernel before Linux 5.4, which added FileHugePages; it has AnonHugePages.
+    /// Whether this is a kernel before Linux 5.4, which added FileHugePages; older ones have only AnonHugePages.
     fn is_before_5_4(&self) -> bool {
         self.size("AnonHugePages").is_some() && self.size("FileHugePages").is_none()
     }
 
-    /// Slab has large kmalloc since Linux 5.4, which is in no cache of slabinfo. Before, what it has besides is a lag.
+    /// Since Linux 5.4 Slab includes large kmalloc, which is in no cache of slabinfo. Before that, any excess is a lag
+    /// of the counter.
     fn large(&self) -> Option<i64> {
         if self.is_before_5_4() {
             return None;
@@ -329,7 +330,7 @@ impl Known<'_> {
                 within = Some("slab_unreclaimable");
                 (None, Some("it is in slab, unreclaimable: only slabinfo separates it (root)"))
             }
-            // Hardly any machine has none.
+            // Hardly any machine really has none.
             Some(0) => (
                 None,
                 Some(
@@ -342,10 +343,10 @@ impl Known<'_> {
         line("large_kmalloc", "large kmalloc", bytes, "meminfo Slab − slabinfo").noted(note).within(within)
     }
 
-    /// How much of KernelStack and of ShadowCallStack VmallocUsed has too: with CONFIG_VMAP_STACK stacks are vmalloc
+    /// How much of KernelStack and ShadowCallStack is also in VmallocUsed: with CONFIG_VMAP_STACK, stacks are vmalloc
     /// areas.
     fn stacks_in_vmalloc(&self) -> (InVmalloc, InVmalloc) {
-        // Where callers have no names, nobody knows which are stacks.
+        // If callers have no names, it is not known which areas are stacks.
         let vmalloc = self.sources.vmalloc.filter(|pages| !pages.nameless);
         let overlap = |key, pages: Option<u64>| {
             let size = self.size(key).unwrap_or(0);
@@ -354,7 +355,7 @@ impl Known<'_> {
                 None => InVmalloc::Assumed(size),
             }
         };
-        // Linux 5.12 brought nr_swapcached, and with it shadow stacks are nowhere else.
+        // Linux 5.12 added nr_swapcached, and since then shadow stacks are always vmalloc areas.
         let in_vmalloc = self.sources.vmstat.get("nr_swapcached").is_some();
         let shadow_stacks = vmalloc.map(|pages| pages.shadow_stacks).filter(|&pages| pages > 0 || !in_vmalloc);
         (overlap("KernelStack", vmalloc.map(|pages| pages.stacks)), overlap("ShadowCallStack", shadow_stacks))
@@ -365,7 +366,7 @@ impl Known<'_> {
         let counter = self.size("VmallocUsed").filter(|&bytes| bytes > 0);
         let areas = self.sources.vmalloc.and_then(|pages| self.pages(pages.all));
         let used = counter.or(areas);
-        // What is in it must be known: every kernel says KernelStack.
+        // What it includes must be known: every kernel has KernelStack.
         let rest = |used: i64| self.size("KernelStack").map(|_| (used - stacks.bytes() - shadow.bytes()).max(0));
         let bytes = used.and_then(rest);
         let source = match (counter, areas) {
@@ -374,7 +375,7 @@ impl Known<'_> {
         };
         let note = match (bytes, stacks) {
             (None, _) if used.is_some() => Some("it includes stacks of unknown size: all of it is in unaccounted"),
-            // That it is not there is said of the file.
+            // The error about the file already says that it is missing.
             (None, _) if self.size("VmallocUsed").is_none() => None,
             (None, _) => {
                 Some("this kernel's VmallocUsed is always 0, and vmallocinfo needs root: it is in unaccounted")
@@ -387,8 +388,8 @@ impl Known<'_> {
         line("vmalloc", "vmalloc", bytes, source).noted(note)
     }
 
-    /// In use, reserved and free. Reserved pages are among the free ones of a pool; meminfo's HugePages_* are of one
-    /// size. Where there are others, and nothing tells which of them are free, all are in the first.
+    /// In use, reserved and free. Reserved pages are among the free ones of a pool; meminfo's HugePages_* are for one
+    /// size only. If there are other sizes, and it is not known how many of those are free, all are in the first.
     fn hugetlb(&self) -> [Option<i64>; 3] {
         let meminfo = &self.sources.counters.meminfo;
         let by_meminfo = || {
@@ -420,14 +421,14 @@ impl Known<'_> {
         [Some(whole - free), Some(reserved), Some(free - reserved)]
     }
 
-    /// hugetlb pages that are more than their pool is to have.
+    /// hugetlb pages beyond the configured size of their pool.
     fn surplus(&self) -> Option<i64> {
         let bytes = self.sources.pools.iter().map(|pool| pool.surplus.saturating_mul(pool.size));
         possible(bytes.fold(0, u64::saturating_add))
     }
 
     /// zram and zswap keep what they compress in zsmalloc; before Linux 6.15 zswap could use other pools, which only
-    /// Zswap tells.
+    /// Zswap counts.
     fn zsmalloc(&self) -> Line {
         let (pages, zswap) = (self.vmstat("nr_zspages"), self.size("Zswap"));
         let source = match (pages, zswap) {
@@ -442,7 +443,7 @@ impl Known<'_> {
         }
     }
 
-    /// What a balloon has, as far as it is still in MemTotal.
+    /// What a balloon holds, as far as MemTotal still includes it.
     fn balloon(&self) -> Line {
         let inside = self.is_balloon_inside();
         let bytes = self.ballooned().map(|bytes| if inside == Some(true) { bytes } else { 0 });
@@ -460,8 +461,8 @@ impl Known<'_> {
         line("balloon", "balloon", bytes, "meminfo Balloon").noted(note).rare()
     }
 
-    /// Whether MemTotal has what a balloon took. Of a balloon that tells nothing it has where less than that is missing
-    /// in it.
+    /// Whether MemTotal still includes what a balloon took. For a balloon that does not say, it does if less than that
+    /// is missing from MemTotal.
     fn is_balloon_inside(&self) -> Option<bool> {
         let missing = || {
             let zones = &self.sources.zones;
@@ -473,7 +474,7 @@ impl Known<'_> {
         self.sources.balloon_in_total.or_else(fits)
     }
 
-    /// What a balloon has: by its counter, or before Linux 6.16 by what went in and came out of those of virtio.
+    /// What a balloon holds: by its counter, or before Linux 6.16 by the inflate and deflate events of virtio balloons.
     fn ballooned(&self) -> Option<i64> {
         let event = |name| self.sources.vmstat.get(name);
         let events = || {
@@ -484,18 +485,18 @@ impl Known<'_> {
     }
 }
 
-/// What a balloon has that is outside of MemTotal, in bytes.
+/// What a balloon holds outside of MemTotal, in bytes.
 pub fn balloon_outside(sources: &Sources, page_size: PageSize) -> i64 {
     let known = Known { sources, page_size };
     if known.is_balloon_inside() == Some(true) { 0 } else { known.ballooned().unwrap_or(0) }
 }
 
-/// How much of stacks is in vmalloc areas.
+/// How much memory of stacks is in vmalloc areas.
 #[derive(Clone, Copy, Debug)]
 enum InVmalloc {
     /// vmallocinfo says so.
     Known(i64),
-    /// All of it, because nothing tells.
+    /// All of it, because it is not known.
     Assumed(i64),
 }
 

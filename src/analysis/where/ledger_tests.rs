@@ -1,4 +1,4 @@
-//! Every overlap of the kernel's counters, and that lines add up whatever they say.
+//! Every overlap of the kernel's counters, and that lines add up whatever the counters say.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ use crate::model::zoneinfo::{Pageset, Zone};
 
 const PAGE: i64 = 4096;
 
-/// Sources of which meminfo says this, in kB.
+/// Sources whose meminfo has these values, in kB.
 fn sources(meminfo: &[(&str, u64)]) -> Sources {
     let text: String = meminfo.iter().map(|(key, kib)| format!("{key}: {kib} kB\n")).collect();
     Sources {
@@ -63,7 +63,7 @@ fn what_must_be_taken_off_and_is_not_known_makes_a_line_unknown() {
         ["file_cache", "shared_memory", "other_reclaimable", "vmalloc", "kernel_stacks"].map(|name| (name, -1));
     assert_lines(&found, &unknown);
     assert_lines(&found, &[("slab_unreclaimable", 60), (UNACCOUNTED, 940)]);
-    // Large kmalloc is elsewhere, and what is rare there need not be.
+    // Large kmalloc is elsewhere, and rare lines need not exist.
     let ledger = of(&found);
     let in_the_rest = |name: &str| ledger.lines.iter().find(|line| line.name == name).unwrap().is_in_the_rest();
     assert!(unknown.iter().all(|(name, _)| in_the_rest(name) != (*name == "other_reclaimable")));
@@ -83,7 +83,7 @@ fn swap_cache_that_is_mapped_is_anonymous() {
         let all = [&lists[..], &known, &[("AnonPages", anon), ("SwapCached", cached)]].concat();
         assert_lines(&sources(&all), &[("anonymous", anon as i64), ("swap_cache", expected)]);
     }
-    // Without the lists nothing tells.
+    // Without the lists it is not known.
     assert_lines(&sources(&[("MemTotal", 9), ("SwapCached", 3)]), &[("swap_cache", -1), (UNACCOUNTED, 9)]);
 }
 
@@ -92,7 +92,7 @@ fn large_kmalloc_is_in_slab_unreclaimable() {
     let mut found = sources(&[("MemTotal", 900), ("Slab", 400), ("SReclaimable", 100), ("SUnreclaim", 300)]);
     let lines = |large, rest| [("slab_reclaimable", 100), ("slab_unreclaimable", rest), ("large_kmalloc", large)];
     assert_lines(&found, &lines(-1, 300));
-    // More pages than Slab has, fewer, and so few that reclaimable slabs must be missing.
+    // Fewer pages than Slab has, and so few that reclaimable slabs must be missing.
     for (pages, large) in [(90, 40), (0, 300)] {
         found.counters.slab_pages = Some(pages);
         assert_lines(&found, &lines(large, 300 - large));
@@ -145,7 +145,7 @@ fn stacks_in_vmalloc_areas_count_once() {
     assert_lines(&found, &lines(180, 640));
     found.vmalloc = areas(50, 0, 4);
     assert_lines(&found, &lines(184, 636));
-    // Shadow stacks are areas since Linux 5.12, whoever asked for them.
+    // Shadow stacks are areas since Linux 5.12, whoever allocated them.
     found.vmalloc = areas(50, 20, 0);
     assert_lines(&found, &lines(136, 684));
     found.vmstat = Vmstat::parse(b"nr_swapcached 0\n");
@@ -201,15 +201,15 @@ fn hugetlb_pages_of_every_size_are_used_reserved_or_free() {
             .map(|(name, mib)| (name, mib * 1024))
     };
     let mut found = sources(&[("MemTotal", 8 << 20), ("Hugetlb", 1036 << 10)]);
-    // Meminfo alone has one size, and here not even that.
+    // meminfo alone has one size, and here not even that.
     assert_lines(&found, &[("hugetlb_used", 1036 << 10), ("hugetlb_free", -1)]);
     assert!(of(&found).lines.iter().all(|line| line.name != "hugetlb_free" || line.note.is_some()));
     found.pools = vec![pool(1024 * mib, 1, 1, 0), pool(2 * mib, 6, 4, 1)];
     assert_lines(&found, &lines(4, 2, 1030));
-    // Promised without one to keep it: more than are free.
+    // More reserved than free.
     found.pools[1].reserved = 9;
     assert_lines(&found, &lines(4, 8, 1024));
-    // A pool was enlarged between the two readings: what there is stays what meminfo says.
+    // A pool was enlarged between the two readings: the total remains what meminfo says.
     found.pools[1].free = 1000;
     assert_eq!(of(&found).bytes(UNACCOUNTED), Some((8 << 30) - (1036 << 20)));
     found.pools.clear();
@@ -217,7 +217,7 @@ fn hugetlb_pages_of_every_size_are_used_reserved_or_free() {
         b"MemTotal: 8388608 kB\nHugePages_Total: 6\nHugePages_Free: 4\nHugePages_Rsvd: 1\nHugepagesize: 2048 kB\n",
     );
     assert_lines(&found, &lines(4, 2, 6));
-    // As many as that one size has, and more: then nothing tells how many of those are free.
+    // The pages of that one size, and more: then it is not known how many of the others are free.
     let one_size =
         b"MemTotal: 8388608 kB\nHugePages_Total: 6\nHugePages_Free: 4\nHugePages_Rsvd: 1\nHugepagesize: 2048 kB\n";
     for (kib, expected) in [("12288", lines(4, 2, 6)), ("0", lines(0, 0, 0))] {
@@ -236,7 +236,7 @@ fn compressed_memory_counts_once() {
     assert!(of(&found).lines.iter().any(|line| line.name == "zsmalloc" && line.is_in_the_rest()));
     found.vmstat = Vmstat::parse(b"nr_free_pages 1\n");
     assert_lines(&found, &[("zsmalloc", 40)]);
-    // zswap in zsmalloc, with zram there too; and zswap in a pool that is none of zsmalloc's.
+    // zswap in zsmalloc, together with zram; and zswap in a pool outside zsmalloc.
     for (pages, kib) in [("nr_zspages 20\n", 80), ("nr_zspages 1\n", 40)] {
         found.vmstat = Vmstat::parse(pages.as_bytes());
         assert_lines(&found, &[("zsmalloc", kib), (UNACCOUNTED, 900 - kib)]);
@@ -252,14 +252,14 @@ fn a_balloon_counts_where_memtotal_has_it() {
         assert_lines(&found, &[("balloon", line), (UNACCOUNTED, 900 - line)]);
         assert_eq!(balloon_outside(&found, page_size), outside << 10);
     }
-    // Less is outside than it took: it cannot be there.
+    // Less is outside than it took, so it must still be inside.
     found.balloon_in_total = None;
     for (present, line, outside) in [(300, 0, 100), (240, 100, 0)] {
         found.zones = vec![Zone { present, ..Zone::default() }];
         assert_lines(&found, &[("balloon", line)]);
         assert_eq!(balloon_outside(&found, page_size), outside << 10);
     }
-    // Linux before 6.16 has events only.
+    // Linux before 6.16 has only events.
     found = sources(&[("MemTotal", 900)]);
     found.vmstat = Vmstat::parse(b"balloon_inflate 30\nballoon_deflate 10\n");
     assert_lines(&found, &[("balloon", -1)]);

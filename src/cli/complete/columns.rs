@@ -1,4 +1,4 @@
-//! The names of columns, as `--columns` and `--sort` take them.
+//! The names of columns, for `--columns` and `--sort`.
 
 use clap_complete::engine::CompletionCandidate;
 
@@ -27,7 +27,7 @@ pub(super) fn sorted(context: &Context, typed: &str) -> Vec<CompletionCandidate>
     found.into_iter().map(|candidate| candidate.add_prefix(before)).collect()
 }
 
-/// The columns of the table that a command shows with the options given. Empty for a command without a table.
+/// The columns of the table that a command shows with the given options. Empty for a command without a table.
 fn columns_of(command: &str, context: &Context) -> Vec<String> {
     // It has rows, but not in a table.
     if command == "slab show" {

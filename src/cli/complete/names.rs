@@ -18,11 +18,11 @@ use crate::model::flag_table::FLAGS;
 use crate::model::stat::Stat;
 use crate::name::Name;
 
-/// How many processes are looked at: the last ones by PID, since the first of a large machine are threads of the kernel. The
-/// user waits, and these take some 30 ms.
+/// How many processes to look at: the last ones by PID, because the first ones on a large machine are kernel threads.
+/// The user is waiting, and this many take some 30 ms.
 const MOST_PROCESSES: usize = 2000;
 
-/// Processes with memory: by PID where a digit was typed, else by name, each name once.
+/// Processes with memory: by PID if a digit was typed, else by name, each name once.
 pub(super) fn processes(context: &Context, typed: &str) -> Vec<CompletionCandidate> {
     let Ok(root) = Root::open(&context.root) else { return Vec::new() };
     let by_pid = typed.starts_with(|first: char| first.is_ascii_digit());
@@ -47,7 +47,7 @@ pub(super) fn processes(context: &Context, typed: &str) -> Vec<CompletionCandida
     matching(named.chain(myself), typed)
 }
 
-/// The name of a process; `None` for a thread of the kernel, which has no memory of its own.
+/// The name of a process; `None` for a kernel thread, which has no memory of its own.
 fn comm(root: &Root, pid: u32) -> Option<Name> {
     let read = |file: &str| root.dir().read(format!("proc/{pid}/{file}"), SMALL);
     if let Ok(stat) = read("stat")
@@ -59,11 +59,11 @@ fn comm(root: &Root, pid: u32) -> Option<Name> {
     Some(Name::new(comm.strip_suffix(b"\n").unwrap_or(&comm)))
 }
 
-/// What marks the name of a process.
+/// The prefix that marks the name of a process.
 const MARK: &str = "comm:";
 
-/// How a user names the processes of this name: marked as one where it would be understood otherwise, or on request. `None`
-/// where it is not UTF-8, or empty.
+/// How a user refers to processes with this name: with the prefix if it could be taken for something else, or on
+/// request. `None` if the name is not UTF-8, or empty.
 fn as_target(comm: &Name, marked: bool) -> Option<String> {
     let name = std::str::from_utf8(comm.bytes()).ok().filter(|name| !name.is_empty())?;
     match name.parse() {
@@ -72,7 +72,7 @@ fn as_target(comm: &Name, marked: bool) -> Option<String> {
     }
 }
 
-/// Commands with a schema, or the subcommands of the one that was named.
+/// Commands with a schema, or the subcommands of the one already given.
 pub(super) fn commands(context: &Context, typed: &str) -> Vec<CompletionCandidate> {
     let commands = schema::commands();
     let named = context.before.last().and_then(|word| word.to_str()).unwrap_or_default();
@@ -88,7 +88,7 @@ pub(super) fn commands(context: &Context, typed: &str) -> Vec<CompletionCandidat
 /// Slab caches, under every name that they have.
 pub(super) fn caches(context: &Context, typed: &str) -> Vec<CompletionCandidate> {
     let Ok(root) = Root::open(&context.root) else { return Vec::new() };
-    // Anybody may list the one, only root reads the other.
+    // Anyone may list sysfs, but only root may read slabinfo.
     let groups = SlabSysfs::open(&root).and_then(|sysfs| sysfs.names());
     let mut names: Vec<Name> = groups.iter().flat_map(CacheNames::groups).flatten().collect();
     if names.is_empty() {
@@ -96,7 +96,7 @@ pub(super) fn caches(context: &Context, typed: &str) -> Vec<CompletionCandidate>
     }
     names.sort_unstable();
     names.dedup();
-    // A directory of merged caches has no name but a key: ':0000192'.
+    // A directory of merged caches has a key instead of a name: ':0000192'.
     let names = names.iter().filter_map(|name| std::str::from_utf8(name.bytes()).ok());
     let names = names.filter(|name| !name.starts_with(':') && !name.starts_with('-'));
     matching(names.map(|name| candidate(name.to_owned(), "")), typed)
@@ -127,7 +127,7 @@ fn flags_that(typed: &str, are_wanted: fn(&str) -> bool) -> Vec<CompletionCandid
             true => flag.pg_name.filter(|name| name.starts_with("PG_")).map(str::to_owned),
             false => Some(flag.name.to_ascii_lowercase()),
         };
-        // Two bits can have one name, where page-types moves one.
+        // Two bits can have the same name if page-types moves one.
         let is_new = |name: &String| are_wanted(name) && !names.iter().any(|(known, _)| known == name);
         names.extend(name.filter(is_new).map(|name| (name, flag.meaning)));
     }
@@ -139,7 +139,7 @@ pub(super) fn candidate(value: String, help: &str) -> CompletionCandidate {
     CompletionCandidate::new(value).help((!help.is_empty()).then(|| help.to_owned().into()))
 }
 
-/// Those that begin with what was typed, in their order.
+/// The candidates that begin with what was typed, in their order.
 pub(super) fn matching(all: impl Iterator<Item = CompletionCandidate>, typed: &str) -> Vec<CompletionCandidate> {
     all.filter(|candidate| candidate.get_value().as_encoded_bytes().starts_with(typed.as_bytes())).collect()
 }

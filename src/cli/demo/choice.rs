@@ -6,10 +6,10 @@ use super::Args;
 use crate::cli::status::UsageError;
 use crate::demo::{DEMOS, Demo};
 
-/// The demos that are named; all of them where none is.
+/// The demos that are named; all if none is.
 ///
 /// # Errors
-/// [`UsageError::Invalid`] for a name that is none, and for options that do not go with the others.
+/// [`UsageError::Invalid`] for an unknown name, and for options that do not go together.
 pub(super) fn demos(args: &Args) -> Result<Vec<&'static Demo>> {
     let wrong = |text: String| Err(UsageError::Invalid(text).into());
     let all = args.names.iter().any(|name| name == "all");

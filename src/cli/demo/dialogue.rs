@@ -1,4 +1,4 @@
-//! What a reader of a demo is asked, and what they answer: on standard error and standard input.
+//! The questions a demo asks, on standard error, and the answers, from standard input.
 
 use std::io::{BufRead, IsTerminal, Read, Write, stderr, stdin};
 
@@ -8,48 +8,48 @@ use crate::demo::script::{Expectation, Rule, Step};
 use crate::demo::{Demo, report::StepReport};
 use crate::name::escaped;
 
-/// Somebody to talk to, until the end of input.
+/// The dialogue with the user, until the end of input.
 #[derive(Debug)]
 pub(super) struct Dialogue {
-    /// Whether a question can be wiped from the screen.
+    /// Whether a question can be erased from the screen.
     wipes: bool,
     ended: bool,
-    /// How often a number was asked for and given.
+    /// How many numbers were asked for and given.
     pub(super) asked: usize,
-    /// How often it was right.
+    /// How many of them were right.
     pub(super) right: usize,
 }
 
-/// A number that was given beforehand.
+/// A number that the user predicted.
 #[derive(Debug)]
 pub(super) struct Guess {
     expected: Expectation,
     value: i64,
 }
 
-/// No answer is longer.
+/// The longest answer, in bytes.
 const LONGEST: u64 = 1024;
 
 impl Dialogue {
-    /// A dialogue; `wipes` says whether the terminal, if there is one, knows how to.
+    /// A dialogue; `wipes` says whether the terminal, if there is one, can erase lines.
     pub(super) fn new(wipes: bool) -> Self {
         let wipes = wipes && stdin().is_terminal() && stderr().is_terminal();
         Self { wipes, ended: false, asked: 0, right: 0 }
     }
 
-    /// Asks, and waits for a line; `None` where there are none any more.
+    /// Asks, and waits for a line; `None` if there are no more.
     fn ask(&mut self, question: &str) -> Option<String> {
         if self.ended {
             return None;
         }
-        // Where standard error is closed nobody sees the question, and yet may answer.
+        // If standard error is closed, the question is not seen, but an answer may still come.
         let _ = write!(stderr(), "{}", escaped(question.as_bytes()));
         let _ = stderr().flush();
         let mut line = Vec::new();
         let read = stdin().lock().take(LONGEST).read_until(b'\n', &mut line);
         self.ended = !matches!(read, Ok(1..)) || !line.ends_with(b"\n");
         if self.ended || !stdin().is_terminal() {
-            // Nobody typed the end of the line.
+            // The user did not end the line.
             let _ = writeln!(stderr());
         }
         (!line.is_empty()).then(|| String::from_utf8_lossy(&line).trim().to_owned())
@@ -63,19 +63,19 @@ impl Dialogue {
         }
     }
 
-    /// Whether there may be answers.
+    /// Whether input has ended, so that there will be no more answers.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Asks for the numbers of a step that is not done yet.
+    /// Asks for the numbers of a step that has not been done yet.
     pub(super) fn guesses(&mut self, demo: &Demo, step: &Step) -> Vec<Guess> {
         let mut guesses = Vec::new();
         for expected in asked(demo, step) {
             let question = format!("  {}: {}? ", step.action, in_words(&expected));
             loop {
                 match self.ask(&question).as_deref() {
-                    // Who has no idea wants to see.
+                    // A user with no idea wants to see the answer.
                     None | Some("") => break,
                     Some(answer) => match number(answer) {
                         Some(value) => {
@@ -92,7 +92,7 @@ impl Dialogue {
         guesses
     }
 
-    /// Says what became of guesses, when the step is done: whether each was right, and in words.
+    /// Judges guesses after the step: whether each was right, and in words.
     pub(super) fn judge(&mut self, guesses: &[Guess], step: &StepReport) -> Vec<(bool, String)> {
         let mut said = Vec::new();
         for Guess { expected, value } in guesses {
@@ -110,7 +110,7 @@ impl Dialogue {
     }
 }
 
-/// The expectations of a step that are asked for: the first exact one with a column of each unit, sizes in bytes only where
+/// The expectations of a step to ask for: for each unit, the first exact one that has a column; sizes in bytes only if
 /// there is nothing else.
 fn asked(demo: &Demo, step: &Step) -> Vec<Expectation> {
     let exact = |e: &&Expectation| e.rule == Rule::Exact && demo.columns.contains(&e.quantity);
@@ -120,7 +120,7 @@ fn asked(demo: &Demo, step: &Step) -> Vec<Expectation> {
     if counted.is_empty() { first(Unit::Bytes).into_iter().collect() } else { counted }
 }
 
-/// What a number is of.
+/// What a number describes.
 fn in_words(expected: &Expectation) -> String {
     let quantity = &expected.quantity;
     let of = if quantity.of.is_empty() { String::new() } else { format!(" of {}", quantity.of) };

@@ -17,10 +17,10 @@ use crate::demo::report::DemoReport;
 use crate::view::demo::{self as view, Row};
 use crate::view::field::Field;
 
-/// The columns of what is observed that were chosen.
+/// The chosen columns of the observations.
 ///
 /// # Errors
-/// [`UsageError::Invalid`] for a column that there is not, and where the form has none to choose.
+/// [`UsageError::Invalid`] for an unknown column, and for a format that has no columns.
 pub(super) fn choice(cx: &Context<'_>) -> Result<Choice<Row>> {
     let words = cx.words();
     if (words.columns.is_some() || words.sort.is_some()) && (cx.is_for_people() || cx.is_document()) {
@@ -39,7 +39,7 @@ pub(super) fn write(
     reports: &[&DemoReport],
 ) -> Result<()> {
     let mut rows: Vec<Row> = reports.iter().flat_map(|report| view::rows(report)).collect();
-    // Whose they are is not said around them.
+    // Nothing around the rows says which demo they belong to.
     let of = |report: &&DemoReport| {
         let demo = report.demo;
         let named = move |note: Note| Note { text: format!("{demo}: {}", note.text), ..note };
@@ -51,7 +51,7 @@ pub(super) fn write(
 
 /// The list of demos, as the driver runs it.
 pub(super) struct List<'a> {
-    /// What was asked for.
+    /// The arguments.
     pub(super) args: &'a Args,
     /// The demos.
     pub(super) demos: Vec<&'static Demo>,

@@ -1,4 +1,4 @@
-//! A demo as it runs before somebody's eyes.
+//! Shows a demo while it runs.
 
 use std::io::{Write, stderr};
 use std::thread::sleep;
@@ -21,10 +21,10 @@ use crate::view::demo::{self as view, Planned, Steps};
 use crate::view::style::Emphasis;
 use crate::view::table::Layout;
 
-/// In about this time a bar fills up before somebody's eyes.
+/// About how long a bar takes to fill up while the user watches.
 const FILLS_IN: Duration = Duration::from_millis(600);
 
-/// A line is redrawn no more often.
+/// The shortest time between two redraws of a line.
 const REDRAWN_AFTER: Duration = Duration::from_millis(30);
 
 /// How demos are shown.
@@ -33,9 +33,9 @@ pub(super) struct Show<'a> {
     cx: &'a Context<'a>,
     layout: &'a Layout,
     facts: &'a Facts<'a>,
-    /// Whether the steps of a demo are shown as they are done.
+    /// Whether the steps of a demo are shown one by one.
     full: bool,
-    /// Whether lines can be written anew.
+    /// Whether lines can be rewritten.
     redraws: bool,
     dialogue: Dialogue,
     progress: Progress,
@@ -63,7 +63,7 @@ impl<'a> Show<'a> {
         self.facts
     }
 
-    /// Whether there is a table to look at.
+    /// Whether the output is a table for people.
     pub(super) fn is_for_people(&self) -> bool {
         self.cx.is_for_people()
     }
@@ -90,11 +90,11 @@ impl<'a> Show<'a> {
         played
     }
 
-    /// Plays it, below its head.
+    /// Plays its steps, below the heading.
     fn steps(&mut self, demo: &'static Demo, steps: Vec<Step>, began: Instant, output: &mut Output) -> Result<Played> {
         let planned = Planned { steps: self.args.until.unwrap_or(steps.len()), whole: self.args.until.is_none() };
         let mut lines = Steps::new(demo, &steps, self.layout);
-        // The worker is a copy of this process: what is not written yet it would have too.
+        // The worker is a copy of this process: it would inherit unwritten output.
         output.flush()?;
         let options = Options { spoil: self.args.spoil };
         let mut play = match Play::begin(demo, self.facts, steps, options) {
@@ -190,7 +190,7 @@ impl<'a> Show<'a> {
         Ok(())
     }
 
-    /// Says what became of a guess: below the step, or where that is for programs, to the reader.
+    /// Reports whether a guess was right: below the step, or on standard error if the output is for programs.
     fn say(&self, output: &mut Output, right: bool, text: &str) -> Result<()> {
         let mark = if right { "✓" } else { "✗" };
         if self.full {
@@ -241,7 +241,7 @@ impl<'a> Show<'a> {
         Ok((play.end(), holds && self.cx.is_document()))
     }
 
-    /// Keeps the worker as it is, until somebody has seen enough.
+    /// Keeps the worker as it is until the user has seen enough.
     fn hold(&mut self, report: &DemoReport, output: &mut Output) -> Result<()> {
         if self.cx.is_document() {
             document(output, self.cx, "pmem.demo/1", report, &[report])?;
@@ -264,7 +264,7 @@ impl<'a> Show<'a> {
     }
 }
 
-/// What is on the screen and is going to be written anew.
+/// What is on the screen and will be rewritten.
 #[derive(Debug, Default)]
 struct Drawn {
     lines: usize,

@@ -92,7 +92,7 @@ fn write(
     notes::write(out, &process.notes, &cx.layout)
 }
 
-/// Writes who a process is, and since when.
+/// Writes which process this is, and since when it has been running.
 pub(super) fn write_head(
     out: &mut dyn Write,
     process: &ProcessFrames,

@@ -1,7 +1,7 @@
-//! The man pages: what `clap_mangen` makes of the commands, and below it what they say at the end of their long help.
+//! The man pages: what `clap_mangen` makes of the commands, followed by the end of their long help.
 //!
-//! That is, in paragraphs that begin with these words: `Examples:`, each a command and what it is for; `Exit status:`,
-//! without which a command has that of pmem itself; and notes.
+//! That end consists of paragraphs that begin with these words: `Examples:`, each a command and its purpose; `Exit
+//! status:`, which defaults to that of pmem itself; and notes.
 
 use std::io;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(super) fn write(command: Command, directory: &Path) -> io::Result<()> {
     write_with(&command, &[], &exit_status, directory)
 }
 
-/// Writes the page of a command, and those of its subcommands. `above` are the commands that it is one of.
+/// Writes the page of a command, and those of its subcommands. `above` are its parent commands.
 fn write_with(command: &Command, above: &[&Command], exit_status: &[Item], directory: &Path) -> io::Result<()> {
     let (mut man, mut ending) = (Vec::new(), Ending::of(command));
     let version = format!("pmem {}", env!("CARGO_PKG_VERSION"));
@@ -35,7 +35,7 @@ fn write_with(command: &Command, above: &[&Command], exit_status: &[Item], direc
             .subcommand_value_name("command"),
     )
     .title(page_name(command).to_uppercase())
-    // There is none, but an empty word would be left out.
+    // There is no date, but an empty word would be left out.
     .date("\"\"")
     .source(version)
     .manual("User Commands");
@@ -53,7 +53,7 @@ fn page_name(command: &Command) -> &str {
     command.get_display_name().unwrap_or(command.get_name())
 }
 
-/// Without what makes no difference but that checkers complain: blanks at the end of a line, breaks around empty ones.
+/// Removes what only makes checkers complain: blanks at the end of a line, and breaks around empty lines.
 fn tidy(page: &str) -> String {
     let lines = page.lines().flat_map(|line| [line.trim_end(), "\n"]).collect::<String>();
     lines.replace(".br\n\n.br\n", "\n")
@@ -66,10 +66,10 @@ fn see_also(command: &Command, above: &[&Command]) -> Vec<String> {
     all.map(|other| page_name(other).to_owned()).filter(|other| other != page_name(command)).collect()
 }
 
-/// What a term is, or what a command is for.
+/// A term and its definition, or a command and its purpose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Item {
-    /// Lines that stay as they are.
+    /// Lines to print as they are.
     term: Vec<String>,
     /// Text that is filled.
     text: String,
@@ -130,15 +130,15 @@ impl Ending {
             let after = if number + 1 < see_also.len() { "(1)," } else { "(1)" };
             roff.text([bold(name), roman(after)]);
         }
-        // The page has its beginning already, which says what an apostrophe is.
+        // The page already has this preamble, which defines the apostrophe.
         roff.render().split_once(".SH").map(|(_, sections)| format!(".SH{sections}")).unwrap_or_default()
     }
 }
 
-/// What 80 columns leave of a line.
+/// The width of a line of text on 80 columns.
 const WIDTH: usize = 73;
 
-/// A command in two lines where one does not hold it, after the first `|`, where a shell takes it so too.
+/// A command, split after the first `|` if it does not fit on one line; a shell accepts that, too.
 fn broken(command: &str) -> Vec<String> {
     match command.split_once(" | ") {
         Some((first, rest)) if command.len() > WIDTH => vec![format!("{first} |"), format!("  {rest}")],
@@ -146,11 +146,11 @@ fn broken(command: &str) -> Vec<String> {
     }
 }
 
-/// How far a line is indented, at least, that goes on with a text.
+/// The least indentation of a line that continues a text.
 const MORE_TEXT: usize = 6;
 
-/// Lines of the form `  TERM  TEXT`. The text may go on in lines that are indented further, and a long term in lines
-/// between the two.
+/// Lines of the form `  TERM  TEXT`. The text may continue on lines that are indented further, and a long term on lines
+/// indented in between.
 fn items(text: &str) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     let deepest = text.lines().map(indent).max().unwrap_or(0).max(MORE_TEXT);

@@ -1,14 +1,14 @@
-//! Which fields are shown, and in which order: what `--columns` and `--sort` say.
+//! Which fields are shown, and in which order: from `--columns` and `--sort`.
 
 use anyhow::Result;
 
 use crate::cli::status::UsageError;
 use crate::view::field::{self, Field, Kind};
 
-/// The fields of a command, and what the command line chose of them.
+/// The fields of a command, and which of them the command line chose.
 pub(in crate::cli) struct Choice<R> {
     fields: Vec<Field<R>>,
-    /// The places of those that `--columns` names.
+    /// The indices of those that `--columns` names.
     named: Option<Named>,
     sort: Option<(usize, bool)>,
 }
@@ -16,22 +16,22 @@ pub(in crate::cli) struct Choice<R> {
 /// What `--columns` names.
 struct Named {
     places: Vec<usize>,
-    /// Whether they come in addition to those that are shown anyway.
+    /// Whether they are added to those that are shown anyway.
     added: bool,
 }
 
 /// The words of the command line that choose fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::cli) struct Words<'a> {
-    /// Of `--columns`.
+    /// The value of `--columns`.
     pub(in crate::cli) columns: Option<&'a str>,
-    /// Of `--sort`.
+    /// The value of `--sort`.
     pub(in crate::cli) sort: Option<&'a str>,
 }
 
 impl<R> Choice<R> {
-    /// Chooses among `fields`. `keys` are short words of `--sort`: the first of a pair stands for the second, a field with `-`
-    /// before it where the key alone is descending; `-` before a key reverses its order.
+    /// Chooses among `fields`. `keys` are short words for `--sort`: the first of a pair stands for the second, a field,
+    /// with `-` in front if the key sorts in descending order; `-` in front of a key reverses its order.
     ///
     /// # Errors
     /// [`UsageError::Invalid`] for a field that does not exist.
@@ -53,8 +53,8 @@ impl<R> Choice<R> {
         Ok(Self { fields, named, sort })
     }
 
-    /// The fields for people: those that are named, else those called `default`. What is added stands before the last, which
-    /// takes what is left of a line.
+    /// The fields for people: those that are named, else those in `default`. Added ones come before the last, which
+    /// takes the rest of a line.
     pub(in crate::cli) fn for_people(&self, default: &[&str]) -> Vec<&Field<R>> {
         let default = || default.iter().filter_map(|name| self.fields.iter().position(|field| field.is_called(name)));
         let mut places: Vec<usize> = match &self.named {
@@ -78,14 +78,14 @@ impl<R> Choice<R> {
         places.into_iter().map(|place| &self.fields[place]).collect()
     }
 
-    /// The fields of records: those of lines, without what only JSON has room for.
+    /// The fields of CSV records: those of JSON lines, without nested ones.
     pub(in crate::cli) fn for_records(&self) -> Vec<&Field<R>> {
         let mut fields = self.for_lines();
         fields.retain(|field| field.kind != Kind::Nested);
         fields
     }
 
-    /// The fields of JSON lines: those that are named, else all that are there without being asked for.
+    /// The fields of JSON lines: those that are named, else all that do not need to be requested.
     pub(in crate::cli) fn for_lines(&self) -> Vec<&Field<R>> {
         match &self.named {
             Some(Named { places, added: false }) => places.iter().map(|&place| &self.fields[place]).collect(),
@@ -93,7 +93,7 @@ impl<R> Choice<R> {
         }
     }
 
-    /// The fields of a document: all that are there without being asked for, and those that are named.
+    /// The fields of a document: all that do not need to be requested, and those that are named.
     pub(in crate::cli) fn for_documents(&self) -> Vec<&Field<R>> {
         let is_named = |place: &usize| self.named.as_ref().is_some_and(|named| named.places.contains(place));
         let fields = self.fields.iter().enumerate();
@@ -123,7 +123,7 @@ impl<R> Choice<R> {
         self.sort.is_some()
     }
 
-    /// Sorts rows as `--sort` says; leaves them as they are where it says nothing.
+    /// Sorts rows as `--sort` says; leaves them as they are if it is not given.
     pub(in crate::cli) fn sort(&self, rows: &mut [R]) {
         if let Some((place, descending)) = self.sort {
             field::sort(rows, &self.fields[place], descending);
@@ -139,7 +139,7 @@ pub(in crate::cli) fn asked_names(words: Words<'_>) -> Vec<&str> {
     named.filter(|name| !name.is_empty()).chain(sorted).collect()
 }
 
-/// The places of a list of names.
+/// The indices of a list of names.
 fn named(list: &str, place: &impl Fn(&str) -> Result<usize, UsageError>) -> Result<Named, UsageError> {
     let (names, added) = match list.strip_prefix('+') {
         None => (list, false),
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(chosen(Some("name,size")).unwrap(), ["name,size_bytes", "name,size_bytes", all]);
         let more = "size_bytes,objects,partial,name";
         assert_eq!(chosen(Some("+partial,+size")).unwrap(), ["objects,partial,size_bytes,name", more, more]);
-        // The last one stays the last, and each comes once.
+        // The last one stays last, and each appears once.
         assert_eq!(chosen(Some("+name,objects,size")).unwrap()[0], "objects,size_bytes,name");
         for (wrong, text) in [("", "no column is named"), ("+", "no column is named"), ("x", "x: no such column")] {
             assert!(chosen(Some(wrong)).unwrap_err().contains(text), "{wrong:?}");

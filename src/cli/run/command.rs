@@ -17,29 +17,28 @@ use crate::view::field::{self, Column, Field, Table};
 use crate::view::notes;
 use crate::view::table::{self, Layout};
 
-/// A command that has rows: what it reads, what its rows are, and how it looks to people. Everything else is the
-/// driver's.
+/// A command that has rows: what it reads, what its rows are, and how people see it. The driver does everything else.
 pub(in crate::cli) trait Command {
     /// The name and version of its JSON document: `pmem.NAME/1`.
     const SCHEMA: &'static str;
-    /// What the document calls the rows.
+    /// The name of the rows in the document.
     const ROWS: &'static str;
-    /// Whether the report's `Serialize` writes them itself, within something else.
+    /// Whether the report's `Serialize` writes the rows itself, within something else.
     const ROWS_IN_REPORT: bool = false;
     /// A row.
     type Row: Sync + 'static;
     /// A report: the rows and the rest of the document. Its `Serialize` skips the rows.
     type Report: Serialize;
 
-    /// What a row says.
+    /// The fields of a row.
     fn fields(&self) -> Vec<Field<Self::Row>>;
 
-    /// Short words of `--sort`, each with its field: see [`Choice::new`].
+    /// Short words for `--sort`, each with its field: see [`Choice::new`].
     fn keys(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
 
-    /// Reads, once for each round. What a command compares a round with, it keeps itself.
+    /// Reads the data of one round. A command that compares rounds keeps the earlier ones itself.
     ///
     /// # Errors
     /// Why nothing can be shown.
@@ -51,7 +50,7 @@ pub(in crate::cli) trait Command {
     /// The rows of a report, to be sorted.
     fn rows_mut(report: &mut Self::Report) -> &mut [Self::Row];
 
-    /// Whether the rows are known: where they are not, the document has `null` for them.
+    /// Whether the rows are known: if not, the document has `null` for them.
     fn has_rows(_: &Self::Report) -> bool {
         true
     }
@@ -62,35 +61,35 @@ pub(in crate::cli) trait Command {
     /// Those of the writer.
     fn people(&self, shown: &Shown<'_, Self>, out: &mut dyn Write) -> io::Result<()>;
 
-    /// Whether a table may be cut to the height of a terminal. It says then how many rows there are more, and that
+    /// Whether a table may be cut to the height of a terminal. It then says how many more rows there are, and that
     /// `--all` shows them.
     fn may_be_cut(&self) -> bool {
         false
     }
 }
 
-/// What the command line asks for, as far as it matters for what is read.
+/// What the command line asks for, as far as it affects what is read.
 pub(in crate::cli) struct Asked<'a> {
     has: &'a dyn Fn(&str) -> bool,
     /// Whether columns are chosen by name: then a table is all that people want to see.
     pub(in crate::cli) only_columns: bool,
     /// Whether the document is wanted, which has everything.
     pub(in crate::cli) document: bool,
-    /// The round, from 0 on; `None` where there is only one.
+    /// The round, counted from 0; `None` if there is only one.
     pub(in crate::cli) round: Option<u32>,
-    /// Whether it is for a live screen: all rows are wanted, and soon.
+    /// Whether it is for a live screen: all rows are wanted, and quickly.
     pub(in crate::cli) is_live: bool,
 }
 
 impl<'a> Asked<'a> {
-    /// What a live screen asks for, where it `has` these fields.
+    /// What a live screen asks for; `has` says which fields it shows.
     pub(super) fn live(has: &'a dyn Fn(&str) -> bool, round: u32) -> Self {
         Self { has, only_columns: true, document: false, round: Some(round), is_live: true }
     }
 }
 
 impl Asked<'_> {
-    /// Whether a field is written or sorted by. For people that is those that are named: what a table shows anyway is
+    /// Whether a field is written or sorted by. For people these are the named ones: the default columns of a table are
     /// the command's own choice.
     pub(in crate::cli) fn has(&self, name: &str) -> bool {
         (self.has)(name)
@@ -99,17 +98,17 @@ impl Asked<'_> {
 
 /// What was read in a round.
 pub(in crate::cli) struct Reading<D> {
-    /// The report; `None` where there is nothing to show yet.
+    /// The report; `None` if there is nothing to show yet.
     pub(in crate::cli) report: Option<D>,
-    /// What a reader must know.
+    /// What the reader must know.
     pub(in crate::cli) notes: Vec<Note>,
     /// What happened since the round before, for standard error.
     pub(in crate::cli) said: Option<String>,
     /// What the report lacks.
     pub(in crate::cli) troubles: Vec<Trouble>,
-    /// The exit status, where it is worse than what lacks.
+    /// The exit status, if it is worse than that of the troubles.
     pub(in crate::cli) status: Status,
-    /// Whether there are to be no more rounds.
+    /// Whether this is the last round.
     pub(in crate::cli) is_last: bool,
 }
 
@@ -120,23 +119,23 @@ impl<D> Reading<D> {
     }
 }
 
-/// A report on its way to people.
+/// A report to be shown to people.
 pub(in crate::cli) struct Shown<'s, C: Command + ?Sized> {
     /// The report.
     pub(in crate::cli) report: &'s C::Report,
     /// Its rows: all of them, or as many as a terminal has room for.
     pub(in crate::cli) rows: &'s [C::Row],
-    /// How many rows there are more.
+    /// How many more rows there are.
     pub(in crate::cli) more: usize,
-    /// Whether a terminal has no room for what is not rows, as far as it can be left out.
+    /// Whether the terminal has no room for anything but rows, as far as the rest can be left out.
     pub(in crate::cli) is_brief: bool,
-    /// What to know.
+    /// The notes.
     pub(in crate::cli) notes: &'s [Note],
-    /// The round, from 0 on; `None` where there is only one.
+    /// The round, counted from 0; `None` if there is only one.
     pub(in crate::cli) round: Option<u32>,
     /// How tables are laid out.
     pub(in crate::cli) layout: &'s Layout,
-    /// Whether rows are in an order that was asked for.
+    /// Whether rows are in a requested order.
     pub(in crate::cli) is_sorted: bool,
     /// Whether more explanations are wanted.
     pub(in crate::cli) is_verbose: bool,
@@ -144,7 +143,7 @@ pub(in crate::cli) struct Shown<'s, C: Command + ?Sized> {
 }
 
 impl<C: Command + ?Sized> Shown<'_, C> {
-    /// Whether columns were chosen by name: then a table is all that is wanted.
+    /// Whether columns were chosen by name: then only a table is wanted.
     pub(in crate::cli) fn only_columns(&self) -> bool {
         self.choice.is_named()
     }
@@ -154,12 +153,13 @@ impl<C: Command + ?Sized> Shown<'_, C> {
         self.choice.names(name)
     }
 
-    /// The columns that were chosen, else those called `default`.
+    /// The columns that were chosen, else those in `default`.
     pub(in crate::cli) fn columns(&self, default: &[&str]) -> Vec<&Column<C::Row>> {
         field::columns(&self.choice.for_people(default))
     }
 
-    /// Writes the rows as a table of these columns, and how many more there are. A part of the rows has no total.
+    /// Writes the rows as a table of these columns, and how many more there are. A table of only some rows has no
+    /// total.
     pub(in crate::cli) fn table(
         &self,
         out: &mut dyn Write,
@@ -170,7 +170,7 @@ impl<C: Command + ?Sized> Shown<'_, C> {
         self.write_more(out)
     }
 
-    /// Says how many more rows there are, where a table was cut.
+    /// Says how many more rows there are, if a table was cut.
     pub(in crate::cli) fn write_more(&self, out: &mut dyn Write) -> io::Result<()> {
         table::write_more(out, self.more, self.layout)
     }
@@ -184,7 +184,7 @@ impl<C: Command + ?Sized> Shown<'_, C> {
     }
 }
 
-/// A report that is nothing but its rows.
+/// A report that consists only of its rows.
 #[derive(Serialize)]
 pub(in crate::cli) struct OnlyRows<R> {
     /// The rows.
@@ -192,7 +192,7 @@ pub(in crate::cli) struct OnlyRows<R> {
     pub(in crate::cli) rows: Vec<R>,
 }
 
-/// Runs a command: as many rounds as were asked for, each in the format that was asked for.
+/// Runs a command: the requested number of rounds, each in the requested format.
 ///
 /// # Errors
 /// Those of the command, and of the output.
@@ -260,8 +260,8 @@ pub(in crate::cli) fn run<C: Command>(
     Ok(troubles.status)
 }
 
-/// Writes a report for people. Where it is higher than the terminal, and may be cut, it is brief, and if need be has
-/// fewer rows.
+/// Writes a report for people. If it is higher than the terminal, and may be cut, it is made brief, and if necessary
+/// has fewer rows.
 fn people<C: Command>(command: &C, shown: &Shown<'_, C>, height: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
     let Some(height) = height else { return command.people(shown, out) };
     let written = |is_brief, rows: usize| {
@@ -270,18 +270,18 @@ fn people<C: Command>(command: &C, shown: &Shown<'_, C>, height: Option<usize>, 
         command.people(&Shown { rows, more, is_brief, ..*shown }, &mut text)?;
         io::Result::Ok(text)
     };
-    // The shell's prompt takes a line.
+    // The shell prompt takes a line.
     let excess = |text: &[u8]| (memchr::memchr_iter(b'\n', text).count() + 1).saturating_sub(height);
     let mut text = written(false, shown.rows.len())?;
     if excess(&text) > 0 {
         text = written(true, shown.rows.len())?;
     }
     if excess(&text) > 0 {
-        // What is said of the rows that are left out takes a line more.
+        // The message about the rows that are left out takes another line.
         text = written(true, shown.rows.len().saturating_sub(excess(&text) + 1).max(LEAST_ROWS.min(shown.rows.len())))?;
     }
     out.write_all(&text)
 }
 
-/// Rows that are shown on the lowest terminal.
+/// Rows to show even on the lowest terminal.
 const LEAST_ROWS: usize = 5;

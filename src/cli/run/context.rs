@@ -20,7 +20,7 @@ pub(in crate::cli) struct Context<'g> {
     pub(in crate::cli) root: Root,
     /// How tables are laid out.
     pub(in crate::cli) layout: Layout,
-    /// Whether a live screen has the terminal, and nothing else is to be written on it.
+    /// Whether a live screen has the terminal, so that nothing else may be written to it.
     is_live: AtomicBool,
     /// Whether the current reading is no longer wanted.
     is_over: AtomicBool,
@@ -32,7 +32,7 @@ impl<'g> Context<'g> {
         Ok(Self::with(Root::open(&global.root)?, global, output))
     }
 
-    /// Like [`open`](Self::open), for commands that read nothing of the machine: also where no procfs is mounted.
+    /// Like [`open`](Self::open), for commands that read nothing from the machine: works even if procfs is not mounted.
     pub(in crate::cli) fn open_unread(global: &'g GlobalOptions, output: &Output) -> Result<Self> {
         Ok(Self::with(Root::open_unread(&global.root)?, global, output))
     }
@@ -48,7 +48,7 @@ impl<'g> Context<'g> {
         self.format() == Format::Table
     }
 
-    /// Whether the output is one document that holds everything.
+    /// Whether the output is one document that contains everything.
     pub(in crate::cli) fn is_document(&self) -> bool {
         self.format() == Format::Json
     }
@@ -63,7 +63,7 @@ impl<'g> Context<'g> {
         self.global.format()
     }
 
-    /// The fields of a row for programs, in the format that was asked for.
+    /// The fields of a row for programs, in the requested format.
     pub(in crate::cli) fn for_programs<'c, R>(&self, choice: &'c Choice<R>) -> Vec<&'c Field<R>> {
         match self.format() {
             Format::Json => choice.for_documents(),
@@ -72,7 +72,7 @@ impl<'g> Context<'g> {
         }
     }
 
-    /// Whether a screen can be drawn: the output is for a person in front of a terminal that can be drawn on.
+    /// Whether a live screen is possible: the output is for people, on a terminal that can be drawn on.
     pub(super) fn has_screen(&self) -> bool {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         self.is_for_people() && self.global.out.is_none() && !dumb && std::io::stdout().is_terminal()
@@ -88,12 +88,12 @@ impl<'g> Context<'g> {
         self.global.columns.as_deref() == Some("help")
     }
 
-    /// Whether header rows are written.
+    /// Whether to write header rows.
     pub(super) fn has_headings(&self) -> bool {
         !self.global.no_headings
     }
 
-    /// Whether less is to be said on standard error.
+    /// Whether to print less on standard error.
     pub(in crate::cli) fn is_quiet(&self) -> bool {
         self.global.quiet || self.is_live.load(Ordering::Relaxed)
     }

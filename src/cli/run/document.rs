@@ -1,4 +1,5 @@
-//! Commands without rows, a document for programs and text for people; and rows that a document has in another form.
+//! Commands without rows, which have a document for programs and text for people; and rows that the document contains
+//! in another form.
 
 use std::io::{self, Write};
 
@@ -13,7 +14,7 @@ use crate::cli::output::Output;
 use crate::cli::status::UsageError;
 use crate::view::field::Table;
 
-/// Shows a report, on a single line where JSON lines were asked for; `people` writes it as text.
+/// Shows a report, on a single line if JSON lines were requested; `people` writes it as text.
 ///
 /// # Errors
 /// Those of the output.
@@ -30,7 +31,7 @@ pub(in crate::cli) fn show(
     sink.end_round()
 }
 
-/// Writes rows that were made elsewhere, in a format of rows: those that a document has in another form.
+/// Writes rows that were made elsewhere, in a format of rows: those that the document contains in another form.
 ///
 /// # Errors
 /// Those of the output.
@@ -50,7 +51,7 @@ pub(in crate::cli) fn rows<R>(
     sink.end_round()
 }
 
-/// Refuses what only rows have: `--columns` and `--sort` with the text `columns`, CSV with the text `csv`.
+/// Refuses options for rows: `--columns` and `--sort` with the text `columns`, CSV with the text `csv`.
 ///
 /// # Errors
 /// [`UsageError::Invalid`].

@@ -7,14 +7,14 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use crate::view::screen::{Filter, Pane, Regions, Sort, State};
 use crate::view::size::Unit;
 
-/// What is left to do after a key.
+/// What to do after a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
-    /// To draw the screen anew.
+    /// Redraw the screen.
     Draw,
-    /// To end.
+    /// Quit.
     Quit,
-    /// To give the terminal back for a while.
+    /// Give the terminal back for a while.
     Suspend,
 }
 
@@ -99,7 +99,7 @@ fn chosen(state: &mut State, code: KeyCode) -> After {
         KeyCode::Char('?' | 'h') => state.pane = toggled(state, Pane::Help),
         KeyCode::Enter => {
             state.pane = toggled(state, Pane::Detail);
-            // From now on it is this row, also where nobody chose one before.
+            // From now on this row stays selected, even if it was not chosen explicitly.
             state.move_by(0);
         }
         KeyCode::Esc if state.pane != Pane::None => state.pane = Pane::None,

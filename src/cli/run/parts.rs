@@ -1,4 +1,4 @@
-//! Commands with rows in parts, one per process, which are written as they are read: none is kept.
+//! Commands with rows in parts, one per process, which are written as they are read, and not kept.
 
 use std::cell::{Cell as Flag, RefCell};
 use std::io::{self, Write};
@@ -25,12 +25,12 @@ pub(in crate::cli) trait Parts {
     const SCHEMA: &'static str;
     /// The document's name for the parts; `None` if there is a single part, which is the document itself.
     const PARTS: Option<&'static str>;
-    /// What a part calls its rows.
+    /// The name of the rows in a part.
     const ROWS: &'static str;
     /// A row.
     type Row: Sync + 'static;
 
-    /// Reads a round and hands its parts to `to`, one by one.
+    /// Reads a round and passes its parts to `to`, one by one.
     ///
     /// # Errors
     /// Why nothing can be shown, and those of `to`.
@@ -49,14 +49,14 @@ pub(in crate::cli) struct Head<'h> {
     pub(in crate::cli) before: &'h [(&'static str, Cell<'h>)],
     /// The members of the part in the document, without its rows.
     pub(in crate::cli) object: &'h dyn erased_serde::Serialize,
-    /// Whether the document has its rows.
+    /// Whether the document includes its rows.
     pub(in crate::cli) has_rows: bool,
 }
 
-/// Passes rows on, some at a time.
+/// Passes rows on, a batch at a time.
 pub(in crate::cli) type Source<'s, R> = dyn FnMut(&mut dyn FnMut(&[R]) -> io::Result<()>) -> Result<()> + 's;
 
-/// Takes the parts of a round, in the format that was asked for.
+/// Takes the parts of a round, in the requested format.
 pub(in crate::cli) struct Receiver<'r, R> {
     /// What the output lacks.
     pub(in crate::cli) troubles: &'r mut Troubles,
@@ -72,7 +72,7 @@ enum To<'r, R> {
 }
 
 impl<R> Receiver<'_, R> {
-    /// The writer, where the output is for people: the command writes its parts itself then.
+    /// The writer, if the output is for people: then the command writes its parts itself.
     pub(in crate::cli) fn people(&mut self) -> Option<&mut (dyn Write + '_)> {
         match &mut self.to {
             To::People(out) => Some(*out),
@@ -91,7 +91,7 @@ impl<R> Receiver<'_, R> {
         }
     }
 
-    /// Notes for programs: members of the document, or lines on standard error.
+    /// Adds notes for programs: members of the document, or lines on standard error.
     pub(in crate::cli) fn notes(&mut self, notes: impl IntoIterator<Item = Note>) {
         self.notes.borrow_mut().extend(notes);
     }
@@ -199,7 +199,7 @@ impl<R> Serialize for Data<'_, R> {
             done.as_ref().is_none_or(Result::is_ok)
         });
         match (done, serializer) {
-            // Who has had enough is no failure of reading.
+            // A reader that has had enough is not a failure to read.
             (Some(Err(error)), _) => Err(error),
             _ if self.reading_failed.get() => Err(serde::ser::Error::custom("the part could not be read")),
             (Some(done), _) => done,
@@ -210,7 +210,7 @@ impl<R> Serialize for Data<'_, R> {
 }
 
 impl<R> Data<'_, R> {
-    /// Reads, and hands out each part; `take` says whether it could be written.
+    /// Reads, and passes on each part; `take` says whether it could be written.
     fn each(&self, take: &mut dyn FnMut(&Part<'_, '_, R>) -> bool) {
         let mut read = self.read.borrow_mut();
         read(&mut |head, source| {

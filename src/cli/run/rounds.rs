@@ -1,4 +1,4 @@
-//! Rounds: the one loop of every command that repeats.
+//! Rounds: the one loop for every command that repeats.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -8,25 +8,25 @@ use anyhow::Result;
 /// How often, and how far apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Rounds {
-    /// How many; `None` for no end.
+    /// How many; `None` for an endless loop.
     pub(in crate::cli) count: Option<u32>,
-    /// The time between the beginnings of two.
+    /// The time from the beginning of one to that of the next.
     pub(in crate::cli) interval: Duration,
 }
 
 impl Rounds {
-    /// A single one.
+    /// A single round.
     pub(in crate::cli) const ONE: Self = Self { count: Some(1), interval: Duration::from_secs(1) };
 
-    /// Whether there are several.
+    /// Whether there are several rounds.
     pub(in crate::cli) fn is_repeated(&self) -> bool {
         self.count != Some(1)
     }
 
-    /// Runs `round` for each, with its number from 0 on, until it says that it was the last.
+    /// Runs `round` for each, with its number counted from 0, until it says that it was the last.
     ///
-    /// Rounds begin one interval apart, however long they take. A late one does not delay the others; where rounds take
-    /// longer than the interval, none is made up for.
+    /// Rounds begin one interval apart, however long they take. A late one does not delay the others; if rounds take
+    /// longer than the interval, missed ones are not made up for.
     pub(in crate::cli) fn each(&self, mut round: impl FnMut(u32) -> Result<Flow>) -> Result<()> {
         let mut next = Instant::now();
         for number in 0.. {
@@ -40,7 +40,7 @@ impl Rounds {
     }
 }
 
-/// When the next round begins after one that was due at `due`, where it is `now`.
+/// When the next round begins after one that was due at `due`, if the time is `now`.
 pub(super) fn following(due: Instant, interval: Duration, now: Instant) -> Instant {
     let next = due + interval;
     if next + interval < now { now } else { next }
@@ -49,7 +49,7 @@ pub(super) fn following(due: Instant, interval: Duration, now: Instant) -> Insta
 /// Whether there are more rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Flow {
-    /// There are.
+    /// There are more.
     GoOn,
     /// This was the last one.
     Last,

@@ -1,6 +1,6 @@
-//! The live screen of a command: the loop of keys, signals and readings.
+//! The live screen of a command: the loop over keys, signals and readings.
 //!
-//! Readings run on a thread of their own: a long one, of thousands of processes, does not delay keys.
+//! Readings run on their own thread: a long one, of thousands of processes, does not delay keys.
 
 #[cfg(test)]
 mod tests;
@@ -26,32 +26,32 @@ use crate::view::time;
 
 /// A command that has a live screen.
 pub(in crate::cli) trait Watched: Command<Row: Clone + Send, Report: Send + 'static> + Send {
-    /// How its rows are on a screen.
+    /// How its rows appear on a screen.
     type Live: Live<Row = Self::Row, Report = Self::Report>;
 
-    /// What the command line narrows the rows of the screen down to.
+    /// What the command line limits the rows of the screen to.
     fn start(&self) -> Start {
         Start::default()
     }
 
-    /// Reads of a row what costs too much to be read of all: the row with that in it, for the detail pane.
+    /// Reads details that would cost too much to read for all rows; returns the row with them, for the detail pane.
     fn closer(&mut self, _row: &Self::Row) -> Option<Self::Row> {
         None
     }
 }
 
-/// What the rows of a screen are narrowed down to at first.
+/// What the rows of a screen are limited to at first.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Start {
     /// Those with a name that matches.
     pub(in crate::cli) filter: Option<String>,
-    /// Those of this size at least.
+    /// Those of at least this size.
     pub(in crate::cli) least_bytes: Option<u64>,
     /// Those that grew.
     pub(in crate::cli) growing: bool,
 }
 
-/// Runs a command on a live screen where `top` says so and there is a terminal for it, else in plain rounds.
+/// Runs a command on a live screen if `top` is set and there is a terminal for it, else in plain rounds.
 ///
 /// # Errors
 /// Those of the command, and of the output.
@@ -107,7 +107,7 @@ pub(in crate::cli) fn run<C: Watched>(
         let to = news.clone();
         scope.spawn(move || read(command, cx, &names, &wished, &to));
         let done = top.run(rounds.count, news, &events, &wishes);
-        // Nobody waits for what is being read now.
+        // What is being read now is no longer wanted.
         cx.set_over();
         done
     });
@@ -115,25 +115,25 @@ pub(in crate::cli) fn run<C: Watched>(
     done
 }
 
-/// What the screen asks for.
+/// What the screen requests.
 enum Wish<R> {
-    /// A reading, the how many-th, from 0 on.
+    /// A reading, with its number counted from 0.
     Read(u32),
     /// More of this row.
     Closer(u64, R),
 }
 
-/// What comes to the screen.
+/// What arrives at the screen.
 enum News<R, D> {
     Event(Event),
     Read(Result<Reading<D>>),
     Closer(u64, Option<R>),
 }
 
-/// What comes to the screen of a command.
+/// What arrives at the screen of a command.
 type NewsOf<C> = News<<C as Command>::Row, <C as Command>::Report>;
 
-/// Tells the screen when the thread that reads ends by a panic.
+/// Tells the screen if the reading thread panics.
 struct Reader<R, D>(Sender<News<R, D>>);
 
 impl<R, D> Drop for Reader<R, D> {
@@ -144,7 +144,7 @@ impl<R, D> Drop for Reader<R, D> {
     }
 }
 
-/// Reads what is asked for, one after the other.
+/// Serves requests, one after the other.
 fn read<C: Watched>(
     command: &mut C,
     cx: &Context<'_>,
@@ -168,31 +168,31 @@ fn read<C: Watched>(
 /// How the live screen ends.
 enum End {
     Done,
-    /// By a signal.
+    /// A signal ended it.
     By(i32),
 }
 
-/// How long the first reading may take before the screen is shown without it. What fails at once leaves the terminal
-/// alone.
+/// How long the first reading may take before the screen is shown without it. If the first reading fails within that
+/// time, the terminal is left alone.
 const FIRST: Duration = Duration::from_millis(150);
 
-/// The live screen at work.
+/// The running live screen.
 struct Top<C: Watched> {
     feed: Feed<C::Live>,
     state: State,
     start: Instant,
     palette: Palette,
     page_bytes: u64,
-    /// Whether a reading was asked for and did not come yet.
+    /// Whether a reading was requested and has not arrived yet.
     reading: bool,
     /// The row whose details were requested last.
     closer: Option<u64>,
-    /// Whether there are to be no more readings.
+    /// Whether there will be no more readings.
     is_last: bool,
 }
 
 impl<C: Watched> Top<C> {
-    /// Shows each reading for the time between two, `rounds` of them where that is said.
+    /// Shows each reading for one interval, and `rounds` of them if given.
     fn run(
         mut self,
         rounds: Option<u32>,
@@ -207,8 +207,8 @@ impl<C: Watched> Top<C> {
         terminal::events(move |event| news.send(News::Event(event)).is_ok())?;
         let mut screen = Screen::open().context("the terminal")?;
         let done = self.rounds(&mut screen, events, wishes, rounds);
-        // Only what is done with the terminal fails with an error of the system. The kernel's SIGHUP may come later, or
-        // go to the shell alone.
+        // Only operations on the terminal fail with a system error. The kernel's SIGHUP may arrive later, or go only to
+        // the shell.
         let hung_up = |error: &anyhow::Error| error.downcast_ref().is_some_and(terminal::has_gone);
         let end = match done {
             Ok(Ok(End::Done)) => return Ok(Status::Complete),
@@ -221,7 +221,7 @@ impl<C: Watched> Top<C> {
         Ok(Status::Incomplete)
     }
 
-    /// The loop. Fails with what the terminal says; what the first reading says is the inner error.
+    /// The loop. The outer error is one of the terminal; the inner error is that of the first reading.
     fn rounds(
         &mut self,
         screen: &mut Screen,
@@ -230,7 +230,7 @@ impl<C: Watched> Top<C> {
         rounds: Option<u32>,
     ) -> Result<Result<End>> {
         let (mut done, mut began) = (1, self.start);
-        // What is to be seen to before anything new.
+        // An event to handle before anything new.
         let mut pending = None;
         loop {
             self.look_closer(wishes);
@@ -255,7 +255,7 @@ impl<C: Watched> Top<C> {
                     }
                 }
                 Ok(News::Read(Err(error))) if !self.state.has_readings() => return Ok(Err(error)),
-                // It may come back: the screen says so and goes on.
+                // The next reading may succeed: the screen shows the error and goes on.
                 Ok(News::Read(Err(error))) => {
                     self.reading = false;
                     self.state.failed(format!("{error:#}"));
@@ -265,9 +265,9 @@ impl<C: Watched> Top<C> {
                 }
                 Ok(News::Event(Event::Closed(error))) => return Err(error).context("no more keys"),
                 Ok(News::Event(Event::End(signal))) => return Ok(Ok(End::By(signal))),
-                // Not only its size: where a key and SIGWINCH come at once, crossterm 0.29 forgets the key, and waits
-                // for the next edge of epoll. Setting the modes is one (n_tty_set_termios in drivers/tty/n_tty.c wakes
-                // who reads).
+                // Not only its size: if a key and SIGWINCH arrive together, crossterm 0.29 forgets the key, and waits
+                // for the next edge from epoll. Setting the modes causes one (n_tty_set_termios in drivers/tty/n_tty.c
+                // wakes readers).
                 Ok(News::Event(Event::Resized | Event::GoesOn)) => screen.take()?,
                 Ok(News::Event(Event::Stop)) => pending = self.suspend(screen, events)?,
                 Ok(News::Event(Event::Key(key))) => match press(&mut self.state, key) {
@@ -276,7 +276,7 @@ impl<C: Watched> Top<C> {
                     After::Suspend => pending = self.suspend(screen, events)?,
                 },
             }
-            // Of the two it may forget the signal, too.
+            // It may also forget the signal instead of the key.
             if self.state.size() != terminal::size() {
                 screen.resize()?;
                 self.state.resize(terminal::size());
@@ -284,8 +284,8 @@ impl<C: Watched> Top<C> {
         }
     }
 
-    /// Stops for a while. Of the keys and signals until it went on, only an end matters then: Ctrl-Z pressed twice
-    /// stops once.
+    /// Stops for a while. Of the keys and signals that arrived in the meantime, only those that end pmem matter: Ctrl-Z
+    /// pressed twice stops once.
     fn suspend(&mut self, screen: &mut Screen, events: &Receiver<NewsOf<C>>) -> Result<Option<Event>> {
         if screen.suspend()? {
             let mut end = None;
@@ -325,7 +325,7 @@ impl<C: Watched> Top<C> {
         }
     }
 
-    /// Asks for more of the selected row, while that is shown.
+    /// Requests details of the selected row while they are shown.
     fn look_closer(&mut self, wishes: &Sender<Wish<C::Row>>) {
         if self.state.pane != Pane::Detail {
             self.closer = None;
@@ -341,7 +341,7 @@ impl<C: Watched> Top<C> {
     }
 }
 
-/// Waits for something to happen, until `next` at most.
+/// Waits for something to happen, at most until `next`.
 fn wait<T>(events: &Receiver<T>, next: Option<Instant>) -> Result<T, RecvTimeoutError> {
     match next {
         Some(next) => events.recv_timeout(next.saturating_duration_since(Instant::now())),

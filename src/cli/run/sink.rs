@@ -1,4 +1,4 @@
-//! Where reports go, in the format that was asked for: the only place that asks for it.
+//! Where reports go, in the requested format: the only place that checks it.
 
 use std::cell::Cell as Flag;
 use std::io::{self, Write};
@@ -15,13 +15,13 @@ use crate::view::cell::Cell;
 use crate::view::field::Rows;
 use crate::view::{csv, json, time};
 
-/// What programs get of a command without rows.
+/// What programs get from a command without rows.
 pub(in crate::cli) struct Report<'d> {
     /// The name and version of the document: `pmem.NAME/1`; `None` if the data is the whole document.
     pub(in crate::cli) schema: Option<&'static str>,
     /// Its data.
     pub(in crate::cli) data: &'d dyn erased_serde::Serialize,
-    /// What a reader must know.
+    /// What the reader must know.
     pub(in crate::cli) notes: &'d [Note],
 }
 
@@ -29,13 +29,13 @@ pub(in crate::cli) struct Report<'d> {
 pub(in crate::cli) struct Sink<'o, 'c> {
     cx: &'c Context<'c>,
     output: &'o mut Output,
-    /// Whether there are rounds: CSV has a column that tells them apart, tables a line above each.
+    /// Whether there are rounds: CSV has a column that distinguishes them, tables a line above each.
     is_repeated: bool,
-    /// How many rounds were written.
+    /// How many rounds have been written.
     written: u32,
-    /// When the round began: what its rows have in common, and no other round has.
+    /// When the round began: all its rows have this time, and no other round does.
     time: String,
-    /// Whether CSV has its header.
+    /// Whether the CSV header has been written.
     has_header: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Document<'d> {
     pub(super) schema: &'static str,
     /// The members of its `data`, without the rows.
     pub(super) data: &'d dyn erased_serde::Serialize,
-    /// What the data calls the rows; `None` where it has them already.
+    /// The name of the rows in the data; `None` if the data already has them.
     pub(super) list: Option<&'static str>,
     /// Whether the rows are known.
     pub(super) has_rows: bool,
@@ -53,7 +53,7 @@ pub(super) struct Document<'d> {
     pub(super) names: Vec<&'d str>,
     /// The rows.
     pub(super) rows: &'d dyn Rows,
-    /// What a reader must know.
+    /// What the reader must know.
     pub(super) notes: &'d [Note],
 }
 
@@ -63,12 +63,12 @@ impl<'o, 'c> Sink<'o, 'c> {
         Self { cx, output, is_repeated, written: 0, time: time::now(), has_header: false }
     }
 
-    /// Begins a round. Rounds can be closer together than a second.
+    /// Begins a round. Rounds can be less than a second apart.
     pub(super) fn begin_round(&mut self) {
         self.time = if self.is_repeated { time::now_to_the_millisecond() } else { time::now() };
     }
 
-    /// Whether nothing was written yet.
+    /// Whether nothing has been written yet.
     pub(super) fn is_first(&self) -> bool {
         self.written == 0
     }
@@ -79,7 +79,7 @@ impl<'o, 'c> Sink<'o, 'c> {
         Ok(self.output.flush()?)
     }
 
-    /// Begins a round for people; the writer.
+    /// Begins a round for people; returns the writer.
     pub(super) fn people(&mut self) -> io::Result<&mut dyn Write> {
         if self.is_repeated {
             writeln!(self.output, "{}{}", if self.is_first() { "" } else { "\n" }, time::clock())?;
@@ -87,7 +87,7 @@ impl<'o, 'c> Sink<'o, 'c> {
         Ok(self.output)
     }
 
-    /// Writes a report for programs. Notes that the format has no place for go to standard error, in the first round.
+    /// Writes a report for programs. Notes for which the format has no place go to standard error, in the first round.
     pub(super) fn programs(&mut self, document: &Document<'_>) -> Result<()> {
         if !self.cx.is_document() {
             self.part(&[], &document.names, document.rows)?;
@@ -103,7 +103,7 @@ impl<'o, 'c> Sink<'o, 'c> {
         Ok(json::pretty(self.output, &json::Document { schema, time: &self.time, host, source, data, notes })?)
     }
 
-    /// Says notes on standard error.
+    /// Prints notes on standard error.
     pub(super) fn say(&self, notes: &[Note]) {
         let shown = notes.iter().filter(|note| !note.in_json_only && !self.cx.is_quiet());
         shown.for_each(|note| match note.pid {
@@ -112,7 +112,7 @@ impl<'o, 'c> Sink<'o, 'c> {
         });
     }
 
-    /// Writes a report without rows, in a format for programs; says whether it did.
+    /// Writes a report without rows, in a format for programs; returns whether it did.
     pub(super) fn single(&mut self, report: &Report<'_>) -> Result<bool> {
         let Report { schema, data, notes } = report;
         let (host, source) = (self.cx.root.host(), self.cx.root.source());
@@ -130,7 +130,7 @@ impl<'o, 'c> Sink<'o, 'c> {
     }
 
     /// Writes a document whose data is read while it is written. Nothing is written before `began` is set, and nothing
-    /// at all where it fails before that.
+    /// at all if it fails before that.
     pub(super) fn held_document(
         &mut self,
         schema: &'static str,
@@ -161,7 +161,7 @@ impl<'o, 'c> Sink<'o, 'c> {
         }
     }
 
-    /// Writes a JSON object a line, each with the cells of `before` in front.
+    /// Writes one JSON object per line, each with the cells of `before` in front.
     fn lines(&mut self, before: &[(&'static str, Cell<'_>)], names: &[&str], rows: &dyn Rows) -> io::Result<()> {
         let (plan, output) = (json::Plan::of(names.iter().copied()), &mut *self.output);
         rows.each(&mut |cells| json::line(output, &json::Line { before, record: json::Record { plan: &plan, cells } }))
@@ -192,7 +192,7 @@ struct Data<'d> {
 struct List<'d> {
     key: &'static str,
     names: &'d [&'d str],
-    /// `None` where they are not known.
+    /// `None` if they are not known.
     rows: Option<&'d dyn Rows>,
 }
 
@@ -203,7 +203,7 @@ impl Serialize for List<'_> {
     }
 }
 
-/// A writer that keeps what is written until a flag is set.
+/// A writer that holds back what is written until a flag is set.
 struct Held<'h> {
     text: Vec<u8>,
     began: &'h Flag<bool>,

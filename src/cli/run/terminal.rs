@@ -1,4 +1,4 @@
-//! The terminal of the live screen: taken, given back, and what comes from it.
+//! The terminal of the live screen: taking it, giving it back, and its events.
 
 use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::mem::ManuallyDrop;
@@ -28,35 +28,35 @@ use terminal_size::terminal_size;
 pub(super) enum Event {
     /// A key was pressed.
     Key(KeyEvent),
-    /// The terminal has another size.
+    /// The size of the terminal has changed.
     Resized,
     /// A signal to end.
     End(i32),
     /// A signal to stop for a while.
     Stop,
-    /// It was continued after a stop: other programs may have changed the terminal.
+    /// pmem was continued after a stop: other programs may have changed the terminal.
     GoesOn,
     /// There are no more keys, and never will be.
     Closed(io::Error),
 }
 
-/// The modes that the terminal had before; `None` as long as it is not the screen's.
+/// The modes that the terminal had before; `None` while the screen does not have it.
 static TAKEN: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// The terminal as long as the screen has it.
+/// The terminal while the screen has it.
 #[derive(Debug)]
 pub(super) struct Screen {
-    /// Never dropped: its `Drop` shows the cursor, and where the terminal has gone it panics on a standard error that
-    /// has gone too. Who drops the screen gives the terminal back anyway.
+    /// Never dropped: its `Drop` shows the cursor, and if the terminal is gone, it panics because standard error is
+    /// gone too. Dropping the screen gives the terminal back anyway.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
 }
 
 impl Screen {
-    /// Takes the terminal. It is given back when this goes, and when pmem panics.
+    /// Takes the terminal. It is given back when this is dropped, and when pmem panics.
     pub(super) fn open() -> io::Result<Self> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            // Of bytes that no terminal would send: it ends the screen, which says so.
+            // Caused by bytes that no terminal would send: it ends the screen, which reports it.
             if thread::current().name() == Some(KEYS) {
                 return;
             }
@@ -71,7 +71,7 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Draws what changed. Fails where a thread that panicked has given the terminal back.
+    /// Draws what changed. Fails if a thread that panicked has given the terminal back.
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         if taken().is_none() {
             return Err(io::Error::other("it is not the screen's any more"));
@@ -79,7 +79,7 @@ impl Screen {
         self.terminal.draw(draw).map(|_| ())
     }
 
-    /// Adapts to the terminal's size; all is drawn anew.
+    /// Adapts to the size of the terminal; everything is redrawn.
     pub(super) fn resize(&mut self) -> io::Result<()> {
         self.terminal.resize(area())
     }
@@ -87,8 +87,8 @@ impl Screen {
     /// Takes over the terminal, in any state and no matter who set it, even if the screen already has it.
     pub(super) fn take(&mut self) -> io::Result<()> {
         let terminal = stdout();
-        // Stops a job in the background until a shell gives it the terminal: only then are the modes those to come back
-        // to, and no shell's that is just reading a line.
+        // Stops a background job until the shell gives it the terminal: only then are the modes the ones to restore,
+        // and not those of a shell that is reading a line.
         while tcdrain(&terminal) == Err(Errno::EINTR) {}
         let mut modes = tcgetattr(&terminal)?;
         taken().get_or_insert_with(|| modes.clone());
@@ -98,21 +98,21 @@ impl Screen {
         self.resize()
     }
 
-    /// Gives the terminal back, stops with all of the job, and takes the terminal when it goes on. Does nothing where
-    /// no shell would ever let it go on; whether it stopped.
+    /// Gives the terminal back, stops with the whole job, and takes the terminal again when continued. Does nothing if
+    /// there is no shell to continue it. Returns whether it stopped.
     pub(super) fn suspend(&mut self) -> io::Result<bool> {
         if getsid(Some(getppid())) != getsid(None) {
             return Ok(false);
         }
         give_back();
-        // What a terminal does for Ctrl-Z: a shell script or sudo around pmem stops too. Not by SIGTSTP, which comes
-        // back as an event.
+        // Like Ctrl-Z on a terminal: a shell script or sudo around pmem stops too. Not with SIGTSTP, which would arrive
+        // as an event.
         kill(Pid::from_raw(0), Signal::SIGSTOP)?;
         self.take()?;
         Ok(true)
     }
 
-    /// Gives the terminal back and ends as the signal demands.
+    /// Gives the terminal back and ends the way the signal would.
     pub(super) fn end_by(self, signal: i32) -> io::Result<()> {
         drop(self);
         emulate_default_handler(signal)
@@ -143,11 +143,11 @@ pub(super) fn has_gone(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EIO as i32)
 }
 
-/// The most columns and lines that are drawn: more than any display has. A terminal can say that it has 65,535 of each,
-/// and that would be GiB of cells.
+/// The most columns and lines that are drawn: more than any display has. A terminal can report 65,535 of each, and that
+/// would be GiB of cells.
 const MOST: (u16, u16) = (1000, 400);
 
-/// The columns and lines of the terminal, as far as they are drawn; 80 × 24 where it does not say.
+/// The columns and lines of the terminal, limited to what is drawn; 80 × 24 if unknown.
 pub(super) fn size() -> (u16, u16) {
     let size = terminal_size().map(|(width, height)| (width.0.min(MOST.0), height.0.min(MOST.1)));
     size.filter(|(width, height)| *width > 0 && *height > 0).unwrap_or((80, 24))
@@ -158,11 +158,11 @@ fn area() -> Rect {
     Rect::new(0, 0, width, height)
 }
 
-/// Hands everything that happens from now on to `send`, until that says that nobody wants it. Threads wait for it, so
-/// that nobody has to look for it again and again.
+/// Passes every event from now on to `send`, until that returns that events are no longer wanted. Threads wait for
+/// events, so that nothing has to poll.
 pub(super) fn events(send: impl Fn(Event) -> bool + Clone + Send + 'static) -> io::Result<()> {
-    // All that end a program and are sent by people or by limits. Not SIGABRT: what sends it to itself is to end as it
-    // is.
+    // All signals that end a program and are sent by people or by limits. Not SIGABRT: a program that sends it to
+    // itself is meant to end on the spot.
     let ends = [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU];
     let mut signals = Signals::new(ends.iter().chain(&[SIGTSTP, SIGCONT]))?;
     let for_signals = send.clone();
@@ -185,8 +185,8 @@ pub(super) fn events(send: impl Fn(Event) -> bool + Clone + Send + 'static) -> i
 /// The name of the thread that reads keys.
 const KEYS: &str = "keys";
 
-/// Says that there are no more keys when the thread that reads them ends, also by a panic: crossterm computes with
-/// numbers that terminals send.
+/// Reports that there are no more keys if the thread that reads them panics: crossterm computes with numbers that
+/// terminals send.
 struct Reading<F: Fn(Event) -> bool>(F);
 
 impl<F: Fn(Event) -> bool> Drop for Reading<F> {
@@ -197,7 +197,7 @@ impl<F: Fn(Event) -> bool> Drop for Reading<F> {
     }
 }
 
-/// Until there are no more, or nobody wants them.
+/// Reads keys until there are no more, or they are no longer wanted.
 fn read_keys(send: impl Fn(Event) -> bool) {
     let to = Reading(send);
     loop {

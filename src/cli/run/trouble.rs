@@ -1,4 +1,4 @@
-//! What could not be read, said once on standard error, and what it means for the exit status.
+//! What could not be read, reported once on standard error, and its effect on the exit status.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ pub(in crate::cli) struct Trouble {
     pub(in crate::cli) text: String,
     /// What would help.
     pub(in crate::cli) help: Option<&'static str>,
-    /// The exit status that goes with it.
+    /// The exit status for it.
     pub(in crate::cli) status: Status,
 }
 
@@ -24,7 +24,7 @@ impl Trouble {
         Self { text: text.into(), help: None, status: Status::Incomplete }
     }
 
-    /// The same, with what would help.
+    /// Adds what would help.
     pub(in crate::cli) fn with_help(self, help: Option<&'static str>) -> Self {
         Self { help, ..self }
     }
@@ -42,7 +42,7 @@ impl From<Gap> for Trouble {
     }
 }
 
-/// What was said so far, and the worst of it.
+/// What has been reported so far, and the worst of it.
 #[derive(Debug)]
 pub(in crate::cli) struct Troubles {
     said: BTreeSet<String>,
@@ -52,12 +52,12 @@ pub(in crate::cli) struct Troubles {
 }
 
 impl Troubles {
-    /// Nothing yet.
+    /// Nothing reported yet.
     pub(in crate::cli) fn new(is_quiet: bool) -> Self {
         Self { said: BTreeSet::new(), is_quiet, status: Status::Complete }
     }
 
-    /// Says what the output lacks, unless an earlier round said so too.
+    /// Reports what the output lacks, unless an earlier round has already done so.
     pub(in crate::cli) fn add(&mut self, trouble: &Trouble) {
         self.status = self.status.max(trouble.status);
         if self.said.insert(trouble.text.clone()) {

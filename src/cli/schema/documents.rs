@@ -1,4 +1,4 @@
-//! What the documents of every command hold: rows, which are made of fields, and what stands beside them, which is made of
+//! What the documents of every command contain: rows, which consist of fields, and everything else, which comes from
 //! types.
 
 use std::borrow::Cow;
@@ -11,23 +11,23 @@ use crate::cli::fields::{self, Always};
 use crate::model::smaps::KNOWN_KEYS;
 use crate::view::field::{Described, Kind, Role, Unit};
 
-/// The schemas of what is no field, made of the types: see `types.rs`.
+/// The schemas of what is not a field, generated from the types: see `types.rs`.
 const TYPES: &str = include_str!("types.json");
 
 /// A document of a command. A command with options that change its document has several, all with the same `id`.
 pub(super) struct Document {
-    /// The command, subcommands with a blank before their name.
+    /// The command; a subcommand follows its command after a blank.
     pub(super) command: &'static str,
-    /// Its member `schema`.
+    /// The value of its member `schema`.
     pub(super) id: &'static str,
-    /// What its data is made of.
+    /// The parts of its data.
     data: &'static [Part],
     lines: Lines,
 }
 
-/// What JSON lines are.
+/// What JSON lines contain.
 enum Lines {
-    /// Rows of these kinds: what each is made of.
+    /// Rows of these kinds, each with its parts.
     Rows(&'static [&'static [Part]]),
     /// The whole document.
     Document,
@@ -39,15 +39,15 @@ enum Part {
     Type(&'static str),
     /// The fields of a row: the command, and the options with which it has these rows.
     Row(&'static str, &'static [&'static str]),
-    /// The same without this field, which stands around the rows.
+    /// The same without this field, which is outside the rows.
     RowWithout(&'static str, &'static str, &'static [&'static str]),
-    /// Whose the rows are.
+    /// The process that the rows belong to.
     Process,
     /// A list of objects of these parts.
     List(&'static str, &'static [Part]),
     /// The same, or null.
     ListOrNull(&'static str, &'static [Part]),
-    /// The same, which some options leave out.
+    /// A list that some options leave out.
     ListAtTimes(&'static str, &'static [Part]),
     /// An object of these parts.
     Object(&'static str, &'static [Part]),
@@ -204,10 +204,10 @@ pub(super) static DOCUMENTS: &[Document] = &[
     },
 ];
 
-/// What the member `schema` is.
+/// The description of the member `schema`.
 const ID: &str = "Name and version of this form";
 
-/// A schema with the name of its command, and what that is for.
+/// A schema with the name of its command, and the purpose of that.
 fn described(mut schema: Value, document: &Document, about: &str) -> Value {
     schema["title"] = format!("pmem {}", document.command).into();
     schema["description"] = about.into();
@@ -215,22 +215,22 @@ fn described(mut schema: Value, document: &Document, about: &str) -> Value {
 }
 
 impl Document {
-    /// Whether nothing stands around its data: it is what a file has that pmem writes.
+    /// Whether it is only data, without anything around it: the content of a file that pmem writes.
     fn is_bare(&self) -> bool {
         self.command == "capture"
     }
 
-    /// What it is called among the definitions.
+    /// Its name among the definitions.
     pub(super) fn name(&self) -> &'static str {
         self.id.split('/').next().unwrap_or(self.id)
     }
 }
 
-/// What is made of the types.
+/// The schemas generated from types.
 pub(super) struct Types(Value);
 
 impl Types {
-    /// All of it.
+    /// Reads all of them.
     pub(super) fn read() -> serde_json::Result<Self> {
         serde_json::from_str(TYPES).map(Self)
     }
@@ -240,7 +240,7 @@ impl Types {
         self.0["$defs"].as_object().cloned().unwrap_or_default()
     }
 
-    /// The schema of documents of one name, and everything that stands around their data.
+    /// The schema of the documents with one name, including everything around their data.
     pub(super) fn document(&self, documents: &[&Document], about: &str) -> Option<Value> {
         let document = documents.first()?;
         if document.is_bare() {
@@ -319,7 +319,8 @@ impl Types {
         self.fields(command, &fields, &|field| always.contains(&*field.name))
     }
 
-    /// The lines of documents of one name: a row with any of its fields, after its time and the process it belongs to.
+    /// The lines of the documents with one name: a row with any of its fields, after its time and the process it
+    /// belongs to.
     pub(super) fn lines(&self, documents: &[&Document], about: &str) -> Option<Value> {
         let rows = documents.iter().map(|document| match document.lines {
             Rows(kinds) => Some(kinds),
@@ -335,7 +336,8 @@ impl Types {
         let mut object = Object::default();
         for part in parts {
             object.add(match part {
-                // Any of the fields can be left out; an object with some of its members is not known where these are not.
+                // Any of the fields can be left out; an object with only some of its members is null if those are not
+                // known.
                 Row(command, options) => {
                     let fields = fields_of(command, &|option| options.contains(&option));
                     self.fields(command, &fields, &|_| false)
@@ -369,7 +371,7 @@ impl Types {
     }
 }
 
-/// One of these; `None` where there is none.
+/// A schema for any of these; `None` if there are none.
 fn any(mut schemas: Vec<Value>) -> Option<Value> {
     match schemas.len() {
         0 | 1 => schemas.pop(),
@@ -377,13 +379,13 @@ fn any(mut schemas: Vec<Value>) -> Option<Value> {
     }
 }
 
-/// The fields of a row, with all that a command line may ask for.
+/// The fields of a row, with everything that a command line may request.
 fn fields_of(command: &str, has: &dyn Fn(&str) -> bool) -> Vec<Described> {
     let keys: Vec<String> = KNOWN_KEYS.iter().map(|&key| key.to_owned()).collect();
     fields::with(command, has, Always::No, &keys).unwrap_or_default()
 }
 
-/// What stands before the rows of a process.
+/// What comes before the rows of a process.
 fn process() -> Vec<Described> {
     let field = |name, help, kind| Described {
         name: Cow::Borrowed(name),
@@ -399,7 +401,7 @@ fn process() -> Vec<Described> {
     vec![field("pid", "Process ID", Kind::Unsigned), field("comm", "Name of the process", Kind::Name)]
 }
 
-/// Adds the definitions that a schema refers to, and those that these refer to.
+/// Adds the definitions that a schema refers to, and those that they refer to in turn.
 pub(super) fn add_definitions(schema: &mut Value, all: &Map<String, Value>) {
     let (mut found, mut new) = (BTreeSet::new(), names_in(schema));
     while let Some(name) = new.pop() {

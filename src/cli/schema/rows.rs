@@ -1,13 +1,13 @@
-//! The schema of rows, made of their fields.
+//! The schema of rows, generated from their fields.
 
 use serde_json::{Map, Value, json};
 
 use crate::view::field::{Described, Kind, Role};
 
-/// A field, and where it is in an object.
+/// A field, and its place in an object.
 #[derive(Clone, Copy)]
 pub(super) struct Member<'f> {
-    /// Its name, or what is left of it below an object.
+    /// Its name, or the rest of it below an object.
     pub(super) name: &'f str,
     /// The field.
     pub(super) field: &'f Described,
@@ -15,7 +15,7 @@ pub(super) struct Member<'f> {
     pub(super) is_always: bool,
 }
 
-/// What fields of [`Kind::Nested`] hold: the schema of the one with a name.
+/// The schemas of fields of [`Kind::Nested`], by name.
 pub(super) type Nested<'n> = dyn Fn(&str) -> Option<Value> + 'n;
 
 /// The object of a row: its properties, and the names of those that are always there.
@@ -23,7 +23,7 @@ pub(super) type Nested<'n> = dyn Fn(&str) -> Option<Value> + 'n;
 pub(super) struct Object {
     pub(super) properties: Map<String, Value>,
     pub(super) required: Vec<Value>,
-    /// Properties whose names are of a form.
+    /// Properties whose names match a pattern.
     pub(super) patterns: Map<String, Value>,
 }
 
@@ -47,7 +47,7 @@ impl Object {
             let below: Vec<Member<'_>> = below.collect();
             let is_list = rest.bytes().all(|byte| byte.is_ascii_digit());
             let mut schema = if is_list { list(&below, nested) } else { Self::of(&below, nested).schema() };
-            // Where nothing in it is known, it does not exist.
+            // If nothing in it is known, it is null.
             if is_unknown_at_times(&below) {
                 or_null(&mut schema);
             }
@@ -56,7 +56,7 @@ impl Object {
         object
     }
 
-    /// The same as a schema, which allows nothing else.
+    /// The same as a schema that allows nothing else.
     pub(super) fn schema(self) -> Value {
         let Self { properties, required, patterns } = self;
         let mut schema =
@@ -67,7 +67,7 @@ impl Object {
         schema
     }
 
-    /// Adds all that another has.
+    /// Adds everything from another object.
     pub(super) fn add(&mut self, other: Self) {
         self.properties.extend(other.properties);
         self.required.extend(other.required);
@@ -89,7 +89,7 @@ impl Object {
     }
 }
 
-/// A name in hexadecimal, where it is not UTF-8.
+/// A name in hexadecimal, for names that are not UTF-8.
 fn hex_of(name: &str) -> Value {
     json!({
         "type": "string",
@@ -98,9 +98,9 @@ fn hex_of(name: &str) -> Value {
     })
 }
 
-/// Whether an object of these is null where nothing is known.
+/// Whether an object with these members can be null, if nothing in it is known.
 fn is_unknown_at_times(members: &[Member<'_>]) -> bool {
-    // What is only there when it is asked for does not keep it from being unknown, unless there is nothing else.
+    // Members that exist only on request do not prevent that, unless there are no others.
     let always = || members.iter().filter(|member| member.is_always);
     match always().next() {
         Some(_) => always().all(|member| member.field.nullable),
@@ -117,7 +117,7 @@ fn list(members: &[Member<'_>], nested: &Nested<'_>) -> Value {
     json!({ "type": "array", "prefixItems": items, "items": further })
 }
 
-/// What a field holds.
+/// The schema of a field.
 fn property(field: &Described, nested: &Nested<'_>) -> Value {
     let strings = || json!({ "type": "array", "items": { "type": "string" } });
     let mut schema = match field.kind {
@@ -171,7 +171,7 @@ fn by_node(name: &str, unit: &str) -> Value {
     })
 }
 
-/// Lets a value be null too.
+/// Allows a value to be null, too.
 fn or_null(schema: &mut Value) {
     let is_plain = schema.get("enum").is_none() && schema.get("const").is_none();
     match schema.get_mut("type").filter(|_| is_plain) {

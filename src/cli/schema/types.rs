@@ -1,5 +1,5 @@
-//! Makes `types.json`: the schemas of what is no field, from the types that are serialized. Their doc comments are the
-//! descriptions. A test, so that pmem itself need not know how.
+//! Generates `types.json`: the schemas of what is not a field, from the types that are serialized. Their doc comments
+//! become the descriptions. This is a test, so that pmem itself need not contain the generator.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ struct Mapped {
     asked: Asked,
 }
 
-/// What the data of a document has besides rows.
+/// What the data of a document contains besides rows.
 fn data(generator: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
     vec![
         ("buddy", members::<physical::buddy::Buddy>(generator)),
@@ -64,7 +64,7 @@ fn data(generator: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// What fields hold that have a structure of their own: the command, the field, its schema.
+/// The fields with a structure of their own: the command, the field, its schema.
 fn nested(generator: &mut SchemaGenerator) -> Vec<(&'static str, &'static str, Value)> {
     vec![
         ("buddy", "huge_blocks.blockers", of::<Vec<Blocker>>(generator)),
@@ -112,7 +112,7 @@ fn made() -> Value {
     all
 }
 
-/// Units, as the names of members end with them.
+/// Units, by the suffix of member names.
 const UNITS: [(&str, &str); 9] = [
     ("page_size", "bytes"),
     ("clock_ticks", "ticks per second"),
@@ -125,14 +125,14 @@ const UNITS: [(&str, &str); 9] = [
     ("ticks", "ticks"),
 ];
 
-/// Makes a schema say what the others say, and no more: objects have no other members, numbers a unit.
+/// Brings a schema into the form of the others: objects allow no other members, numbers have a unit.
 fn tidy(schema: &mut Value, name: Option<&str>) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(|item| tidy(item, name)),
         Value::Object(members) => {
             let is_schema = |value: &Value| value.is_string() || value.is_array();
             if members.get("type").is_some_and(is_schema) {
-                // Of the width of a Rust number nobody needs to know.
+                // Nobody needs to know the width of a Rust number.
                 members.remove("format");
                 members.remove("title");
                 if let Some(unit) = name.and_then(unit_of) {
@@ -147,7 +147,7 @@ fn tidy(schema: &mut Value, name: Option<&str>) {
             }
             let required = members.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
             if let Some(Value::Object(properties)) = members.get_mut("properties") {
-                // What can be left out is left out where it would be null.
+                // What can be left out is left out instead of being null.
                 let left_out = properties.iter_mut().filter(|(name, _)| !required.contains(&json!(name)));
                 left_out.for_each(|(_, schema)| never_null(schema));
             }
@@ -159,7 +159,7 @@ fn tidy(schema: &mut Value, name: Option<&str>) {
                     ("properties", Value::Object(properties)) => {
                         properties.iter_mut().for_each(|(name, value)| tidy(value, Some(name)));
                     }
-                    // Of a list of numbers each has the unit.
+                    // Each number in a list has the unit.
                     ("items" | "anyOf" | "oneOf" | "allOf" | "prefixItems", value) => tidy(value, name),
                     (_, value) => tidy(value, None),
                 }
@@ -169,7 +169,7 @@ fn tidy(schema: &mut Value, name: Option<&str>) {
     }
 }
 
-/// Takes null out of what a value can be.
+/// Removes null from what a value can be.
 fn never_null(schema: &mut Value) {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|kind| kind != "null");

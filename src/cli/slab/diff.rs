@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
     if let Some([before, after]) = &sides {
         check(before, after)?;
     }
-    // The document is of the machine of the second side, or of the first where that is a file.
+    // The document names the machine of the second side, or of the first if the second is a file.
     let root = sides.iter_mut().flatten().rev().find_map(Source::take);
     let cx = Context::with(root.map_or_else(|| Root::open(&global.root), Ok)?, global, output);
     command::run(&mut Comparison { args, sides }, Rounds::ONE, &cx, output)
@@ -107,7 +107,7 @@ fn check(before: &Source, after: &Source) -> Result<()> {
 /// The command as the driver runs it.
 struct Comparison<'a> {
     args: &'a Args,
-    /// The two; without them the machine is watched.
+    /// The two sides; without them the machine is read twice.
     sides: Option<[Source; 2]>,
 }
 
@@ -132,7 +132,7 @@ impl command::Command for Comparison<'_> {
         let (mut diff, notes) = compare(&sides[0], &sides[1], elapsed);
         diff.caches.retain(|row| self.args.keeps(row));
         let torn = sides.iter_mut().filter_map(|side| side.reading.trouble.take());
-        // As diff does it: 1 is "different", and "not whole" too.
+        // As in diff(1), 1 means "different"; here it also means "incomplete".
         let torn = torn.map(|error| Trouble { status: Status::Incomplete, ..error.into() });
         let troubles = torn.chain(diff.impossible.iter().map(Trouble::incomplete)).collect();
         let large = diff.large_kmalloc.is_some_and(|large| self.args.counts(large));
@@ -162,7 +162,7 @@ impl command::Command for Comparison<'_> {
     }
 
     fn may_be_cut(&self) -> bool {
-        // With --min, which leaves out what is small, there is no --all.
+        // --min, which leaves out small caches, does not go with --all.
         !self.args.all && self.args.which.min.is_none()
     }
 }
@@ -174,7 +174,7 @@ impl Args {
         (self.all || row.is_change()) && self.which.names(row.names()) && self.large_enough(row.change.bytes)
     }
 
-    /// Whether a change in large allocations, which have no name, is one that was asked for.
+    /// Whether a change in large allocations, which have no name, is wanted.
     fn counts(&self, large: LargeKmalloc) -> bool {
         large.is_change() && self.which.filter.is_none() && self.large_enough(large.change_bytes)
     }
@@ -234,7 +234,7 @@ impl Source {
         }
     }
 
-    /// Its numbers; what a saved slabinfo lacks is taken from the root that the command runs with.
+    /// Its numbers; what a saved slabinfo lacks comes from the root that the command runs with.
     fn read(&self, cx: &Context<'_>) -> Result<Side> {
         match self {
             Self::Root(root) => read(root, &mut Reader::new(root, WANTED)),
@@ -244,7 +244,7 @@ impl Source {
     }
 }
 
-/// Whether it is an anonymous pipe, which is on a file system of its own: /dev/fd/63, or /dev/stdin.
+/// Whether it is an anonymous pipe, such as /dev/fd/63 or /dev/stdin: those are on a file system of their own.
 fn is_pipe_of_the_shell(path: &Path) -> bool {
     const PIPEFS: FsType = FsType(0x5049_5045);
     statfs(path).is_ok_and(|system| system.filesystem_type() == PIPEFS)
@@ -265,10 +265,10 @@ fn read(root: &Root, reader: &mut Reader<'_>) -> Result<Side> {
     Ok(Side { time: Some(time), source: root.source(), host: Some(root.host().clone()), reading })
 }
 
-/// A saved slabinfo: which caches were merged, and which are reclaimable, `other` says of those that it has too.
+/// A saved slabinfo; for caches that `other` has too, it says which were merged and which are reclaimable.
 fn saved(path: &Path, slabinfo: &Slabinfo, other: &Root) -> Side {
     let mut reader = Reader::new(other, WANTED);
-    // The reader knows the names when it has read its own.
+    // The reader knows the names only after a reading of its own.
     let theirs = reader.read().map(|reading| reading.caches).unwrap_or_default();
     let known: BTreeSet<&Name> = theirs.iter().flat_map(Row::names).collect();
     let mut caches = reader.rows(slabinfo.caches.clone());
@@ -292,7 +292,7 @@ fn watch(cx: &Context<'_>, delay: Duration) -> Result<([Side; 2], Duration)> {
     let before = read(root, &mut reader)?;
     wait(delay, cx);
     let elapsed = began.elapsed();
-    // A cache that was merged since has one more name.
+    // A cache that was merged in the meantime has added a name.
     reader.forget_names();
     let after = read(root, &mut reader)?;
     Ok(([before, after], elapsed))

@@ -76,7 +76,7 @@ impl command::Command for Comparison<'_> {
         let sources = [&before, &after].into_iter().flat_map(|side| &side.sources.troubles);
         let troubles: Vec<Trouble> = sources.map(Trouble::incomplete).collect();
         let (mut report, notes) = Report::new(before, after)?;
-        // 1 says that there are differences, as diff(1) does.
+        // 1 means that there are differences, as in diff(1).
         let status = if report.changed(self.least()) { Status::Incomplete } else { Status::Complete };
         // Programs get all lines unless they ask for less.
         if self.args.min.is_some() || cx.is_for_people() {

@@ -1,4 +1,4 @@
-//! How `pmem buddy --top` looks.
+//! The live screen of `pmem buddy --top`.
 
 use crate::analysis::physical::buddy::{Buddy, Standing, ZoneReport};
 use crate::view::screen::{CHANGE, Live, OF_CHANGES, Said, Spec, Sum, pick};
@@ -98,7 +98,7 @@ impl Live for Zones {
     }
 }
 
-/// Whether kswapd is woken, or worse.
+/// Whether kswapd is awake, or worse.
 fn is_low(zone: &ZoneReport) -> bool {
     matches!(zone.watermarks.standing, Standing::AboveMin | Standing::AtMin)
 }

@@ -12,7 +12,7 @@ use crate::view::field::Field;
 use crate::view::style::Emphasis;
 use crate::view::table::{Layout, wrapped};
 
-/// What the list says of a demo; with `explain` all that is to be said.
+/// The fields of a demo in the list; with `explain`, everything about it.
 pub(crate) fn fields(explain: bool) -> Vec<Field<&'static Demo>> {
     vec![
         Field::text("name", "NAME", "Name to run it by", |demo: &&'static Demo| demo.name),

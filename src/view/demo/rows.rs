@@ -6,14 +6,14 @@ use crate::demo::script::Rule;
 use crate::view::cell::Cell;
 use crate::view::field::{Field, Kind};
 
-/// What a source said after a step, beside what was expected.
+/// What a source showed after a step, with what was expected.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     demo: &'static str,
     step: u64,
     action: String,
     quantity: &'static str,
-    /// Empty where a demo looks at one thing only.
+    /// Empty if a demo observes only one thing.
     of: &'static str,
     source: &'static str,
     value: i64,
@@ -25,9 +25,9 @@ pub(crate) struct Row {
     verdict: Verdict,
 }
 
-/// What a row says.
+/// The fields of a row.
 pub(crate) fn fields() -> Vec<Field<Row>> {
-    // Its unit is in a field of its own.
+    // Its unit is in a separate field.
     fn number(name: &'static str, help: &'static str, of: fn(&Row) -> Option<i64>) -> Field<Row> {
         Field::label(name, name.to_uppercase(), help, Kind::Signed, move |row: &Row| {
             of(row).map_or(Cell::Unknown, Cell::CountChange)

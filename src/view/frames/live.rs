@@ -1,4 +1,4 @@
-//! How `pmem frames --top` looks.
+//! The live screen of `pmem frames --top`.
 
 use super::ledger_lines;
 use crate::analysis::frames::{ProcessFrames, Processes};
@@ -63,7 +63,7 @@ impl Live for Tasks {
         let mut lines: Vec<Said> = vec![("pid".into(), process.pid.to_string())];
         let command = process.command_line.escaped();
         if !command.is_empty() {
-            // Of an endless command line the beginning.
+            // The beginning of an endless command line.
             lines.push(("command".into(), clipped(&command, width * height / 4)));
         }
         if let Some(why) = process.no_address_space {
@@ -80,9 +80,9 @@ impl Live for Tasks {
     }
 }
 
-/// A line of the ledger: the number, and what is counted.
+/// Splits a line of the ledger into the number and what it counts.
 fn split(line: &str) -> Said {
-    // What is taken away has its sign at the beginning of the column.
+    // A subtracted number has its sign at the beginning of the column.
     let (sign, rest) = line.strip_prefix('−').map_or(("", line), |rest| ("−", rest.trim_start()));
     let (number, words) = rest.split_once("  ").unwrap_or(("", rest));
     (format!("{sign}{number}").into(), words.trim_start().to_owned())

@@ -1,4 +1,4 @@
-//! How `pmem numa --top` looks.
+//! The live screen of `pmem numa --top`.
 
 use crate::analysis::numa::{Node, NodeLine, Report};
 use crate::view::screen::{CHANGE, Live, OF_CHANGES, Spec, Sum, pick};

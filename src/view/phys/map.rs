@@ -13,13 +13,13 @@ use crate::view::size::human_string;
 use crate::view::style::Emphasis;
 use crate::view::table::Layout;
 
-/// Cells of a row where no terminal says how wide it is, and in SVG.
+/// Cells in a row if the width of the terminal is not known, and in SVG.
 const CELLS: u64 = 64;
 
 /// The width of the ruler at the left: an address and a blank.
 const RULER: usize = 14;
 
-/// Rows that a picture has at most.
+/// The most rows in a picture.
 const ROWS: u64 = 32;
 
 /// How many cells a row has on a terminal of this width: a power of two, so that rows begin at round addresses.
@@ -28,12 +28,12 @@ pub(crate) fn cells_in(width: Option<usize>) -> u64 {
     1 << room.max(8).ilog2()
 }
 
-/// The frames of a cell, so that `frames` fit: a power of two.
+/// The number of frames in a cell so that `frames` fit: a power of two.
 pub(crate) fn block_frames(frames: u64, cells: u64) -> u64 {
     frames.div_ceil(cells * ROWS).max(1).next_power_of_two()
 }
 
-/// The character, the colour of a terminal (of its 256) and that of a picture.
+/// The character, the colour on a terminal (of 256), and the colour in a picture.
 fn look(class: Class) -> (char, u8, &'static str) {
     match class {
         Class::Hole => (' ', 16, "#ffffff"),
@@ -53,7 +53,7 @@ fn look(class: Class) -> (char, u8, &'static str) {
     }
 }
 
-/// Writes the picture for a terminal: capitals where three quarters of a cell are of its class.
+/// Writes the picture for a terminal: a capital if three quarters of a cell are of its class.
 pub(crate) fn write(out: &mut dyn Write, map: &Map, cells: u64, layout: &Layout) -> io::Result<()> {
     let page_size = layout.scale.page_size;
     for (row, blocks) in map.blocks.chunks(cells as usize).enumerate() {
@@ -75,7 +75,7 @@ fn character(class: Class, pure: bool) -> char {
     if pure { character.to_ascii_uppercase() } else { character }
 }
 
-/// Text on the class's colour, where colour is wanted.
+/// Text on the colour of the class, if colour is wanted.
 fn painted(class: Class, text: &str, layout: &Layout) -> String {
     if !layout.palette.coloured || class == Class::Hole {
         return text.to_owned();
@@ -196,7 +196,7 @@ mod tests {
         };
         let Some(page_size) = PageSize::new(4096) else { panic!("a page size") };
         let drawn = svg(&report, &map, page_size);
-        // The ground, three runs of cells in two rows, and one class in the legend.
+        // The background, three runs of cells in two rows, and one class in the legend.
         assert_eq!(drawn.matches("<rect").count(), 5, "{drawn}");
         assert!(drawn.contains("0x3c0000–0x400000 anonymous") && drawn.contains("0x400000–0x440000 anonymous"));
     }

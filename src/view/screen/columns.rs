@@ -1,4 +1,4 @@
-//! The columns of the live screen: what they show, what they sort by, and which of them there is room for.
+//! The columns of the live screen: what they show, how rows are sorted by them, and which of them fit.
 
 use std::cmp::Ordering;
 
@@ -19,38 +19,38 @@ pub(crate) struct Column {
     pub(crate) key: Option<char>,
     /// Its names for `--sort`; the first is the field's.
     pub(crate) names: Vec<String>,
-    /// What the help calls it.
+    /// Its name in the help.
     pub(super) help: String,
     heading: String,
     what: What,
-    /// Columns of a lower rank fall away first.
+    /// Columns of a lower rank are dropped first.
     rank: u8,
     is_right: bool,
-    /// Whether it sorts from the first to the last: names and numbers that name something do.
+    /// Whether it sorts in ascending order: names, and numbers that identify something, do.
     is_label: bool,
-    /// The place of the field; `None` for the change of what is followed.
+    /// The index of the field; `None` for the change of what is followed.
     field: Option<usize>,
 }
 
-/// What the numbers of a column are.
+/// The kind of numbers in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     /// Counts and words.
     Plain,
-    /// Sizes, which are in the unit that was chosen.
+    /// Sizes, in the chosen unit.
     Size,
-    /// Small sizes: in bytes, unless a size says its unit itself.
+    /// Small sizes: in bytes, unless sizes include their unit.
     SmallSize,
 }
 
 /// The columns of a screen.
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
-    /// From left to right; the last takes what is left of a line.
+    /// From left to right; the last takes the rest of a line.
     all: Vec<Column>,
-    /// Whether what is followed is a count of things, and no size.
+    /// Whether what is followed is a count of things rather than a size.
     counts: bool,
-    /// The place of the field that names a row.
+    /// The index of the field that names a row.
     name: usize,
 }
 
@@ -60,10 +60,10 @@ const COURSE_RANK: u8 = 9;
 /// The widths that the course can have.
 const COURSE: std::ops::RangeInclusive<usize> = 12..=60;
 
-/// The least width of the last column.
+/// The minimum width of the last column.
 const NAMES: usize = 16;
 
-/// The most width of a column of words that is not the last.
+/// The maximum width of a column of words that is not the last.
 const WORDS: usize = 40;
 
 /// The gap between two columns.
@@ -108,7 +108,7 @@ impl Column {
         }
     }
 
-    /// What the footer calls it: the field's name, without the unit.
+    /// Its name in the footer: the field's name, without the unit.
     pub(super) fn words(&self) -> String {
         let name = self.names[0].rsplit('.').next().unwrap_or_default();
         let units = ["_bytes", "_pages", "_frames", "_percent"];
@@ -121,12 +121,12 @@ impl Column {
     }
 }
 
-/// What has no key.
+/// The key of columns without a key.
 const NO_KEY: char = '\0';
 
 impl Columns {
-    /// The columns of a screen: those that it picks, or those that are named, alone or in addition; and one to sort by,
-    /// if that is another.
+    /// The columns of a screen: those that it picks, or those that are named, instead or in addition; and the one to
+    /// sort by, if it is not among them.
     pub(crate) fn new<R>(spec: &Spec, fields: &[Field<R>], named: Option<(&[&str], bool)>, sort: Option<&str>) -> Self {
         let place = |name: &str| fields.iter().position(|field| field.is_called(name));
         let counts = spec.followed.first().and_then(|name| place(name)).is_some_and(|place| {
@@ -134,7 +134,7 @@ impl Columns {
         });
         let column = |pick: &Pick| match pick.field {
             CHANGE => Some(Column::change(pick, counts)),
-            // What is not read has no column.
+            // A field that is not read has no column.
             name => place(name)
                 .filter(|&place| !fields[place].on_request || fields[place].people_only)
                 .map(|place| Column::of(pick, place, &fields[place])),
@@ -171,22 +171,22 @@ impl Columns {
         Self { all, counts, name }
     }
 
-    /// All of them.
+    /// All columns.
     pub(crate) fn all(&self) -> &[Column] {
         &self.all
     }
 
-    /// The last, which takes what is left of a line.
+    /// The last column, which takes the rest of a line.
     pub(super) fn last(&self) -> usize {
         self.all.len().saturating_sub(1)
     }
 
-    /// Whether what is followed is a count of things, and no size.
+    /// Whether what is followed is a count of things rather than a size.
     pub(super) fn counts(&self) -> bool {
         self.counts
     }
 
-    /// What a row is called.
+    /// The name of a row.
     pub(super) fn name<'r>(&self, row: &'r Tracked<Shown>) -> Cell<'r> {
         row.row.cell(self.name)
     }
@@ -204,7 +204,7 @@ impl Columns {
         }
     }
 
-    /// The same as text.
+    /// The cell of a row as text.
     fn text(&self, column: usize, row: &Tracked<Shown>, scale: &Scale) -> String {
         match (self.cell(column, row), self.all[column].what) {
             (Cell::Bytes(bytes @ 1..) | Cell::Number(bytes @ 1..), What::SmallSize) if scale.unit != Unit::Human => {
@@ -216,7 +216,7 @@ impl Columns {
         }
     }
 
-    /// What stands above a column, with the unit. Within the first minute the change is that of a shorter time.
+    /// The heading of a column, with the unit. Within the first minute the change is over a shorter time.
     pub(super) fn heading(&self, column: usize, state: &State) -> String {
         let Some(column) = self.all.get(column) else { return String::new() };
         let unit = match column.what {
@@ -250,23 +250,23 @@ pub(crate) struct Sort {
 }
 
 impl Sort {
-    /// By a column, the largest first; names by the alphabet.
+    /// By a column, the largest first; names alphabetically.
     fn by(columns: &Columns, column: usize) -> Self {
         Self { column, is_ascending: columns.all.get(column).is_none_or(|column| column.is_label) }
     }
 
-    /// As a screen sorts at first.
+    /// The initial order of a screen.
     pub(super) fn first(columns: &Columns, spec: &Spec) -> Self {
         Self::by_key(columns, spec.sort).unwrap_or_else(|| Self::by(columns, 0))
     }
 
-    /// By the letter of a column.
+    /// By the column with this key.
     pub(crate) fn by_key(columns: &Columns, key: char) -> Option<Self> {
         columns.all.iter().position(|column| column.key == Some(key)).map(|column| Self::by(columns, column))
     }
 
-    /// By what `--sort` says: a key, in the order it has there, or a column's name, descending with `-` before it. With
-    /// `-` before it a key means the other way round.
+    /// By what `--sort` says: a key, in its own order, reversed with `-` in front; or a column's name, descending with
+    /// `-` in front.
     pub(crate) fn by_option(columns: &Columns, option: &str) -> Option<Self> {
         let name = option.strip_prefix('-').unwrap_or(option);
         let by_key = columns.all.iter().filter_map(|column| column.key).find(|key| is_key(name, *key));
@@ -277,18 +277,18 @@ impl Sort {
         Some(Self { column, is_ascending: name == option })
     }
 
-    /// The other way round.
+    /// The reverse order.
     pub(crate) fn reversed(self) -> Self {
         Self { is_ascending: !self.is_ascending, ..self }
     }
 
-    /// By the next column to the right, or by the one to the left.
+    /// By the next column to the right or left.
     pub(crate) fn moved(self, columns: &Columns, right: bool) -> Self {
         let many = columns.all.len().max(1);
         Self::by(columns, (self.column + if right { 1 } else { many - 1 }) % many)
     }
 
-    /// The place of the column.
+    /// The index of the column.
     pub(crate) fn column(self) -> usize {
         self.column
     }
@@ -311,25 +311,25 @@ fn is_key(word: &str, key: char) -> bool {
     letters.next() == Some(key) && letters.next().is_none()
 }
 
-/// The columns that there is room for, and how wide they are.
+/// The columns that fit, and their widths.
 #[derive(Debug)]
 pub(super) struct Fitting {
-    /// The places of the columns without the last, each with its width.
+    /// The indices of the columns except the last, each with its width.
     pub(super) columns: Vec<(usize, usize)>,
-    /// The width of the course; `None` where there is no room.
+    /// The width of the course; `None` if there is no room.
     pub(super) course: Option<usize>,
     /// The width of the last column.
     pub(super) names: usize,
 }
 
-/// Chooses among the columns for a line of this width. They are as wide as any of all rows needs, shown or not, so that
-/// nothing moves when rows do.
+/// Chooses the columns for a line of this width. They are as wide as any row needs, shown or not, so that nothing moves
+/// when the rows scroll.
 pub(super) fn fitting(state: &State, width: usize) -> Fitting {
     let columns = state.columns();
     let sorted_by = state.sort.column();
     let needed = |column: usize| {
         let cells = state.shown().rows.iter().map(|row| columns.text(column, row, &state.scale).width());
-        // With room for the sign of the direction.
+        // Leave room for the sign of the direction.
         cells.max().unwrap_or(0).max(columns.heading(column, state).width() + usize::from(column == sorted_by))
     };
     let rank = |column: usize| if column == sorted_by { u8::MAX } else { columns.all[column].rank };
@@ -340,7 +340,7 @@ pub(super) fn fitting(state: &State, width: usize) -> Fitting {
     let mut fitting = Fitting { columns: Vec::new(), course: None, names: 0 };
     for (_, column) in wanted {
         let width = column.map_or(*COURSE.start(), needed);
-        // The first that does not fit ends it: what matters less is not shown in its place.
+        // The first that does not fit ends the search: a less important one is not shown in its place.
         let Some(rest) = room.checked_sub(width + GAP) else { break };
         room = rest;
         match column {

@@ -1,4 +1,4 @@
-//! All that is known of the selected row.
+//! Everything that is known about the selected row.
 
 use ratatui::layout::Size;
 use ratatui::text::{Line, Span};
@@ -14,10 +14,10 @@ use crate::view::table::{clipped, wrapped};
 /// The width of the label in front of each line.
 const LABEL: usize = 12;
 
-/// The most lines that the course is high.
+/// The maximum height of the course, in lines.
 const HIGH: usize = 8;
 
-/// The lines of the pane, the most needed first.
+/// The lines of the pane, the most important first.
 pub(super) fn lines(state: &State, size: Size, palette: Palette) -> Vec<Line<'static>> {
     let (width, height) = (usize::from(size.width), usize::from(size.height));
     let Some(row) = state.selected() else {
@@ -25,7 +25,7 @@ pub(super) fn lines(state: &State, size: Size, palette: Palette) -> Vec<Line<'st
     };
     let mut lines = vec![rule(&state.name(row), width, palette)];
     let mut say = |(label, words): (&str, &str)| {
-        // Of an endless list of names the beginning.
+        // The beginning of an endless list of names.
         let words = wrapped(words, width.saturating_sub(LABEL + 2).max(1), 0);
         for (number, line) in words.lines().take(height / 3).enumerate() {
             let label = if number == 0 { clipped(label, LABEL) } else { String::new() };
@@ -34,7 +34,7 @@ pub(super) fn lines(state: &State, size: Size, palette: Palette) -> Vec<Line<'st
         }
     };
     let of_row = row.row.detail(&state.scale, (width, height));
-    // The change and the course have their place, however much there is to say.
+    // Keep room for the change and the course, however much there is to say.
     let room = if of_row.len() + 4 > height { height.saturating_sub(4) } else { of_row.len() };
     of_row.iter().take(room).for_each(|(label, words)| say((label, words)));
     say(("change", &changes(state, row)));
@@ -43,7 +43,7 @@ pub(super) fn lines(state: &State, size: Size, palette: Palette) -> Vec<Line<'st
     {
         closer.closer().iter().for_each(|(label, words)| say((label, words)));
     }
-    // One at least, if there is nearly room for nothing.
+    // At least one, even if there is almost no room.
     lines.truncate(height.saturating_sub(1));
     let Some(course) = row.courses.first() else { return lines };
     let [least, most] = course.ends();
@@ -86,7 +86,7 @@ fn changes(state: &State, row: &Tracked<Shown>) -> String {
     }
 }
 
-/// Within what time a course changed, in words.
+/// The time of a change, in words.
 pub(crate) fn in_time(course: &Series) -> String {
     match within(course.time()).strip_prefix(" in ") {
         Some(time) => format!("in {time}"),

@@ -9,7 +9,7 @@ use super::line::style;
 use crate::view::style::{Emphasis, Palette};
 use crate::view::table::wrapped;
 
-/// The keys of every screen and what they do, besides those that sort. With eleven of these, all fit into 60 columns
+/// The keys of every screen and what they do, apart from those that sort. With eleven of those, all fit into 60 columns
 /// and 8 lines.
 const KEYS: [(&str, &str); 13] = [
     ("< >", "sort column"),
@@ -27,13 +27,13 @@ const KEYS: [(&str, &str); 13] = [
     ("q", "quit"),
 ];
 
-/// The width of keys and a blank after them.
+/// The width of the keys and a blank after them.
 const KEY: usize = 7;
 
 /// The lines of the help.
 pub(super) fn lines(state: &State, size: Size, palette: Palette) -> Vec<Line<'static>> {
     let width = usize::from(size.width / 3).min(36);
-    // Where most look first: what the rows are sorted by at first, and the change.
+    // Where people look first: what the rows are initially sorted by, and the change.
     let order = |column: &&Column| match column.key {
         key if key == Some(state.spec().sort) => 0,
         _ if column.is_change() => 1,

@@ -1,4 +1,4 @@
-//! Lines of the live screen: pieces that fall away where there is no room, and bars.
+//! Lines of the live screen: pieces that are dropped if there is no room, and bars.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::view::table::clipped;
 /// A piece of a line.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
-    /// Pieces of a lower rank fall away first.
+    /// Pieces of a lower rank are dropped first.
     rank: u8,
     text: String,
     emphasis: Option<Emphasis>,
@@ -33,19 +33,19 @@ impl Piece {
         Self { emphasis: Some(emphasis), ..self }
     }
 
-    /// The piece next to the one before.
+    /// The piece without a gap before it.
     pub(super) fn close(self) -> Self {
         Self { gap: 1, ..self }
     }
 }
 
-/// A line of those pieces that there is room for, the last one at least.
+/// A line of the pieces that fit, at least the last one.
 pub(super) fn fit(pieces: &[Piece], width: u16, palette: Palette) -> Line<'static> {
     let width = usize::from(width);
     let mut pieces: Vec<&Piece> = pieces.iter().filter(|piece| !piece.text.is_empty()).collect();
     let needed = |pieces: &[&Piece]| pieces.iter().map(|piece| piece.gap + piece.text.width()).sum::<usize>();
     while pieces.len() > 1 && needed(&pieces) - pieces[0].gap > width {
-        // Of equal ones the last.
+        // The last of equal ones.
         let Some(place) = (0..pieces.len()).rev().min_by_key(|place| pieces[*place].rank) else { break };
         pieces.remove(place);
     }
@@ -57,7 +57,7 @@ pub(super) fn fit(pieces: &[Piece], width: u16, palette: Palette) -> Line<'stati
     line
 }
 
-/// Names as `a = b`, cut to `width` columns. There can be thousands: those beyond are not looked at.
+/// Names as `a = b`, cut to `width` columns. There can be thousands: those beyond that are not examined.
 pub(crate) fn joined<'n>(names: impl IntoIterator<Item = &'n Name>, width: usize) -> String {
     let mut text = String::new();
     let mut used = 0;
@@ -122,7 +122,7 @@ mod tests {
         {
             assert_eq!(joined(&names, width), expected);
         }
-        // Of an endless list the beginning.
+        // The beginning of an endless list.
         assert_eq!(joined(std::iter::repeat(&names[0]), 12), "dentry = de…");
     }
 

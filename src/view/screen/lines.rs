@@ -1,4 +1,4 @@
-//! Rows of any report, as the screen holds them.
+//! Rows of any report, in the form that the screen keeps.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use crate::view::size::{Scale, text};
 
 /// A row of any type.
 pub(crate) trait Line: Any {
-    /// What a field says, by its place.
+    /// The cell of a field, by its index.
     fn cell(&self, field: usize) -> Cell<'_>;
 
     /// See [`Live::detail`].
@@ -52,16 +52,16 @@ pub(crate) struct Shot {
     pub(super) above: Rc<dyn Above>,
 }
 
-/// Makes readings for the screen of reports.
+/// Turns reports into readings for the screen.
 pub(crate) struct Feed<L: Live> {
     fields: Rc<Vec<Field<L::Row>>>,
     /// The positions of the fields that identify rows.
     identity: Vec<usize>,
-    /// The places of those that are followed, each with whether it counts pages.
+    /// The positions of those that are followed, each with whether it counts pages.
     followed: Vec<(usize, bool)>,
 }
 
-/// A row with the fields that say what is in it.
+/// A row with the fields that describe it.
 struct Entry<L: Live> {
     row: L::Row,
     fields: Rc<Vec<Field<L::Row>>>,
@@ -70,7 +70,7 @@ struct Entry<L: Live> {
 struct Summed<L: Live>(L::Report);
 
 impl<L: Live> Feed<L> {
-    /// For rows with these fields.
+    /// A feed for rows with these fields.
     pub(crate) fn new(fields: Vec<Field<L::Row>>) -> Self {
         let Spec { identity, followed, .. } = L::SPEC;
         let place = |name: &&str| fields.iter().position(|field| field.is_called(name));
@@ -82,7 +82,7 @@ impl<L: Live> Feed<L> {
         }
     }
 
-    /// A reading of a report and its rows. `page_bytes` is the size of a page.
+    /// A reading from a report and its rows. `page_bytes` is the size of a page.
     pub(crate) fn shot(&self, rows: Vec<L::Row>, report: L::Report, page_bytes: u64) -> Shot {
         let reading = |row: L::Row| {
             let cell = |place: usize| (self.fields[place].column.cell)(&row);
@@ -107,7 +107,7 @@ impl<L: Live> Feed<L> {
         Rc::new(Entry::<L> { row, fields: Rc::clone(&self.fields) })
     }
 
-    /// The row that is shown.
+    /// The row behind one that is shown.
     pub(crate) fn row<'s>(&self, shown: &'s Shown) -> Option<&'s L::Row> {
         let any: &dyn Any = &**shown;
         any.downcast_ref::<Entry<L>>().map(|entry| &entry.row)
@@ -150,7 +150,7 @@ impl<L: Live> Above for Summed<L> {
     }
 }
 
-/// Everything that the fields say of a row, but what is not known, none, or too much for a line.
+/// Everything that the fields say about a row, except what is not known, not applicable, or too long for a line.
 fn all<R>(fields: &[Field<R>], row: &R, scale: &Scale) -> Vec<Said> {
     let said = |field: &Field<R>| {
         let cell = (field.column.cell)(row);
@@ -178,7 +178,7 @@ fn is_size(cell: &Cell<'_>) -> bool {
     matches!(cell, Cell::Bytes(_) | Cell::SizeChange(_) | Cell::Pages(_) | Cell::PagesAsSize(_) | Cell::Change(_))
 }
 
-/// A cell as the screen has it: pages are sizes there.
+/// A cell as shown on the screen, where pages are sizes.
 pub(super) fn shown(cell: Cell<'_>, scale: &Scale) -> String {
     let cell = match cell {
         Cell::Pages(pages) => Cell::PagesAsSize(pages),
@@ -201,7 +201,7 @@ fn names<'c>(cell: &Cell<'c>) -> Vec<&'c Name> {
     }
 }
 
-/// Whether a name in a cell matches, or its text where it has none.
+/// Whether a name in a cell matches, or its text if it has none.
 pub(super) fn matches(cell: &Cell<'_>, regex: &Regex) -> bool {
     match names(cell) {
         names if names.is_empty() => {

@@ -13,22 +13,22 @@ pub(crate) struct Pick {
     pub(super) key: char,
     /// The field, or [`CHANGE`].
     pub(super) field: &'static str,
-    /// Columns of a lower rank fall away first.
+    /// Columns of a lower rank are dropped first.
     pub(super) rank: u8,
     /// The heading, if it differs from the field's.
     pub(super) heading: Option<&'static str>,
-    /// What the help calls it, where that is not its heading.
+    /// Its name in the help, if that is not its heading.
     pub(super) help: Option<&'static str>,
     /// Another name for it in `--sort`.
     pub(super) also: Option<&'static str>,
-    /// Whether it is a size of a few bytes, which would be nothing in MiB or pages.
+    /// Whether it is a size of a few bytes, which would round to nothing in MiB or pages.
     pub(super) is_small: bool,
 }
 
 /// The name of the column with the change of what is followed.
 pub(crate) const CHANGE: &str = "change";
 
-/// A column: its key, its field, and how much it matters.
+/// A column: its key, its field, and its rank.
 pub(crate) const fn pick(key: char, field: &'static str, rank: u8) -> Pick {
     Pick { key, field, rank, heading: None, help: None, also: None, is_small: false }
 }
@@ -55,26 +55,26 @@ impl Pick {
         Self { also: Some(name), ..self }
     }
 
-    /// The column as one of small sizes.
+    /// The column as one with small sizes.
     pub(crate) const fn small(self) -> Self {
         Self { is_small: true, ..self }
     }
 }
 
-/// A screen, as far as it is the same for all its rows. Fields are called by their names or aliases.
+/// A screen, apart from its rows. Fields are given by their names or aliases.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spec {
     /// The command.
     pub(crate) command: &'static str,
-    /// What a row is: one, and several.
+    /// What a row is called, in the singular and the plural.
     pub(crate) rows: [&'static str; 2],
     /// The fields that together identify a row from reading to reading.
     pub(crate) identity: &'static [&'static str],
     /// The fields that are followed. The first has a course and a change; others are for the detail pane.
     pub(crate) followed: &'static [&'static str],
-    /// The columns from left to right; the last takes what is left of a line, and the filter matches it.
+    /// The columns from left to right; the last takes the rest of a line, and the filter matches it.
     pub(crate) columns: &'static [Pick],
-    /// The key that the rows are sorted by at first.
+    /// The key that the rows are initially sorted by.
     pub(crate) sort: char,
     /// The help text, apart from the keys.
     pub(crate) help: &'static [&'static str],
@@ -83,7 +83,7 @@ pub(crate) struct Spec {
 /// A piece of the lines above the rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Sum {
-    /// Pieces of a lower rank fall away first: 1 to 9.
+    /// Pieces of a lower rank are dropped first: 1 to 9.
     pub(super) rank: u8,
     pub(super) text: String,
 }
@@ -94,53 +94,53 @@ impl Sum {
     }
 }
 
-/// A line of the detail pane: its label, at most 12 columns wide, and the rest.
+/// A line of the detail pane: its label, at most 12 columns wide, and the text.
 pub(crate) type Said = (Cow<'static, str>, String);
 
-/// How the rows of a command are on a screen.
+/// How the rows of a command appear on a screen.
 pub(crate) trait Live: 'static {
     /// A row.
     type Row: 'static;
-    /// The report that it is from.
+    /// The report that it comes from.
     type Report: 'static;
 
-    /// What is the same for all rows.
+    /// The part that is the same for all rows.
     const SPEC: Spec;
 
-    /// A size that the headline follows: its name, and bytes; `None` where it is not known.
+    /// A size that the headline follows: its name, and bytes; `None` if it is not known.
     fn total(_report: &Self::Report) -> Option<(&'static str, i64)> {
         None
     }
 
-    /// What that size is made of.
+    /// The parts of that size.
     fn parts(_report: &Self::Report, _scale: &Scale) -> Option<String> {
         None
     }
 
-    /// The line of sums. `is_whole` says that nothing is missing in the report.
+    /// The line of sums. `is_whole` says that the report is complete.
     fn sums(report: &Self::Report, scale: &Scale, is_whole: bool) -> Vec<Sum>;
 
-    /// What the detail pane says of a row; `None` where all of its fields are as good. `room` is the columns and lines
-    /// there are.
+    /// What the detail pane says about a row; `None` if listing all of its fields will do. `room` is the number of
+    /// columns and lines.
     fn detail(_row: &Self::Row, _scale: &Scale, _room: (usize, usize)) -> Option<Vec<Said>> {
         None
     }
 
-    /// The same, below its change: what was read of this row alone.
+    /// Likewise, below its change: what was read for this row alone.
     fn closer(_row: &Self::Row) -> Vec<Said> {
         Vec::new()
     }
 
-    /// How what is followed changed, in words, where that is more than the change of a size.
+    /// How what is followed changed, in words, if that is more than the change of a size.
     fn changes(_tracked: &Tracked<Shown>, _scale: &Scale) -> Option<String> {
         None
     }
 
-    /// Whether what a field says of a row cannot be right.
+    /// Whether the value of a field in a row cannot be right.
     fn is_wrong(_row: &Self::Row, _field: &str) -> bool {
         false
     }
 }
 
-/// What the help of every screen can say of the changes.
+/// What the help of every screen can say about the changes.
 pub(crate) const OF_CHANGES: &str = "Δ/min: change in the last minute; in the first minute, Δ in N s: change so far.";

@@ -1,4 +1,4 @@
-//! What the live screen shows: the readings, and what the person in front of it chose.
+//! What the live screen shows: the readings, and what the user chose.
 
 use std::ops::Deref;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::analysis::series::{History, Series, Tracked};
 use crate::view::cell::Cell;
 use crate::view::size::Scale;
 
-/// Which rows are shown by their names.
+/// Selects rows by their names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     text: String,
@@ -22,7 +22,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// A filter for names that match `text`: a regular expression, or while it is none, plain text.
+    /// A filter for names that match `text`: a regular expression, or plain text as long as it is not a valid one.
     pub(crate) fn new(text: &str) -> Self {
         let regex = Regex::new(text);
         let is_plain = regex.is_err();
@@ -30,12 +30,12 @@ impl Filter {
         Self { text: text.to_owned(), regex: regex.or_else(plain).ok(), is_plain }
     }
 
-    /// As it was typed.
+    /// The text as typed.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is taken for plain text.
+    /// Whether it is treated as plain text.
     pub(crate) fn is_plain(&self) -> bool {
         self.is_plain
     }
@@ -45,13 +45,13 @@ impl Filter {
     }
 }
 
-/// What lies over the table, or below it.
+/// What is shown over or below the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Pane {
-    /// Nothing: the table has the screen.
+    /// Nothing: the table fills the screen.
     #[default]
     None,
-    /// All of the selected row.
+    /// Everything about the selected row.
     Detail,
     /// The keys.
     Help,
@@ -79,8 +79,8 @@ impl Readings {
         self.above.as_deref()
     }
 
-    /// The course of what all changes are taken to be as old as: that of what the headline follows, or of the row that
-    /// was there longest.
+    /// The time that all changes are assumed to cover: that of what the headline follows, or of the row that has been
+    /// there longest.
     pub(super) fn time(&self) -> Duration {
         match self.total.last() {
             Some(_) => self.total.time(),
@@ -101,31 +101,31 @@ pub(crate) struct State {
     interval: Duration,
     /// What the table is sorted by.
     pub sort: Sort,
-    /// Which names are shown.
+    /// The filter for names.
     pub filter: Filter,
     /// Whether keys go into the filter.
     pub is_typing: bool,
-    /// Rows where what is followed is less are not shown.
+    /// Rows in which what is followed is less than this are not shown.
     pub least_bytes: Option<u64>,
-    /// Whether only those are shown that grew.
+    /// Whether only rows that grew are shown.
     pub growing: bool,
     /// How quantities are written.
     pub scale: Scale,
-    /// What is open.
+    /// The open pane.
     pub pane: Pane,
-    /// What was read for the selected row alone: its id, and the row with more in it.
+    /// What was read for the selected row alone: its id, and the row with the details.
     pub details: Option<(u64, Shown)>,
     /// Something that happened, shown until the next key.
     pub notice: Option<String>,
     /// The columns and lines of the terminal.
     size: (u16, u16),
-    /// The rows in the order they are shown, as places in the history.
+    /// The rows in the order in which they are shown, as indices into the history.
     order: Vec<usize>,
-    /// The id of the selected row; `None` until one is selected: then it is the first row.
+    /// The id of the selected row; `None` until one is chosen: until then it is the first row.
     selected: Option<u64>,
-    /// The place of the selected row in `order`.
+    /// The index of the selected row in `order`.
     place: usize,
-    /// The first row that is in sight.
+    /// The first visible row.
     first: usize,
 }
 
@@ -155,7 +155,7 @@ impl State {
         }
     }
 
-    /// What the command says of its screen.
+    /// The command's description of its screen.
     pub(crate) fn spec(&self) -> &Spec {
         &self.spec
     }
@@ -165,7 +165,7 @@ impl State {
         &self.columns
     }
 
-    /// Whether there was a reading.
+    /// Whether there has been a reading.
     pub(crate) fn has_readings(&self) -> bool {
         self.readings.above.is_some()
     }
@@ -184,7 +184,7 @@ impl State {
         self.settle();
     }
 
-    /// Nothing could be read.
+    /// Notes that nothing could be read.
     pub(crate) fn failed(&mut self, why: String) {
         self.readings.history.failed(why);
         self.settle();
@@ -227,7 +227,7 @@ impl State {
         };
     }
 
-    /// The rows from the first that is in sight, each with whether it is the selected one.
+    /// The rows from the first visible one on, each with whether it is the selected one.
     pub(crate) fn rows_in_sight(&self) -> impl Iterator<Item = (&Tracked<Shown>, bool)> {
         let rows = self.order.iter().enumerate().skip(self.first);
         rows.filter_map(|(place, &at)| Some((self.shown().rows.get(at)?, place == self.place)))
@@ -238,7 +238,7 @@ impl State {
         self.order.len()
     }
 
-    /// What a row is called: its first name.
+    /// The name of a row: the first one.
     pub(crate) fn name(&self, row: &Tracked<Shown>) -> String {
         name(&self.columns.name(row))
     }
@@ -253,14 +253,14 @@ impl State {
         self.select(self.place.saturating_add_signed(rows));
     }
 
-    /// Selects the row of this place, or the last.
+    /// Selects the row at this index, or the last.
     pub(crate) fn select(&mut self, place: usize) {
         self.place = place.min(self.order.len().saturating_sub(1));
         self.selected = self.selected().map(|row| row.id);
     }
 
-    /// Brings everything in line with what changed: which rows there are and in which order, where the selected row is
-    /// among them, and which part of them is in sight.
+    /// Updates everything that depends on what changed: which rows there are and in which order, where the selected row
+    /// is among them, and which part of them is visible.
     pub(crate) fn settle(&mut self) {
         let History { rows, .. } = &**self.shown();
         let mut order: Vec<usize> = (0..rows.len()).filter(|&at| self.keeps(&rows[at])).collect();
@@ -268,7 +268,7 @@ impl State {
         match self.selected.map(|id| (id, order.iter().position(|&at| rows[at].id == id))) {
             None => self.place = 0,
             Some((_, Some(place))) => self.place = place,
-            // Not among the rows any more: what has its place now is selected.
+            // It is no longer among the rows: the row now in its place is selected.
             Some((id, None)) => {
                 let is_gone = !rows.iter().any(|row| row.id == id);
                 let place = self.place.min(order.len().saturating_sub(1));

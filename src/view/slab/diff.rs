@@ -1,4 +1,4 @@
-//! How `pmem slab diff` looks: what changed in words, and a row a cache.
+//! The output of `pmem slab diff`: what changed in words, and a row for each cache.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::view::size::{Scale, Unit, human_string};
 use crate::view::table::{Layout, cell_text, wrapped};
 use crate::view::time::in_words;
 
-/// The columns that are shown unless others are asked for.
+/// The default columns.
 const DEFAULT: &[&str] =
     &["change.bytes", "bytes_per_hour", "change.active_objects", "after.bytes", "reclaimable", "state", "names"];
 
-/// What is said of a cache.
+/// The fields of a cache.
 pub(crate) fn fields() -> Vec<Field<Change>> {
     let bytes = |name, heading, help, of: fn(&Change) -> u64| Field::bytes(name, heading, help, of).summed();
     vec![
@@ -100,9 +100,9 @@ pub(crate) fn fields() -> Vec<Field<Change>> {
     ]
 }
 
-/// The columns for people, for these caches: those that fit next to the names, which are cut last.
+/// The columns for people, for these caches: those that fit next to the names, which are shortened last.
 pub(crate) fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
-    // The first to go come first.
+    // In the order in which they are dropped.
     const LESS_NEEDED: [&str; 3] = ["after.bytes", "bytes_per_hour", "reclaimable"];
     let rows = &diff.caches;
     let mut shown = DEFAULT.to_vec();
@@ -121,7 +121,7 @@ pub(crate) fn fitting(diff: &Diff, layout: &Layout) -> Vec<&'static str> {
     };
     let room = |shown: &[&str]| width.saturating_sub(shown.iter().filter(|name| **name != "names").map(widest).sum());
     let needed: Vec<&str> = shown.iter().copied().filter(|name| !LESS_NEEDED.contains(name)).collect();
-    // What does not fit anyway has no column taken away for it.
+    // Names that would not fit anyway do not cause a column to be dropped.
     let names = columns.iter().filter(|column| column.name == "names");
     let names = names.flat_map(|column| rows.iter().map(|row| cell_width(column, row)));
     let longest = names.filter(|names| *names <= room(&needed)).max().unwrap_or(0);
@@ -187,19 +187,19 @@ impl Words<'_> {
         format!("{number} {}", if count.unsigned_abs() == 1 { "object" } else { "objects" })
     }
 
-    /// A rate after a change; nothing where it was not looked at for long enough.
+    /// A rate after a change; empty if the time was too short.
     fn rate(&self, per_hour: Option<i64>) -> String {
         let rate = per_hour.filter(|_| self.diff.has_rates());
         rate.map(|rate| format!(", {} an hour", self.signed(rate))).unwrap_or_default()
     }
 
-    /// A number of meminfo, before and after.
+    /// A number from meminfo, before and after.
     fn meminfo(&self, of: fn(&Meminfo) -> Option<u64>) -> Option<(u64, u64)> {
         let (before, after) = self.diff.meminfo.before.zip(self.diff.meminfo.after)?;
         of(&before).zip(of(&after))
     }
 
-    /// What all slabs together did: by meminfo, or by the sum of the caches where there is none.
+    /// How all slabs together changed: by meminfo, or else by the sum of the caches.
     fn slab(&self) -> String {
         let diff = self.diff;
         let slab = self.meminfo(|meminfo| meminfo.slab_bytes).map(|slab| ("Slab", slab));
@@ -228,7 +228,7 @@ impl Words<'_> {
             .into_iter()
             .flatten()
             .map(|(what, (before, after))| (what, difference(after, before)))
-            // Both without a change say no more than their sum.
+            // If neither changed, they say no more than their sum.
             .filter(|(_, part)| change != 0 || *part != 0)
             .map(|(what, part)| format!("{what} {}", self.signed(part)))
             .collect();
@@ -238,7 +238,7 @@ impl Words<'_> {
         }
     }
 
-    /// What of the change in `Slab` is no cache's.
+    /// The part of the change in `Slab` that is in no cache.
     fn beyond_caches(&self) -> Option<String> {
         let diff = self.diff;
         let larger = format!("over {}", human_string(self.scale.page_size.bytes_of(2)).replace(".0", ""));
@@ -258,7 +258,7 @@ impl Words<'_> {
         Some(format!("All caches together: {caches}; the other {} is not in any cache: {why}.", self.signed(rest)))
     }
 
-    /// What a cache did, what that means, and that its name is not the only one.
+    /// How a cache changed, what that means, and that its name is not the only one.
     fn grower(&self, row: &Change, how: &str) -> Vec<String> {
         let names: Vec<_> = row.names().map(|name| name.escaped()).collect();
         let names = names.join(" = ");
@@ -276,7 +276,7 @@ impl Words<'_> {
         sentences
     }
 
-    /// What it means that a cache grew, as a sentence after another.
+    /// What it means that a cache grew, as a further sentence.
     fn means(&self, row: &Change) -> String {
         let more_slabs = "objects in use occupy more slabs than before: fragmentation, not a leak.";
         match (row.change.active_objects, row.reclaimable) {
@@ -288,7 +288,7 @@ impl Words<'_> {
         }
     }
 
-    /// That something can be a leak: what a few seconds saw says little.
+    /// That something may be a leak: a few seconds say little.
     fn leak(&self) -> String {
         match self.diff.seconds {
             Some(seconds) if seconds < MINUTE.as_secs_f64() => {

@@ -1,4 +1,4 @@
-//! How `pmem slab --top` looks.
+//! The live screen of `pmem slab --top`.
 
 use crate::analysis::series::{Series, Tracked};
 use crate::analysis::slab::diff::SLACK;
@@ -8,8 +8,8 @@ use crate::analysis::slab::{Counts, Details, Report, Row};
 use crate::view::screen::{CHANGE, Live, OF_CHANGES, Said, Shown, Spec, Sum, in_time, joined, pick};
 use crate::view::size::{Scale, grouped_string};
 
-/// The least pages of an object that has no cache where large allocations have none: those of 2 pages can have one, and
-/// are somewhat larger where the kernel checks its objects (`slab_debug`).
+/// The smallest object, in pages, that has no cache if large allocations have none. Objects of 2 pages can have a
+/// cache, and are somewhat larger if the kernel checks objects (`slab_debug`).
 const LARGE_PAGES: u64 = 4;
 
 /// The screen of caches.
@@ -54,14 +54,14 @@ impl Live for Caches {
         Some(("Slab", i64::try_from(bytes).unwrap_or(i64::MAX)))
     }
 
-    /// What of all slabs could be had back, and what not.
+    /// How much of all slabs can be reclaimed, and how much cannot.
     fn parts(report: &Report, scale: &Scale) -> Option<String> {
         let reconcile = report.reconcile.as_ref()?;
         let (reclaimable, not) = (reconcile.meminfo_reclaimable_bytes?, reconcile.meminfo_unreclaimable_bytes?);
         Some(format!("{} reclaimable + {} not", scale.sized(reclaimable), scale.sized(not)))
     }
 
-    /// The sums of slabtop, and what lies in no cache.
+    /// The sums of slabtop, and what is in no cache.
     fn sums(report: &Report, scale: &Scale, is_whole: bool) -> Vec<Sum> {
         let Some(totals) = &report.totals else { return Vec::new() };
         let percent = u128::from(totals.active_objects) * 100 / u128::from(totals.objects.max(1));
@@ -99,7 +99,7 @@ impl Live for Caches {
         Some(lines)
     }
 
-    /// What the files of its directory say.
+    /// What the files in its directory say.
     fn closer(row: &Row) -> Vec<Said> {
         let Details { reclaimable, partial_slabs, cpu_slabs, cpu_partial_slabs, nodes } = &row.details;
         let reclaimable = match reclaimable {
@@ -109,7 +109,7 @@ impl Live for Caches {
         };
         let count = |count: &Option<u64>| count.map_or_else(|| "-".to_owned(), grouped_string);
         let (partial, cpu) = (count(partial_slabs), count(cpu_slabs));
-        // They are among those of processors: see `Details`.
+        // They are included in the per-CPU slabs: see `Details`.
         let waiting = match cpu_partial_slabs {
             Some(waiting @ 1..) => format!(" ({} of them on partial lists)", grouped_string(*waiting)),
             _ => String::new(),
@@ -138,15 +138,15 @@ impl Live for Caches {
         Some(format!("{}{size} and {}{count} objects in use {time}", sign(bytes), sign(objects)))
     }
 
-    /// More in use than there are.
+    /// More objects in use than there are.
     fn is_wrong(row: &Row, field: &str) -> bool {
         matches!(field, "active_objects" | "use_percent")
             && row.counts.as_ref().is_some_and(|counts| counts.cache.active_objects > counts.cache.objects)
     }
 }
 
-/// Whether what meminfo counts beyond all caches, so many bytes below 0, is large allocations: slabinfo is whole, none
-/// of its caches is for them, and it is more than counters lag.
+/// Whether what meminfo counts beyond all caches (`less`, which is negative) is large allocations: no cache is for
+/// them, and it is more than the lag of counters. The caller has checked that slabinfo is complete.
 fn is_large_kmalloc(report: &Report, less: i64, scale: &Scale) -> bool {
     let is_for_them = |row: &Row| {
         let large = scale.page_size.bytes_of(LARGE_PAGES);

@@ -1,4 +1,4 @@
-//! How `pmem slab show` looks: a cache's story in lines, each begun with what it is about.
+//! The output of `pmem slab show`: the description of a cache in lines, each beginning with its subject.
 
 use std::io::{self, Write};
 
@@ -13,8 +13,8 @@ use crate::view::table::Layout;
 /// The partial slabs of a node whose free objects are counted. (`MAX_PARTIAL_TO_SCAN` in mm/slub.c)
 const COUNTED_PARTIAL: u64 = 10_000;
 
-/// What programs get of a story: the row of the table with all that is known of its slabs, and more with a structure of
-/// its own.
+/// What programs get: the row of the table with everything that is known about its slabs, and further structured
+/// values.
 pub(crate) fn fields() -> Vec<Field<Story>> {
     const OF_SLABS: [&str; 4] = ["partial_slabs", "cpu_slabs", "cpu_partial_slabs", "nodes"];
     let all = super::fields(false).into_iter().filter(|field| !field.people_only).map(|field| {
@@ -35,7 +35,7 @@ pub(crate) fn fields() -> Vec<Field<Story>> {
     all
 }
 
-/// Writes a story.
+/// Writes the description of a cache.
 pub(crate) fn write(out: &mut dyn Write, story: &Story, layout: &Layout) -> io::Result<()> {
     let names: Vec<_> = story.row.names().map(Name::escaped).collect();
     writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &names.join(" = ")))?;
@@ -143,7 +143,7 @@ fn object(story: &Story) -> String {
     text
 }
 
-/// What is known of how full slabs are.
+/// What is known about how full slabs are.
 fn fullness(of: &Fullness) -> Option<String> {
     let (full, partial, cpu) = (of.full_slabs?, of.partial_slabs?, of.cpu_slabs?);
     let [full_text, partial_text, cpu_text] = [full, partial, cpu].map(grouped_string);
@@ -179,7 +179,7 @@ fn of_dentries(of: &Dentries, layout: &Layout) -> String {
     )
 }
 
-/// How the cache was made, in words.
+/// How the cache was created, in words.
 fn made(story: &Story) -> Vec<String> {
     let traits = &story.traits;
     let of = |is: Option<bool>, yes: &str, no: &str| is.map(|is| if is { yes } else { no }.to_owned());

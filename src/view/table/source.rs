@@ -1,11 +1,11 @@
-//! What a table is made of, for rows of any type.
+//! The source of a table, for rows of any type.
 
 use std::ops::Range;
 
 use crate::view::cell::Cell;
 use crate::view::field::Column;
 
-/// Rows of any type as cells: code that takes these is compiled once, not once for each type of row.
+/// Rows of any type as cells: code that uses this trait is compiled once, not once for each type of row.
 pub(super) trait Cells: Sync {
     /// How many rows there are.
     fn count(&self) -> usize;
@@ -33,7 +33,7 @@ impl<R: Sync> Cells for Of<'_, R> {
     }
 }
 
-/// A column, without what stands in it.
+/// A column without its cells.
 pub(super) struct Head<'t> {
     pub(super) heading: &'t str,
     pub(super) right: bool,
@@ -52,7 +52,7 @@ impl<'t> Source<'t> {
         Self { heads: columns.iter().map(head).collect(), cells }
     }
 
-    /// Hands out the cells of some rows.
+    /// Passes on the cells of some rows.
     pub(super) fn each(&self, rows: Range<usize>, mut take: impl FnMut(&[Cell<'t>])) {
         let mut cells = Vec::with_capacity(self.heads.len());
         for number in rows {

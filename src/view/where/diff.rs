@@ -1,4 +1,4 @@
-//! How `pmem where diff` looks.
+//! The output of `pmem where diff`.
 
 use std::io::{self, Write};
 
@@ -8,10 +8,10 @@ use crate::view::field::{Column, Field};
 use crate::view::style::Emphasis;
 use crate::view::table::{self, Layout};
 
-/// The columns that are shown unless others are asked for.
+/// The default columns.
 pub(crate) const DEFAULT: &[&str] = &["title", "before_bytes", "after_bytes", "change_bytes", "bytes_per_hour"];
 
-/// What is said of a line.
+/// The fields of a line.
 pub(crate) fn fields() -> Vec<Field<Row>> {
     vec![
         Field::text("name", "NAME", "Name of the line", |row: &Row| row.name),
@@ -26,7 +26,7 @@ pub(crate) fn fields() -> Vec<Field<Row>> {
     ]
 }
 
-/// Writes the report for people: the lines that have changed, by `least` bytes at least.
+/// Writes the report for people: the lines that have changed by at least `least` bytes.
 pub(crate) fn write(
     out: &mut dyn Write,
     report: &Report,

@@ -1,4 +1,4 @@
-//! How `pmem where --top` looks.
+//! The live screen of `pmem where --top`.
 
 use crate::analysis::r#where::ledger::{Bound, Part};
 use crate::analysis::r#where::{Report, Row};
@@ -63,7 +63,7 @@ impl Live for Lines {
         Some(lines)
     }
 
-    /// Less than nothing: counters contradict each other.
+    /// A negative size: counters contradict each other.
     fn is_wrong(row: &Row, field: &str) -> bool {
         matches!(field, "bytes" | "share_percent") && row.line.bytes.is_some_and(|bytes| bytes < 0)
     }

@@ -63,7 +63,7 @@ fn reading(caches: &[Made<'_>]) -> Reading {
     Reading { totals: Some(totals(&caches)), reconcile: Some(reconcile), caches, ..Reading::default() }
 }
 
-/// What the caches are at some second.
+/// The caches at some second.
 fn caches(second: u64) -> Vec<Made<'static>> {
     vec![
         ("AF_VSOCK", [1280, 12, 4, 2, 24]),
@@ -91,7 +91,7 @@ fn feed() -> Feed<Caches> {
     Feed::new(crate::view::slab::fields(true))
 }
 
-/// A screen after so many seconds.
+/// A screen after this many seconds.
 fn screen(size: (u16, u16), seconds: u64) -> State {
     let mut state = new(size);
     for second in 0..=seconds {
@@ -160,7 +160,7 @@ fn text(state: &State) -> String {
     buffer.content().chunks(usize::from(buffer.area.width).max(1)).map(line).collect()
 }
 
-/// The screen is as in the file of this name. `SNAPSHOTS=overwrite` writes it anew.
+/// The screen is as in the file of this name. `SNAPSHOTS=overwrite` rewrites it.
 #[track_caller]
 fn assert_screen(name: &str, state: &State) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/run/screen/screens").join(name);
@@ -168,7 +168,7 @@ fn assert_screen(name: &str, state: &State) {
     Assert::new().action_env(snapbox::assert::DEFAULT_ACTION_ENV).eq(Data::text(text(state)).raw(), expected);
 }
 
-/// The names of the rows in sight, the selected one in brackets.
+/// The names of the visible rows, the selected one in brackets.
 fn names(state: &State) -> String {
     let name = |(row, selected): (&Tracked<Shown>, bool)| {
         let name = state.name(row);
@@ -292,7 +292,7 @@ fn letters_sort_as_slabtop_does() {
     }
     keys(&mut state, "r");
     assert_eq!(first(&state), "kmalloc-1k");
-    // To the right of the change are the names, to the left the sizes.
+    // The names are to the right of the change, the sizes to the left.
     keys(&mut state, ">");
     assert_eq!(sorted_by(&state), "names");
     keys(&mut state, "<<");
@@ -303,7 +303,7 @@ fn letters_sort_as_slabtop_does() {
 fn the_selected_cache_stays_selected() {
     let mut state = screen((80, 10), 75);
     assert!(names(&state).starts_with("[ext4_inode_cache]"));
-    // As long as nobody chose, the first row is selected.
+    // As long as no row was chosen, the first is selected.
     keys(&mut state, "n");
     assert!(names(&state).starts_with("[AF_VSOCK]"));
     keys(&mut state, "↓↓↓");
@@ -317,7 +317,7 @@ fn the_selected_cache_stays_selected() {
     other.reverse();
     add(&mut state, 76, reading(&other));
     assert_eq!(selected(&state), "ext4_inode_cache");
-    // It is gone: another one has its place, and keeps it.
+    // It is gone: another one took its place, and stays selected.
     keys(&mut state, "\n");
     other.retain(|(name, _)| *name != "ext4_inode_cache");
     add(&mut state, 77, reading(&other));
@@ -363,13 +363,13 @@ fn filters_match_as_they_are_typed() {
     let rows = |state: &State| state.rows();
     keys(&mut state, "/UNIX-");
     assert_eq!(names(&state), "[signal_cache]");
-    // Letters are text now, also those that are keys otherwise.
+    // Letters are text now, even those that are otherwise keys.
     keys(&mut state, "q");
     assert_eq!((rows(&state), state.filter.text()), (0, "UNIX-q"));
     assert!(text(&state).contains("none of 12 caches shown: filter: /UNIX-q"));
     keys(&mut state, "\x7f\x7f\x7f\x7f\x7f\x7f\x7f");
     assert_eq!(rows(&state), 12);
-    // No regular expression yet: plain text.
+    // Not a regular expression yet: plain text.
     keys(&mut state, "(");
     assert!(state.filter.is_plain() && rows(&state) == 0);
     keys(&mut state, "^k|y$)");
@@ -409,10 +409,10 @@ fn large_allocations_are_named_where_the_rest_is_theirs() {
     assert!(text(&state).contains(large), "{}", text(&state));
     state.failed("torn".to_owned());
     assert!(text(&state).contains("6.0 MiB more not in any cache\n"), "{}", text(&state));
-    // SLAB has caches for them.
+    // SLAB has caches for these sizes.
     let slab = words(&[("kmalloc-16k", [16_384, 1, 4, 4, 4])]);
     assert!(text(&slab).contains("6.0 MiB more not in any cache\n"), "{}", text(&slab));
-    // What counters lag.
+    // The lag of counters.
     let mut few = reading(&caches(0));
     few.reconcile.as_mut().unwrap().held_difference_bytes = Some(-(1 << 20));
     add(&mut state, 1, few);
@@ -452,7 +452,7 @@ fn what_cannot_be_read_is_told_until_it_can() {
     assert_eq!(state.rows(), 12);
     add(&mut state, 5, reading(&caches(5)));
     assert!(!text(&state).contains("denied"));
-    // A torn file: what could be read is new.
+    // A torn file: what could be read is from the new reading.
     let torn = Error::malformed("/proc/slabinfo".as_ref(), 7, "torn");
     add(&mut state, 6, Reading { trouble: Some(torn), ..reading(&caches(6)[..3]) });
     assert_eq!(state.rows(), 3);

@@ -1,4 +1,4 @@
-//! The screens of other commands than `slab`.
+//! The screens of commands other than `slab`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -119,7 +119,7 @@ fn columns_can_be_added_and_named() {
     assert_eq!(columns(Some((&["source", "bytes"], false)), None), ["source", "bytes"]);
     let with_note = [&all[..5], &["note", "title"]].concat();
     assert_eq!(columns(Some((&["note"], true)), None), with_note);
-    // What is sorted by is shown; a key is a column that there is.
+    // The column sorted by is shown; a key stands for an existing column.
     assert_eq!(columns(None, Some("-note")), with_note);
     assert_eq!(columns(None, Some("-b")), all);
 }
