@@ -3,6 +3,7 @@
 //! `cargo bench --bench peers` starts processes of known shapes, runs every command on them in turn, so that other load
 //! on the machine affects all of them alike, and prints the medians and how they compare with the targets. Needs root.
 //! `PAGE_TYPES=PATH` names a page-types to compare with; without it those rows are left out, and the output says so.
+//! `OTHER=PATH` names another build of pmem; each command is then also compared with that build's, in pairs.
 //! `ROUNDS=N` sets the number of rounds (21). `cargo bench --bench peers -- SECTION…` runs some sections only: frames,
 //! phys, pages, rmap, slab.
 

@@ -83,6 +83,8 @@ pub struct Bench {
     pub rounds: usize,
     /// The page-types to compare with.
     pub page_types: Option<String>,
+    /// Another build of pmem to compare every command of this one with.
+    other: Option<String>,
     /// What it costs to start pmem.
     pub start: Cost,
     targets: Vec<(String, String, bool)>,
@@ -92,6 +94,7 @@ impl Bench {
     pub fn new() -> Self {
         let rounds = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(21);
         let page_types = std::env::var("PAGE_TYPES").ok();
+        let other = std::env::var("OTHER").ok();
         let read = |file| std::fs::read_to_string(file).unwrap();
         let memory = read("/proc/meminfo").split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap();
         println!(
@@ -104,8 +107,10 @@ impl Bench {
         if page_types.is_none() {
             println!("\npage-types is left out: PAGE_TYPES does not name one");
         }
-        let mut bench = Self { rounds, page_types, start: Cost::default(), targets: Vec::new() };
-        bench.start = bench.race(rounds, vec![("pmem --version", words(&[PMEM, "--version"]))]).0[0].1;
+        let mut bench = Self { rounds, page_types, other, start: Cost::default(), targets: Vec::new() };
+        let version = ("pmem --version", words(&[PMEM, "--version"]));
+        bench.compare_builds(rounds, std::slice::from_ref(&version));
+        bench.start = bench.race(rounds, vec![version]).0[0].1;
         bench
     }
 
@@ -116,8 +121,9 @@ impl Bench {
 
     /// Runs every command once a round and prints a table of what they cost.
     pub fn section(&mut self, title: &str, rounds: usize, field: Vec<Contestant>) -> Costs {
-        let costs = self.race(rounds, field);
         println!("\n### {title}\n");
+        self.compare_builds(rounds, &field);
+        let costs = self.race(rounds, field);
         println!("| command | wall ms | quartiles | user ms | system ms | peak RSS MiB |");
         println!("| --- | ---: | ---: | ---: | ---: | ---: |");
         for (name, cost) in [("pmem --version", self.start)].iter().chain(&costs.0) {
@@ -133,18 +139,41 @@ impl Bench {
         // One extra round: the first only warms the caches.
         for round in 0..=rounds {
             for ((name, command), costs) in field.iter().zip(&mut costs) {
-                let output = Command::new(std::env::current_exe().unwrap()).arg("once").args(command).output().unwrap();
-                let text = String::from_utf8(output.stdout).unwrap();
-                let numbers: Vec<u64> = text.split_whitespace().map(|n| n.parse().unwrap()).collect();
-                let [wall, user, system, resident_kib] = numbers[..] else {
-                    panic!("{name}: {}", String::from_utf8_lossy(&output.stderr))
-                };
+                let cost = apart(name, command);
                 if round > 0 {
-                    costs.push(Cost { wall, user, system, resident_kib, ..Cost::default() });
+                    costs.push(cost);
                 }
             }
         }
         Costs(field.into_iter().zip(costs).map(|((name, _), costs)| (name, Cost::medians(&costs))).collect())
+    }
+
+    /// Runs each command of pmem in pairs with the other build, if there is one, and records the ratio as a target.
+    ///
+    /// The order within a pair alternates, and the result is the median over the pairs' ratios: load that comes and goes
+    /// affects both halves of a pair.
+    fn compare_builds(&mut self, rounds: usize, field: &[Contestant]) {
+        let Some(other) = self.other.clone() else { return };
+        for (name, command) in field.iter().filter(|(_, command)| command[0] == PMEM) {
+            let others = [std::slice::from_ref(&other), &command[1..]].concat();
+            let mut ratios: Vec<(f64, f64)> = (0..=4 * rounds)
+                .map(|round| {
+                    let first = (round % 2 == 1).then(|| apart(name, &others));
+                    let ours = apart(name, command);
+                    let theirs = first.unwrap_or_else(|| apart(name, &others));
+                    let of = |one: u64, two: u64| one as f64 / two.max(1) as f64;
+                    (of(ours.wall, theirs.wall), of(ours.processor(), theirs.processor()))
+                })
+                .skip(1)
+                .collect();
+            let mut median = |of: fn(&(f64, f64)) -> f64| {
+                ratios.sort_by(|one, two| of(one).total_cmp(&of(two)));
+                of(&ratios[ratios.len() / 2])
+            };
+            let (wall, processor) = (median(|pair| pair.0), median(|pair| pair.1));
+            let here = format!("{wall:.3} × (processor {processor:.3} ×)");
+            self.target(&format!("`{name}`: at most 1.03 × the other build"), here, wall <= 1.03);
+        }
     }
 
     /// Records the result for a target, for [`write_targets`](Self::write_targets).
@@ -171,6 +200,17 @@ impl Bench {
             println!("| {target} | {here} | {} |", if *met { "met" } else { "missed" });
         }
     }
+}
+
+/// What a command costs when it runs once, in a process of its own.
+fn apart(name: &str, command: &[String]) -> Cost {
+    let output = Command::new(std::env::current_exe().unwrap()).arg("once").args(command).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<u64> = text.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    let [wall, user, system, resident_kib] = numbers[..] else {
+        panic!("{name}: {}", String::from_utf8_lossy(&output.stderr))
+    };
+    Cost { wall, user, system, resident_kib, ..Cost::default() }
 }
 
 /// The bound of a ratio.
