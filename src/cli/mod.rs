@@ -33,7 +33,8 @@ pub mod r#where;
 use std::ffi::OsString;
 use std::io::Write;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 use options::GlobalOptions;
 use output::Output;
@@ -65,26 +66,66 @@ pub struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    Frames(frames::Args),
-    Pages(pages::Args),
-    Translate(translate::Args),
-    Page(page::Args),
-    Rmap(rmap::Args),
-    Phys(phys::Args),
-    Lru(lru::Args),
-    Where(r#where::Args),
-    Numa(numa::Args),
-    Decode(decode::Args),
-    Buddy(buddy::Args),
-    Slab(slab::Args),
-    Vmalloc(vmalloc::Args),
-    File(file::Args),
-    Demo(demo::Args),
-    Doctor(doctor::Args),
-    Schema(schema::Args),
-    Capture(capture::Args),
+/// Defines the subcommands, each by its name, its variant, and its module with `Args` and `run`.
+macro_rules! commands {
+    ($($name:literal $variant:ident $module:ident,)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $(#[command(name = $name)] $variant($module::Args),)*
+        }
+
+        impl Command {
+            /// The parser of this subcommand alone.
+            fn alone(name: &str) -> Option<clap::Command> {
+                match name {
+                    $($name => Some($module::Args::augment_args(clap::Command::new($name))),)*
+                    _ => None,
+                }
+            }
+
+            fn run(&self, global: &GlobalOptions, output: &mut Output) -> anyhow::Result<Status> {
+                match self {
+                    $(Self::$variant(args) => $module::run(args, global, output),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    "frames" Frames frames,
+    "pages" Pages pages,
+    "translate" Translate translate,
+    "page" Page page,
+    "rmap" Rmap rmap,
+    "phys" Phys phys,
+    "lru" Lru lru,
+    "where" Where r#where,
+    "numa" Numa numa,
+    "decode" Decode decode,
+    "buddy" Buddy buddy,
+    "slab" Slab slab,
+    "vmalloc" Vmalloc vmalloc,
+    "file" File file,
+    "demo" Demo demo,
+    "doctor" Doctor doctor,
+    "schema" Schema schema,
+    "capture" Capture capture,
+}
+
+/// Parses a command line.
+///
+/// Building the parsers of all subcommands takes longer than many a reading does: clap clones each global option into each of
+/// them. So the first attempt has only the subcommand that the first word names. If it fails, the complete parser
+/// decides, and words the error or the help.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let parser = GlobalOptions::augment_args(clap::Command::new("pmem").version(env!("CARGO_PKG_VERSION")));
+    let alone = arguments.get(1).and_then(|word| word.to_str()).and_then(Command::alone);
+    let quick = alone.into_iter().fold(parser, clap::Command::subcommand).try_get_matches_from(arguments);
+    match quick.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
+        Err(error) if error.kind() != ErrorKind::DisplayVersion => Cli::try_parse_from(arguments),
+        parsed => parsed,
+    }
 }
 
 /// Parses a command line, runs it, and returns the exit status. Errors go to standard error.
@@ -96,7 +137,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
     if arguments.get(1).is_some_and(|word| word == complete::NAME) {
         return complete::run(arguments.into_iter().skip(2)).unwrap_or_else(|error| status::report(&error, false));
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" for standard output, and succeed.
@@ -116,26 +157,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
         Ok(output) => output,
         Err(error) => return status::report(&error, cli.global.quiet),
     };
-    let done = match &cli.command {
-        Command::Frames(args) => frames::run(args, &cli.global, &mut output),
-        Command::Pages(args) => pages::run(args, &cli.global, &mut output),
-        Command::Translate(args) => translate::run(args, &cli.global, &mut output),
-        Command::Page(args) => page::run(args, &cli.global, &mut output),
-        Command::Rmap(args) => rmap::run(args, &cli.global, &mut output),
-        Command::Phys(args) => phys::run(args, &cli.global, &mut output),
-        Command::Lru(args) => lru::run(args, &cli.global, &mut output),
-        Command::Where(args) => r#where::run(args, &cli.global, &mut output),
-        Command::Numa(args) => numa::run(args, &cli.global, &mut output),
-        Command::Decode(args) => decode::run(args, &cli.global, &mut output),
-        Command::Buddy(args) => buddy::run(args, &cli.global, &mut output),
-        Command::Slab(args) => slab::run(args, &cli.global, &mut output),
-        Command::Vmalloc(args) => vmalloc::run(args, &cli.global, &mut output),
-        Command::File(args) => file::run(args, &cli.global, &mut output),
-        Command::Demo(args) => demo::run(args, &cli.global, &mut output),
-        Command::Doctor(args) => doctor::run(args, &cli.global, &mut output),
-        Command::Schema(args) => schema::run(args, &cli.global, &mut output),
-        Command::Capture(args) => capture::run(args, &cli.global, &mut output),
-    };
+    let done = cli.command.run(&cli.global, &mut output);
     let done = done.and_then(|status| Ok(output.flush().map(|()| status)?));
     done.unwrap_or_else(|error| status::report(&error, cli.global.quiet))
 }

@@ -193,27 +193,22 @@ impl Cell<'_> {
                 out.extend_from_slice(if *bytes < 0 { "−" } else { "+" }.as_bytes());
                 scale.size(bytes.unsigned_abs(), out);
             }
-            Cell::Dev(dev) => out.extend(dev.to_string().as_bytes()),
-            Cell::Flags(codes) => out.extend(words(codes).as_bytes()),
             Cell::Pfn(pfn) => {
                 out.extend_from_slice(b"0x");
                 hex(pfn.0, 1, out);
             }
-            Cell::FrameLetters(flags) => out.extend(flags.letters().as_bytes()),
             Cell::Class(class) => out.extend(class.title().as_bytes()),
-            Cell::FrameFlags(flags) => {
-                for (number, name) in flags.each_name().enumerate() {
-                    out.extend_from_slice(if number > 0 { b" " } else { b"" });
-                    out.extend_from_slice(name.as_bytes());
-                }
-            }
             Cell::Cgroup(cgroup) => out.extend(cgroup.shown().as_bytes()),
-            Cell::Names(first, others) => out.extend(joined(std::iter::once(*first).chain(*others)).as_bytes()),
-            Cell::List(names) => out.extend(joined(*names).as_bytes()),
-            Cell::Words(words) => out.extend_from_slice(words.join(" ").as_bytes()),
             Cell::Percent(percent) => out.extend(format!("{percent}%").as_bytes()),
-            Cell::Nodes(counts) => out.extend(by_node(counts.iter().copied()).as_bytes()),
-            Cell::NodePages(counts) => out.extend(by_node(pages(counts)).as_bytes()),
+            Cell::Dev(_)
+            | Cell::Flags(_)
+            | Cell::FrameFlags(_)
+            | Cell::FrameLetters(_)
+            | Cell::Names(..)
+            | Cell::List(_)
+            | Cell::Words(_)
+            | Cell::Nodes(_)
+            | Cell::NodePages(_) => self.write_words(out),
             Cell::Bool(yes) => out.extend_from_slice(if *yes { b"yes" } else { b"no" }),
             Cell::Ratio(share) => out.extend_from_slice(share_in_percent(*share).as_bytes()),
             Cell::Decimal(number) => out.extend_from_slice(format!("{number:.1}").as_bytes()),
@@ -225,10 +220,20 @@ impl Cell<'_> {
 
     /// The cell as programs read it: plain numbers in base units, empty for not known.
     pub(crate) fn raw(&self) -> String {
+        let mut text = Vec::new();
+        self.write_raw(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Appends the cell as programs read it.
+    pub(crate) fn write_raw(&self, out: &mut Vec<u8>) {
         match self {
-            Cell::Text(text) | Cell::Word { name: text, .. } => (*text).to_owned(),
-            Cell::Name(name) => name.escaped().into_owned(),
-            Cell::Address(address) => format!("{address:#x}"),
+            Cell::Text(text) | Cell::Word { name: text, .. } => out.extend_from_slice(text.as_bytes()),
+            Cell::Name(name) => out.extend_from_slice(name.escaped().as_bytes()),
+            Cell::Address(address) => {
+                out.extend_from_slice(b"0x");
+                hex(*address, 1, out);
+            }
             Cell::Number(number)
             | Cell::Id(number)
             | Cell::Offset(number)
@@ -236,24 +241,50 @@ impl Cell<'_> {
             | Cell::PagesAsSize(number)
             | Cell::Bytes(number)
             | Cell::Percent(number)
-            | Cell::Counted(_, number) => number.to_string(),
-            Cell::Change(change) | Cell::CountChange(change) | Cell::SizeChange(change) => change.to_string(),
-            Cell::Dev(dev) => dev.to_string(),
-            Cell::Flags(codes) => words(codes),
-            Cell::Pfn(pfn) => pfn.0.to_string(),
-            Cell::FrameFlags(flags) => flags.names().join(" "),
-            Cell::FrameLetters(flags) => flags.letters(),
-            Cell::Class(class) => class.name().to_owned(),
-            Cell::Cgroup(Cgroup::Path(path)) => path.escaped().into_owned(),
-            Cell::Cgroup(Cgroup::Gone(inode)) => inode.to_string(),
-            Cell::Names(first, others) => joined(std::iter::once(*first).chain(*others)),
-            Cell::List(names) => joined(*names),
-            Cell::Words(words) => words.join(" "),
-            Cell::Nodes(counts) => by_node(counts.iter().copied()),
-            Cell::NodePages(counts) => by_node(pages(counts)),
-            Cell::Bool(yes) => yes.to_string(),
-            Cell::Ratio(number) | Cell::Decimal(number) => number.to_string(),
-            Cell::Unknown | Cell::Absent | Cell::None | Cell::Nested(_) | Cell::Unnamed(_) => String::new(),
+            | Cell::Counted(_, number)
+            | Cell::Pfn(Pfn(number)) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+            Cell::Change(change) | Cell::CountChange(change) | Cell::SizeChange(change) => {
+                out.extend_from_slice(itoa::Buffer::new().format(*change).as_bytes());
+            }
+            Cell::Cgroup(Cgroup::Path(path)) => out.extend_from_slice(path.escaped().as_bytes()),
+            Cell::Cgroup(Cgroup::Gone(inode)) => out.extend_from_slice(itoa::Buffer::new().format(*inode).as_bytes()),
+            Cell::Class(class) => out.extend_from_slice(class.name().as_bytes()),
+            Cell::Bool(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
+            Cell::Ratio(number) | Cell::Decimal(number) => out.extend_from_slice(number.to_string().as_bytes()),
+            Cell::Unknown | Cell::Absent | Cell::None | Cell::Nested(_) | Cell::Unnamed(_) => {}
+            // The words are the same for people.
+            Cell::Dev(_)
+            | Cell::Flags(_)
+            | Cell::FrameFlags(_)
+            | Cell::FrameLetters(_)
+            | Cell::Names(..)
+            | Cell::List(_)
+            | Cell::Words(_)
+            | Cell::Nodes(_)
+            | Cell::NodePages(_) => self.write_words(out),
+        }
+    }
+
+    /// Appends a cell that people and programs read alike: words, and numbers of devices.
+    fn write_words(&self, out: &mut Vec<u8>) {
+        match self {
+            Cell::Dev(dev) => out.extend_from_slice(dev.to_string().as_bytes()),
+            Cell::Flags(codes) => out.extend_from_slice(words(codes).as_bytes()),
+            Cell::FrameLetters(flags) => out.extend_from_slice(flags.letters().as_bytes()),
+            Cell::FrameFlags(flags) => {
+                for (number, name) in flags.each_name().enumerate() {
+                    out.extend_from_slice(if number > 0 { b" " } else { b"" });
+                    out.extend_from_slice(name.as_bytes());
+                }
+            }
+            Cell::Names(first, others) => {
+                out.extend_from_slice(joined(std::iter::once(*first).chain(*others)).as_bytes());
+            }
+            Cell::List(names) => out.extend_from_slice(joined(*names).as_bytes()),
+            Cell::Words(words) => out.extend_from_slice(words.join(" ").as_bytes()),
+            Cell::Nodes(counts) => out.extend_from_slice(by_node(counts.iter().copied()).as_bytes()),
+            Cell::NodePages(counts) => out.extend_from_slice(by_node(pages(counts)).as_bytes()),
+            _ => {}
         }
     }
 

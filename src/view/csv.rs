@@ -7,12 +7,14 @@ use super::cell::Cell;
 /// Writes records, the header first.
 pub(crate) struct Writer<'w> {
     out: csv::Writer<&'w mut dyn Write>,
+    /// The field that is written, kept for its room.
+    field: Vec<u8>,
 }
 
 impl<'w> Writer<'w> {
     /// A writer of records.
     pub(crate) fn new(out: &'w mut dyn Write) -> Self {
-        Self { out: csv::Writer::from_writer(out) }
+        Self { out: csv::Writer::from_writer(out), field: Vec::new() }
     }
 
     /// Writes the header.
@@ -22,7 +24,12 @@ impl<'w> Writer<'w> {
 
     /// Writes a record.
     pub(crate) fn record<'c>(&mut self, cells: impl IntoIterator<Item = &'c Cell<'c>>) -> io::Result<()> {
-        self.out.write_record(cells.into_iter().map(field)).map_err(io_error)
+        for cell in cells {
+            self.field.clear();
+            field(cell, &mut self.field);
+            self.out.write_field(&self.field).map_err(io_error)?;
+        }
+        self.out.write_record(None::<&[u8]>).map_err(io_error)
     }
 
     /// Flushes what was written.
@@ -39,12 +46,13 @@ fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-/// A field; a name that a spreadsheet would interpret as a formula is prefixed with an apostrophe.
-fn field(cell: &Cell<'_>) -> String {
-    let raw = cell.raw();
-    match cell {
-        Cell::Name(_) | Cell::Names(..) | Cell::List(_) if raw.starts_with(['=', '+', '-', '@']) => format!("'{raw}"),
-        _ => raw,
+/// Appends a field; a name that a spreadsheet would interpret as a formula is prefixed with an apostrophe.
+fn field(cell: &Cell<'_>, out: &mut Vec<u8>) {
+    cell.write_raw(out);
+    if matches!(cell, Cell::Name(_) | Cell::Names(..) | Cell::List(_))
+        && matches!(out.first(), Some(b'=' | b'+' | b'-' | b'@'))
+    {
+        out.insert(0, b'\'');
     }
 }
 

@@ -32,17 +32,19 @@ pub(crate) struct Document<'a, D: Serialize, N: Serialize = Vec<Note>> {
 
 /// Writes a value as indented JSON and a newline.
 pub(crate) fn pretty(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    write(out, value, PrettyFormatter::new())
+    // The serializer writes a few bytes at a time: each through a trait object would cost a third more.
+    let mut out = io::BufWriter::with_capacity(1 << 16, out);
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Safe(PrettyFormatter::new())))?;
+    out.write_all(b"\n")?;
+    out.flush()
 }
 
 /// Writes a value as one line of JSON.
 pub(crate) fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    write(out, value, CompactFormatter)
-}
-
-fn write(mut out: &mut dyn Write, value: &impl Serialize, formatter: impl Formatter) -> io::Result<()> {
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Safe(formatter)))?;
-    out.write_all(b"\n")
+    let mut line = Vec::with_capacity(1 << 10);
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Safe(CompactFormatter)))?;
+    line.push(b'\n');
+    out.write_all(&line)
 }
 
 /// How the fields of a row make an object. The cells of a row are given in the order of the fields.

@@ -134,7 +134,8 @@ impl<'o, 'c> Sink<'o, 'c> {
     pub(super) fn held_document(
         &mut self,
         schema: &'static str,
-        data: &dyn erased_serde::Serialize,
+        // Not a trait object: its rows would be a third slower.
+        data: &impl Serialize,
         notes: &dyn erased_serde::Serialize,
         began: &Flag<bool>,
     ) -> Result<()> {
