@@ -33,7 +33,8 @@ pub mod r#where;
 use std::ffi::OsString;
 use std::io::Write;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use options::GlobalOptions;
 use output::Output;
@@ -87,6 +88,23 @@ enum Command {
     Capture(capture::Args),
 }
 
+/// A command line that `--columns help` makes complete: the list of columns needs no arguments. Otherwise the `error`
+/// stays.
+fn without_arguments(arguments: &[OsString], error: clap::Error) -> Result<Cli, clap::Error> {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return Err(error);
+    }
+    // Everything else was found right before what is required was found missing.
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(arguments);
+    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) if cli.global.columns.as_deref() == Some(LIST_COLUMNS) => Ok(cli),
+        _ => Err(error),
+    }
+}
+
+/// The value of `--columns` that lists them.
+const LIST_COLUMNS: &str = "help";
+
 /// Parses a command line, runs it, and returns the exit status. Errors go to standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -96,7 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
     if arguments.get(1).is_some_and(|word| word == complete::NAME) {
         return complete::run(arguments.into_iter().skip(2)).unwrap_or_else(|error| status::report(&error, false));
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(&arguments).or_else(|error| without_arguments(&arguments, error)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" for standard output, and succeed.
