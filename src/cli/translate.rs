@@ -45,7 +45,7 @@ use crate::view::translate as view;
                                    by file name or path, as debuggers and perf print it
   pmem translate 1234 --tables     how many page tables it needs, compared with VmPTE")]
 pub struct Args {
-    /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
+    /// A PID, 'self', or a process's name ('comm:NAME' if the name is all digits)
     // There is none where the columns are listed.
     #[arg(value_name = "TARGET", required = true)]
     target: Option<Target>,

@@ -8,23 +8,23 @@ use crate::kernel::counters::Counters;
 use crate::model::frame_flags::SWAPCACHE;
 use crate::unit::{PageSize, difference};
 
-/// One comparison.
+/// A sum over frames compared with the kernel's counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FrameCheck"))]
 pub struct Check {
     /// What was compared.
     pub name: &'static str,
-    /// What the frames say.
+    /// pmem's value: the sum over frames.
     pub ours_bytes: u64,
-    /// What the kernel's counter said when the frames had been looked at.
+    /// The kernel's counter after the frames were read.
     pub kernel_bytes: u64,
     /// The counter and its file.
     pub source: &'static str,
-    /// Ours less the kernel's.
+    /// pmem's value minus the kernel's.
     pub difference_bytes: i64,
-    /// By how much the counter moved while the frames were looked at.
+    /// Change in the counter during the reading.
     pub moved_bytes: u64,
-    /// Why they differ, where they do by more than that.
+    /// Why they differ, if they do.
     pub why: Option<&'static str>,
 }
 
@@ -38,7 +38,7 @@ struct Compared {
     why: (&'static str, &'static str),
 }
 
-const MOVING: &str = "memory moved while it was read";
+const MOVING: &str = "memory was allocated or freed during the reading";
 
 const FREE_MEMORY: &str = "free memory";
 
@@ -95,7 +95,7 @@ const COMPARED: [Compared; 9] = [
         classes: &[Class::Anon, Class::Ksm],
         source: "meminfo AnonPages",
         counter: |c, _| c.meminfo.bytes("AnonPages"),
-        why: (MOVING, "AnonPages counts mapped pages, not frames of the swap cache and of exiting processes"),
+        why: (MOVING, "AnonPages counts mapped pages, not frames in the swap cache or of exiting processes"),
     },
     Compared {
         name: "shared memory",
@@ -114,7 +114,7 @@ const COMPARED: [Compared; 9] = [
         },
         why: (
             "frames of files just read or written may not have flags yet",
-            "frames of drivers that processes map (io_uring, sockets) look like files, and so do those of files just deleted",
+            "driver frames mapped by processes (io_uring, sockets) look like file pages, as do frames of just-deleted files",
         ),
     },
     Compared {
@@ -179,7 +179,7 @@ pub fn checks(
             merged,
             "ksm/pages_shared",
             &shared,
-            "pages_shared includes frames that are no longer mapped until ksmd scans them",
+            "pages_shared still includes frames no longer mapped, until ksmd next scans them",
         );
     }
     checks

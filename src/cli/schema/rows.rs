@@ -89,12 +89,12 @@ impl Object {
     }
 }
 
-/// A name in hexadecimal, where it is not UTF-8.
+/// A name in hexadecimal, if it is not UTF-8.
 fn hex_of(name: &str) -> Value {
     json!({
         "type": "string",
         "pattern": "^([0-9a-f]{2})+$",
-        "description": format!("The bytes of {name} in hexadecimal, where it is not UTF-8"),
+        "description": format!("The bytes of {name} in hexadecimal, if it is not UTF-8"),
     })
 }
 
