@@ -31,7 +31,7 @@ pub enum Error {
         help: &'static str,
     },
     /// The process, or the address space behind an open file, is gone (ESRCH).
-    #[error("{}: the process has gone", path.display())]
+    #[error("{}: the process no longer exists", path.display())]
     Gone {
         /// The file that was being read.
         path: PathBuf,
@@ -102,8 +102,8 @@ impl Error {
     pub fn frames_hidden() -> Self {
         Self::Hidden {
             what: "frame numbers are hidden from this user",
-            help: "Page maps show them with CAP_SYS_ADMIN in the first user namespace; root has it. Without it, `pmem frames` \
-                   and `pmem pages` still tell what your own processes have.",
+            help: "pagemap shows them only with CAP_SYS_ADMIN in the initial user namespace; root has it. Without it, \
+                   `pmem frames` and `pmem pages` still count and list the pages of your own processes.",
         }
     }
 

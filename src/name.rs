@@ -133,10 +133,10 @@ pub(crate) mod schema {
         ($($type:ident: $text:ident, $hex:ident;)*) => {$(
             #[derive(schemars::JsonSchema)]
             pub(crate) struct $type {
-                #[doc = "The name; where it is not UTF-8, escaped"]
+                #[doc = "The name; escaped if it is not UTF-8"]
                 #[allow(dead_code, reason = "only its schema is used")]
                 $text: String,
-                #[doc = "The bytes of the name in hexadecimal, where it is not UTF-8"]
+                #[doc = "The bytes of the name in hexadecimal, if it is not UTF-8"]
                 #[allow(dead_code, reason = "only its schema is used")]
                 #[schemars(skip_serializing_if = "Option::is_none")]
                 $hex: Option<String>,

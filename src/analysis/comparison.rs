@@ -8,15 +8,15 @@ use serde::Serialize;
 use super::note::Note;
 use crate::kernel::manifest::Host;
 
-/// Where the numbers of one side are from.
+/// The origin of one side's numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Origin {
-    /// When it was read, UTC, in the form of RFC 3339; `None` for a saved file, which does not say.
+    /// When they were read, in UTC, in RFC 3339 format; `None` for a saved file, which does not say.
     pub time: Option<String>,
     /// `live`, `recorded`, or `file` for a saved file.
     pub source: &'static str,
-    /// The kernel's release, where it is known.
+    /// The kernel release, if it is known.
     pub kernel: Option<String>,
 }
 

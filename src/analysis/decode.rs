@@ -69,29 +69,29 @@ pub struct Word {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Bit {
-    /// Its place in the word.
+    /// Its position in the word.
     pub bit: u32,
     /// Its name.
     pub name: &'static str,
-    /// The kernel's own name of what it shows.
+    /// The kernel's own name for it.
     pub pg_name: Option<&'static str>,
-    /// What page-types of Linux 6.12 calls it.
+    /// Its name in page-types of Linux 6.12.
     pub page_types: Option<&'static str>,
-    /// The letter that page-types shows for it.
+    /// Its letter in page-types.
     pub letter: Option<String>,
     /// On which frames the bit means this, by other flags; `None` for all.
     pub when: Option<String>,
-    /// What sets the bit: `kernel`, or `page-types`, which no word of the kernel has.
+    /// What sets the bit: `kernel`, or only `page-types` (never in a word from the kernel).
     pub set_by: &'static str,
-    /// The first release that has it; `None` where that is before Linux 4.19.
+    /// The first release that has it; `None` if that is before Linux 4.19.
     pub since: Option<&'static str>,
     /// The last release that has it.
     pub until: Option<&'static str>,
-    /// What it says.
+    /// What it means.
     pub meaning: &'static str,
-    /// What a reader can get wrong.
+    /// A pitfall.
     pub note: Option<&'static str>,
-    /// Whether it says nothing here, being left over from another use of the same field.
+    /// Whether it means nothing here, being left over from another use of the same field.
     pub left_over: bool,
 }
 

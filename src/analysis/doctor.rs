@@ -11,7 +11,7 @@ use crate::kernel::manifest::Host;
 use crate::kernel::scan::category;
 use crate::model::capabilities::{Capabilities, RELEVANT};
 
-/// Everything `pmem doctor` says.
+/// What pmem can see on this machine.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DoctorReport"))]
 pub struct Report {
@@ -19,9 +19,9 @@ pub struct Report {
     pub capabilities: Vec<CapabilityRow>,
     /// The kernel's files.
     pub interfaces: Vec<InterfaceRow>,
-    /// What the kernel can do, found by trying.
+    /// Kernel features, as probed.
     pub features: Vec<FeatureRow>,
-    /// What shapes the numbers.
+    /// Settings that affect the numbers.
     pub settings: Vec<SettingRow>,
     /// The commands.
     pub commands: Vec<CommandRow>,
@@ -35,7 +35,7 @@ pub struct CapabilityRow {
     pub name: &'static str,
     /// Whether pmem has it; `None` on a recorded tree.
     pub held: Option<bool>,
-    /// What it opens.
+    /// What it gives access to.
     pub opens: &'static str,
 }
 
@@ -47,24 +47,24 @@ pub struct InterfaceRow {
     pub path: String,
     /// Whether it can be read.
     pub readable: bool,
-    /// What it takes.
+    /// What reading it requires.
     pub needs: String,
     /// Why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// Something a kernel has or lacks.
+/// A kernel feature.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FeatureRow {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is there; `None` where that could not be found out.
+    /// Whether the kernel has it; `None` if the probe was inconclusive.
     pub available: Option<bool>,
-    /// What was tried.
+    /// How it was probed.
     pub how_probed: &'static str,
-    /// What follows.
+    /// What follows from that.
     pub why: String,
 }
 
@@ -72,11 +72,11 @@ pub struct FeatureRow {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SettingRow {
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
-    /// Its value; `None` where this machine does not have it.
+    /// Its value; `None` if this machine does not have it.
     pub value: Option<String>,
-    /// The file it is from.
+    /// The file it is read from.
     pub source: String,
 }
 
@@ -85,11 +85,11 @@ pub struct SettingRow {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Works {
-    /// All of it.
+    /// Fully.
     Fully,
-    /// Some of it.
+    /// Partly.
     Partly,
-    /// Nothing of it.
+    /// Not at all.
     No,
 }
 
@@ -101,7 +101,7 @@ pub struct CommandRow {
     pub command: &'static str,
     /// How far it works.
     pub works: Works,
-    /// Why not fully; empty where it does.
+    /// Why it does not work fully; empty if it does.
     pub why: String,
 }
 
@@ -229,7 +229,7 @@ impl Seen {
                             statm::bound_pages(&self.host.kernel, features.possible_cpus, 1, size)
                         })
                     ),
-                    other => says(other, "follows every page", ""),
+                    other => says(other, "updated for every page", ""),
                 },
             ),
             row("soft-dirty bits", features.soft_dirty, "bit 55 of an own fresh page", self.soft_dirty()),
@@ -266,7 +266,7 @@ impl Seen {
                 "idle page tracking",
                 Some(self.idle_bitmap),
                 "/sys/kernel/mm/page_idle/bitmap",
-                says(Some(self.idle_bitmap), "there", "not built in; an IDLE flag is from DAMON"),
+                says(Some(self.idle_bitmap), "there", "not built in; any IDLE flag comes from DAMON"),
             ),
         ]
     }

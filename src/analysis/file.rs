@@ -22,21 +22,21 @@ use crate::unit::PageSize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileCounts"))]
 pub struct Counts {
-    /// Its size.
+    /// Size.
     pub size_bytes: Option<u64>,
-    /// The pages it has room for, the last of which may be used in part.
+    /// Size in pages, the last of which may be used in part.
     pub pages: Option<u64>,
-    /// In the page cache.
+    /// Cached pages.
     pub cached_pages: Option<u64>,
-    /// Of the cached: dirty.
+    /// Cached pages that are dirty.
     pub dirty_pages: Option<u64>,
-    /// Of the cached: being written back.
+    /// Cached pages under writeback.
     pub writeback_pages: Option<u64>,
-    /// Remembered as evicted; on tmpfs: swapped out.
+    /// Pages remembered as evicted; on tmpfs, swapped out.
     pub evicted_pages: Option<u64>,
-    /// Of the evicted: recently.
+    /// Of these, pages evicted recently.
     pub recently_evicted_pages: Option<u64>,
-    /// Of the cached: in the page tables of some process. Not known unless asked for.
+    /// Cached pages mapped by any process; not known unless asked for.
     pub mapped_pages: Option<u64>,
 }
 
@@ -92,11 +92,11 @@ impl Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileRun"))]
 pub struct Run {
-    /// Where in the file it begins.
+    /// Its offset in the file.
     pub offset_bytes: u64,
     /// Its length.
     pub pages: u64,
-    /// What its pages are.
+    /// The state of its pages.
     pub state: State,
 }
 
@@ -126,13 +126,13 @@ impl FileRow {
     }
 }
 
-/// What all files come to: each once, and only those that could be looked at.
+/// Totals over the readable files, each counted once.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileTotals"))]
 pub struct Totals {
-    /// How many files these are.
+    /// The number of files.
     pub files: u64,
-    /// How many could not be looked at.
+    /// The number of files that are not readable.
     pub refused_files: u64,
     /// Their sums.
     #[serde(flatten)]
@@ -323,7 +323,7 @@ impl<'r> Files<'r> {
         if !self.mapped.closed.is_empty() {
             let text = format!(
                 "mapped pages are a lower bound: permission to read {} was denied. CAP_SYS_PTRACE \
-                 and CAP_DAC_READ_SEARCH would help, plus the capabilities of these processes",
+                 and CAP_DAC_READ_SEARCH would help, together with any capabilities these processes hold",
                 names(&self.mapped.closed)
             );
             notes.push(Note::general("mapped-lower-bound", text));

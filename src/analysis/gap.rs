@@ -175,16 +175,16 @@ impl Serialize for Gap {
     }
 }
 
-/// What is written of it, for the schema.
+/// Something that could not be read
 #[cfg(test)]
 #[derive(schemars::JsonSchema)]
 #[schemars(rename = "Gap")]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct AsGap {
-    /// The process it is about, where it is about one
+    /// The process, if it is about one
     #[schemars(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
-    /// The file it is about, where it is about one
+    /// The file, if it is about one
     #[schemars(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     /// Why it could not be read
@@ -229,7 +229,7 @@ impl Gaps {
     /// The message about processes that could not be read, out of `total`, when they are not listed one by one.
     pub fn denied_together(&self, total: usize) -> Option<String> {
         let denied = self.denied();
-        let text = format!("{denied} of {total} processes could not be read: permission denied (-v: which)");
+        let text = format!("{denied} of {total} processes could not be read: permission denied (-v lists them)");
         (denied > 0).then_some(text)
     }
 
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(gaps.worst(), Some(Severity::Denied));
         assert!(gaps.help().unwrap().contains("CAP_SYS_PTRACE"));
         let together = gaps.denied_together(9).unwrap();
-        assert_eq!(together, "1 of 9 processes could not be read: permission denied (-v: which)");
+        assert_eq!(together, "1 of 9 processes could not be read: permission denied (-v lists them)");
         (4..9).for_each(|pid| gaps.push(Gap::process(pid, Reason::Replaced)));
         assert_eq!(gaps.pids(), "1 2 3 4 5 …");
     }

@@ -6,9 +6,9 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Note {
-    /// Stable between releases.
+    /// A code, stable between releases.
     pub code: &'static str,
-    /// The process it is about, where it is about one.
+    /// The process, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// What, why, and what would help.

@@ -25,7 +25,7 @@ pub struct Report {
     pub rows: Vec<NodeLine>,
     /// Sums over the nodes compared with the machine's own counters.
     pub checks: Vec<Check>,
-    /// What the kernel says is available on the whole machine (MemAvailable), wherever it is.
+    /// MemAvailable: memory available on all nodes together.
     pub machine_available_bytes: Option<u64>,
     /// Whether reclaim may move pages to a node of a slower tier; `None` before Linux 6.1.
     pub demotion_enabled: Option<bool>,
@@ -46,48 +46,48 @@ pub struct NodeLine {
 pub struct Node {
     /// Its number.
     pub node: u32,
-    /// Whether it has CPUs; `None` where sysfs does not say.
+    /// Whether it has CPUs; `None` if sysfs does not say.
     pub has_cpu: Option<bool>,
     /// Whether it has memory.
     pub has_memory: Option<bool>,
-    /// Its CPUs that are on line, as the kernel lists them: `0-3,8`.
+    /// Its online CPUs, as the kernel lists them: `0-3,8`.
     pub cpus: Option<String>,
-    /// Its MemTotal, the managed pages of its zones; `None` where nothing says.
+    /// Its MemTotal, the managed pages of its zones; `None` if it is not known.
     pub total_bytes: Option<u64>,
-    /// The ledger: lines that add up to `total_bytes`; the last is `rest`. None where that is not known.
+    /// The ledger: lines that add up to `total_bytes`; the last is `rest`. Empty if that is not known.
     pub lines: Vec<Line>,
-    /// What is available without swapping, computed as the kernel does it for the machine; `None` where a counter is
+    /// Memory available without swapping, computed as the kernel does it for the machine; `None` if a counter is
     /// missing.
     pub available_bytes: Option<u64>,
-    /// The least that is available: counters that are missing are taken to be 0.
+    /// A lower bound for the available memory: missing counters are taken to be 0.
     pub available_at_least_bytes: Option<u64>,
-    /// Where the free pages of its worst zone stand; `None` where no zone has memory or zoneinfo cannot be read.
+    /// The level of the free pages of its worst zone; `None` if no zone has memory or zoneinfo cannot be read.
     pub standing: Option<Standing>,
-    /// That zone.
+    /// The name of that zone.
     pub worst_zone: Option<String>,
-    /// How much the free memory of that zone is below its min watermark; `None` where it is above.
+    /// How far the free memory of that zone is below its min watermark; `None` if it is above.
     pub below_min_bytes: Option<u64>,
-    /// The same of its low watermark.
+    /// The same for its low watermark.
     pub below_low_bytes: Option<u64>,
     /// Its zones that have memory, in the kernel's order.
     pub zones: Vec<ZoneLevel>,
-    /// Its distance to each node that is on line, ascending; none where sysfs does not say.
+    /// Its distance to each online node, ascending; empty if sysfs does not say.
     pub distances: Vec<Distance>,
-    /// The tier that its memory is in: of two, the lower number is the faster; `None` before Linux 6.1.
+    /// The tier of its memory: the lower the number, the faster; `None` before Linux 6.1.
     pub memory_tier: Option<u32>,
 }
 
-/// How near a zone is to its watermarks, which include the boost.
+/// The free pages of a zone and its watermarks, which include the boost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ZoneLevel {
     /// Its name.
     pub zone: String,
-    /// Pages that the buddy allocator was given.
+    /// Pages managed by the buddy allocator.
     pub managed_pages: u64,
-    /// Of these, free ones, without those on the lists of CPUs.
+    /// Of these, free pages, excluding those on per-CPU lists.
     pub free_pages: u64,
-    /// At or below it, who allocates has to reclaim.
+    /// At or below it, allocations must reclaim directly.
     pub min_pages: u64,
     /// At or below it, kswapd is woken.
     pub low_pages: u64,
@@ -97,29 +97,29 @@ pub struct ZoneLevel {
     pub standing: Standing,
 }
 
-/// How far a node is.
+/// The distance to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NodeDistance"))]
 pub struct Distance {
     /// The other node.
     pub node: u32,
-    /// 10 is the node itself, 20 twice as far, 255 out of reach.
+    /// 10 is the node itself, 20 twice as far, 255 unreachable.
     pub distance: u32,
 }
 
-/// A sum over the nodes and the counter of the machine that it is to equal.
+/// A sum over the nodes and the machine's counter that it should equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NumaCheck"))]
 pub struct Check {
     /// The counters.
     pub name: &'static str,
-    /// The sum; `None` where it is not known of a node.
+    /// The sum; `None` if it is not known for a node.
     pub nodes_bytes: Option<u64>,
     /// The machine's counter.
     pub machine_bytes: Option<u64>,
-    /// The sum less the machine's counter.
+    /// The sum minus the machine's counter.
     pub difference_bytes: Option<i64>,
-    /// Whether the counter stands still between two reads, so that a difference is none of time.
+    /// Whether the counter cannot change between two reads, so that a difference is not due to timing.
     pub exact: bool,
 }
 
@@ -181,7 +181,7 @@ impl Report {
         let (zone, standing) =
             (node.zones.iter().find(|zone| Some(&zone.zone) == node.worst_zone.as_ref())?, node.standing?);
         let (code, mark, pages, so) = match standing {
-            Standing::AtMin => ("node-at-min", "min", zone.min_pages, "allocations there must first reclaim"),
+            Standing::AtMin => ("node-at-min", "min", zone.min_pages, "allocations there must reclaim first"),
             Standing::AboveMin => ("node-at-low", "low", zone.low_pages, "kswapd reclaims there"),
             Standing::AboveLow | Standing::AboveHigh => return None,
         };
@@ -190,12 +190,15 @@ impl Report {
             String::new,
             |(bytes, total)| {
                 let percent = bytes as f64 * 100.0 / total as f64;
-                format!("; of the whole machine's memory {percent:.0} % is available")
+                format!("; {percent:.0} % of the whole machine's memory is available")
             },
         );
-        let below = pages.saturating_sub(zone.free_pages);
+        let place = match pages.saturating_sub(zone.free_pages) {
+            0 => format!("at its {mark} watermark"),
+            below => format!("{below} below its {mark} watermark of {pages}"),
+        };
         let text = format!(
-            "node {}: zone {} has {} free pages, its {mark} watermark is {pages} ({below} more): {so}{machine}",
+            "node {}: zone {} has {} free pages, {place}: {so}{machine}",
             node.node, zone.zone, zone.free_pages
         );
         // People see it in the first lines.
@@ -401,7 +404,10 @@ mod tests {
         assert_eq!(other.available_at_least_bytes, Some((15_500_000 - 47_400 + 500_000 - 31_600) << 12));
         assert_eq!((other.standing, other.below_low_bytes), (Some(Standing::AboveHigh), None));
         let notes = report.notes(&sources, page_size(), false);
-        assert!(notes[0].code == "node-at-min" && notes[0].text.contains("48 % is available"), "{notes:?}");
+        assert!(
+            notes[0].code == "node-at-min" && notes[0].text.contains("48 % of the whole machine's memory is available"),
+            "{notes:?}"
+        );
         assert!(
             notes.iter().any(|note| note.code == "lines-unknown" && note.text.contains("slab, reclaimable (in rest)"))
         );

@@ -25,26 +25,26 @@ use crate::model::vma::{Perm, Vma};
 use crate::name::Name;
 use crate::unit::{Pfn, VirtAddr};
 
-/// Who maps one frame.
+/// The mappings of one frame.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FrameMappers {
     /// The frame.
     pub pfn: Pfn,
-    /// What it is used for; `None` beyond the end of memory.
+    /// Its class; `None` beyond the end of memory.
     pub class: Option<Class>,
-    /// By how many page-table entries the kernel says it is mapped, when all processes had been asked.
+    /// The kernel's mapcount after the search.
     pub mapcount: Option<u64>,
-    /// How many were found. Processes that share an address space have them once.
+    /// Mappings found; those of processes that share an address space are counted once.
     pub found: u64,
-    /// Whether these are all: as many as the kernel says, before and after.
+    /// Whether the list is complete: as many mappings as the mapcount before and after the search.
     pub complete: bool,
-    /// Why they are not, or may not be.
+    /// Why it is, or may be, incomplete.
     pub why: Option<String>,
     /// Them, by process and address.
     #[serde(skip)]
     pub mappers: Vec<Mapper>,
-    /// More that were found and are not listed, since one process has more than can be.
+    /// Mappings found but not listed, because one process has too many.
     pub not_listed: u64,
 }
 
@@ -65,20 +65,20 @@ pub struct Mapper {
     pub shares_with: Option<u32>,
 }
 
-/// How far all processes could be asked.
+/// Which processes could be searched.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Asked {
-    /// Processes with page tables that were read.
+    /// Processes whose page tables were searched.
     pub processes: u64,
     /// Processes that could not be read, and why.
     pub unreadable: Gaps,
-    /// Processes that ended or called exec while they were read.
+    /// Processes that ended or called exec during the search.
     pub ended: u64,
-    /// Whether pmem sees the processes of one PID namespace only, and not the machine's.
+    /// Whether pmem sees only the processes of one PID namespace, not those of the whole machine.
     pub in_pid_namespace: bool,
-    /// Whether the kernel tells which processes share an address space (CONFIG_KCMP). Where not, each counts for
-    /// itself.
+    /// Whether the kernel reports which processes share an address space (CONFIG_KCMP); if not, each is counted
+    /// separately.
     pub sharing_told: bool,
     /// Whether these are the processes of a recorded tree, which need not be all that there were.
     #[serde(skip)]
@@ -256,7 +256,7 @@ impl Search<'_> {
         let after = after.filter(|_| class != Some(Class::ZeroPage));
         let why = match (complete, self.frame_reader.exists(pfn)) {
             (true, _) => None,
-            (_, None) => Some("this tree has not recorded the frame".to_owned()),
+            (_, None) => Some("the frame was not recorded in this tree".to_owned()),
             _ => Some(why(class, before, after, found, asked)),
         };
         Ok(FrameMappers { pfn, class, mapcount: after, found, complete, why, mappers, not_listed })
@@ -289,8 +289,8 @@ fn why(class: Option<Class>, before: Option<u64>, after: Option<u64>, found: u64
         }
         if reasons.is_empty() {
             reasons.push(match asked.of_a_tree {
-                true => "the others are not in this tree, or not processes".to_owned(),
-                false => "the others are not processes, or the count is for the whole folio".to_owned(),
+                true => "the other mappings are in processes not recorded here, or not in processes at all".to_owned(),
+                false => "the other mappings are not in processes, or the count is for the whole folio".to_owned(),
             });
         }
         format!("{} not found: {}", after - found, reasons.join("; "))

@@ -95,9 +95,9 @@ pub struct Details {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Totals {
-    /// Objects in use, at most.
+    /// Objects in use (upper bound).
     pub active_objects: u64,
-    /// Objects there is room for.
+    /// Objects, used or free.
     pub objects: u64,
     /// Slabs with objects in use.
     pub active_slabs: u64,
@@ -109,35 +109,35 @@ pub struct Totals {
     pub caches: u64,
     /// Objects in use times their size, in bytes.
     pub active_size_bytes: u64,
-    /// Objects times their size, in bytes: what lies between objects and behind the last is not in it.
+    /// Objects times their size, in bytes, excluding the space between and after objects.
     pub size_bytes: u64,
     /// The smallest object, in bytes.
     pub object_size_min_bytes: u64,
-    /// `size_bytes` by `objects`, in bytes, cut off.
+    /// `size_bytes` divided by `objects`, in bytes, rounded down.
     pub object_size_avg_bytes: u64,
     /// The largest object, in bytes.
     pub object_size_max_bytes: u64,
 }
 
-/// slabinfo beside meminfo.
+/// slabinfo compared with meminfo.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reconcile {
-    /// The slabs of all caches by slabtop's arithmetic, in bytes; `None` without slabinfo.
+    /// The size of the slabs of all caches by slabtop's arithmetic, in bytes; `None` without slabinfo.
     pub slabinfo_bytes: Option<u64>,
-    /// What they really hold, in bytes; `None` without slabinfo.
+    /// The memory they really occupy, in bytes; `None` without slabinfo.
     pub held_bytes: Option<u64>,
-    /// What of that is of reclaimable caches; `None` where that is not known of all.
+    /// The part in reclaimable caches; `None` unless known for all.
     pub reclaimable_bytes: Option<u64>,
-    /// `Slab` of meminfo.
+    /// `Slab` in meminfo.
     pub meminfo_slab_bytes: Option<u64>,
-    /// `SReclaimable` of meminfo.
+    /// `SReclaimable` in meminfo.
     pub meminfo_reclaimable_bytes: Option<u64>,
-    /// `SUnreclaim` of meminfo.
+    /// `SUnreclaim` in meminfo.
     pub meminfo_unreclaimable_bytes: Option<u64>,
-    /// `slabinfo_bytes` less `Slab`.
+    /// `slabinfo_bytes` minus `Slab`.
     pub difference_bytes: Option<i64>,
-    /// `held_bytes` less `Slab`: below 0 by large allocations of kmalloc, which are in no cache.
+    /// `held_bytes` minus `Slab`: negative if there are large kmalloc allocations, which are in no cache.
     pub held_difference_bytes: Option<i64>,
 }
 
@@ -166,7 +166,7 @@ pub struct Reading {
     pub lacking: Vec<Name>,
 }
 
-/// What is shown of a reading.
+/// The report.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabReport"))]
 pub struct Report {
@@ -175,9 +175,9 @@ pub struct Report {
     pub caches: Vec<Row>,
     /// Sums over all caches; `None` without slabinfo.
     pub totals: Option<Totals>,
-    /// Sums over those that are wanted; `None` where all are, and without slabinfo.
+    /// Sums over the selected caches; `None` if all are selected, and without slabinfo.
     pub shown_totals: Option<Totals>,
-    /// Beside meminfo.
+    /// Comparison with meminfo.
     pub reconcile: Option<Reconcile>,
     /// What meminfo counts as slab that is in no cache, in words.
     #[serde(skip)]
@@ -248,7 +248,7 @@ impl Report {
                 more => format!(" and {more} more"),
             };
             let named = if names.is_empty() { String::new() } else { format!(" ({}{more})", names.join(", ")) };
-            let text = format!("slabinfo could not be read completely: the sums lack the missing caches{named}");
+            let text = format!("slabinfo could not be read completely: the sums leave out the missing caches{named}");
             notes.push(Note::general("slabinfo-torn", text));
         }
         notes.extend(unknown(&self.counts_unknown, &self.names_unknown));

@@ -247,7 +247,8 @@ impl<'r> Translator<'r> {
                 Some("it may also be the shared zero page: without PAGEMAP_SCAN only the flags of its frame show that")
             }
             Some(categories) if categories & category::HUGE != 0 && self.lacks_huge_zero() => Some(
-                "it may also be the huge zero page: this kernel's PAGEMAP_SCAN does not show that, only its frame's flags",
+                "it may also be the huge zero page: this kernel's PAGEMAP_SCAN does not show that; only the flags of its \
+                 frame do",
             ),
             Some(_) => None,
         }
@@ -417,7 +418,7 @@ fn why(place: &Place, entry: Entry, state: State) -> Option<String> {
         (State::Migration, _) => "being migrated to another frame",
         (State::Hwpoison, _) => "its frame is faulty (hardware poison): touching it raises SIGBUS",
         (State::Special, _) => "being migrated, on a device, or poisoned; or of a kind that is hidden from this user",
-        (State::NotShown, _) => "the kernel shows no entries of this mapping (VM_PFNMAP)",
+        (State::NotShown, _) => "the kernel shows no entries for this mapping (VM_PFNMAP)",
         (State::NoMapping | State::NotUser, _) => return None,
     };
     Some(text.to_owned())

@@ -21,7 +21,7 @@ use crate::unit::{PageSize, PhysAddr, VirtAddr, difference};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocReport"))]
 pub struct Report {
-    /// The areas by kind; `None` where vmallocinfo cannot be read.
+    /// The areas by kind; `None` if vmallocinfo cannot be read.
     pub kinds: Option<Vec<Group>>,
     /// The same by who asked for them, and kind; those that the filter leaves.
     #[serde(skip)]
@@ -30,13 +30,13 @@ pub struct Report {
     /// unless they were asked for.
     #[serde(skip)]
     pub areas: Option<Vec<AreaRow>>,
-    /// Whether the file gives addresses, and no hashes of them; `None` where there is no area.
+    /// Whether the file shows addresses, not hashes; `None` if there is no area.
     pub addresses_known: Option<bool>,
     /// The size of a huge page.
     pub huge_page_bytes: u64,
-    /// Beside the kernel's counters.
+    /// Comparisons with the kernel's counters.
     pub checks: Vec<Check>,
-    /// The four kinds of mapping that the kernel makes for itself.
+    /// The four kinds of the kernel's own mappings.
     pub mappings: Mappings,
 }
 
@@ -44,30 +44,30 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocGroup"))]
 pub struct Group {
-    /// The function that asked for them; `None` for all of a kind, and where nobody is noted.
+    /// The function that allocated them; `None` for a whole kind, or if no caller is recorded.
     #[serde(serialize_with = "as_text")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub function: Option<Name>,
-    /// The module it is in; `None` for the kernel itself.
+    /// Its module; `None` for the kernel itself.
     #[serde(serialize_with = "as_text")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub module: Option<Name>,
     /// The two as they are shown; empty for all of a kind.
     #[serde(skip)]
     pub caller: Name,
-    /// What they are.
+    /// Their kind.
     pub kind: Kind,
-    /// How many.
+    /// The number of areas.
     pub areas: u64,
-    /// The addresses they take, guard pages included.
+    /// The addresses they take, including guard pages.
     pub size_bytes: u64,
     /// The pages they own.
     pub pages: u64,
-    /// These in bytes.
+    /// The same in bytes.
     pub bytes: u64,
-    /// Of these, pages of areas that have the size of huge pages.
+    /// Of these, pages in areas of huge page size.
     pub may_be_huge_pages: u64,
-    /// The pages by node, in their order; empty if the kernel does not report them.
+    /// The pages by node, ascending; empty if the kernel does not report them.
     pub nodes: Vec<NodePages>,
 }
 
@@ -82,7 +82,7 @@ fn as_text<S: Serializer>(name: &Option<Name>, serializer: S) -> std::result::Re
 pub struct NodePages {
     /// The node.
     pub node: u32,
-    /// How many.
+    /// The number of pages.
     pub pages: u64,
 }
 
@@ -107,35 +107,35 @@ pub struct AreaRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "VmallocCheck"))]
 pub struct Check {
-    /// The key of meminfo.
+    /// The key in meminfo.
     pub name: &'static str,
-    /// What the areas say.
+    /// pmem's value: the sum over areas.
     pub ours_bytes: u64,
-    /// What meminfo says when they have been read; `None` where it says nothing, or always 0 (VmallocUsed of Linux 4.4
-    /// to 5.2).
+    /// meminfo after the areas were read; `None` if it does not report it, or always as 0 (VmallocUsed in Linux 4.4 to
+    /// 5.2).
     pub kernel_bytes: Option<u64>,
-    /// Ours less the kernel's.
+    /// pmem's value minus the kernel's.
     pub difference_bytes: Option<i64>,
-    /// By how much the counter changed during the reading.
+    /// Change in the counter during the reading.
     pub moved_bytes: Option<u64>,
 }
 
-/// What the kernel maps for itself.
+/// The kernel's own mappings.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "KernelMappings"))]
 pub struct Mappings {
-    /// All memory at one place, by the size of the pages that map it (`DirectMap*` of meminfo); empty where the
-    /// architecture does not tell.
+    /// The direct map of all memory, by the size of the pages that map it (`DirectMap*` in meminfo); empty if the
+    /// architecture does not report it.
     pub direct_map: Vec<Direct>,
     /// The sum.
     pub direct_map_bytes: Option<u64>,
-    /// MemTotal: the memory that the kernel manages; the direct map has also what is reserved.
+    /// MemTotal: the memory that the kernel manages; the direct map also covers reserved memory.
     pub memory_bytes: Option<u64>,
-    /// VmallocTotal: the addresses there are for vmalloc.
+    /// VmallocTotal: the size of the vmalloc address space.
     pub vmalloc_total_bytes: Option<u64>,
-    /// Of these, taken by areas.
+    /// Of this, addresses taken by areas.
     pub vmalloc_size_bytes: Option<u64>,
-    /// Memory that areas own.
+    /// Memory owned by areas.
     pub vmalloc_bytes: Option<u64>,
     /// Temporary mappings of single pages: not reported by any kernel.
     pub kmap_bytes: Option<u64>,
@@ -149,7 +149,7 @@ pub struct Mappings {
 pub struct Direct {
     /// The size of the pages that map it.
     pub page_bytes: u64,
-    /// How much they map.
+    /// How much memory they map.
     pub bytes: u64,
 }
 
@@ -409,12 +409,12 @@ impl Found {
         let callers = || self.report.callers.iter().flatten();
         if huge && callers().any(|group| group.may_be_huge_pages > 0) {
             let addresses = match self.report.addresses_known {
-                Some(true) => "and their addresses",
+                Some(true) => "and addresses",
                 _ => "(addresses are hidden here)",
             };
             let text = format!(
-                "HUGE? counts areas of huge page size, by their numbers of pages {addresses}. The kernel does not report \
-                 whether huge pages map them: only some callers allow it, and none before Linux 5.13"
+                "HUGE? counts areas of huge page size, judging by their page counts {addresses}. The kernel does not \
+                 report whether huge pages map them: only some callers allow it, and none before Linux 5.13"
             );
             notes.push(Note::general("may-be-huge", text));
         }

@@ -30,19 +30,19 @@ pub struct Report {
     pub lines: Vec<Row>,
     /// Whether the machine is short of memory; `None` if unknown.
     pub verdict: Option<Verdict>,
-    /// The same in words, where it is.
+    /// The verdict in words; `None` if there is enough.
     pub verdict_text: Option<String>,
-    /// What can be had without swapping.
+    /// Memory available without swapping.
     pub available: Available,
-    /// How long tasks wait for memory; `None` where the kernel does not say.
+    /// How long tasks wait for memory; `None` if the kernel does not report it.
     pub pressure: Option<Pressure>,
-    /// Memory that is there and not in MemTotal, as far as it is known.
+    /// Memory that exists but is not in MemTotal, as far as it is known.
     pub outside: Vec<Outside>,
-    /// What frames say; `None` where they cannot be looked at, or were not.
+    /// Page frames compared with the counters; `None` if they cannot be read, or were not.
     pub frames: Option<Frames>,
-    /// Keys of meminfo that no line is made of and that are not known to be in one.
+    /// Keys of meminfo that no line uses and that are not known to be part of one.
     pub other_keys: Vec<OtherKey>,
-    /// Keys of meminfo that lines are made of, and this kernel does not have.
+    /// Keys of meminfo that lines use but that this kernel lacks.
     pub missing_keys: Vec<&'static str>,
 }
 
@@ -73,34 +73,34 @@ pub struct Trend {
     pub per_minute_bytes: Option<i64>,
 }
 
-/// Memory that is there and not in MemTotal.
+/// Memory that exists but is not in MemTotal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Outside {
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
     /// What people call it.
     #[serde(skip)]
     pub title: &'static str,
     /// Its size.
     pub bytes: i64,
-    /// The counters it is made of.
+    /// The counters it is computed from.
     pub source: &'static str,
-    /// Page descriptors in it, if the kernel reports them (Linux 6.11).
+    /// Page descriptors in it, if the kernel reports them (since Linux 6.11).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memmap_bytes: Option<i64>,
 }
 
-/// A key of meminfo and its number.
+/// A key of meminfo and its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OtherKey {
     /// The key.
     pub key: String,
-    /// Its size.
+    /// Its value, if that is a size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Its number, where that is no size.
+    /// Its value, if that is not a size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
 }
@@ -285,36 +285,36 @@ impl Report {
             let text = format!("meminfo has keys that no line uses: {}", keys.join(", "));
             notes.push(Note { in_json_only: !verbose, ..Note::general("other-keys", text) });
         }
-        notes.push(Note { in_json_only: true, ..Note::general("unaccounted", self.about_unaccounted()) });
+        notes.push(Note { in_json_only: true, ..Note::general("unaccounted", self.about_unaccounted("unaccounted")) });
         notes
     }
 
-    /// What could be in `unaccounted`, and which tool would show it; first, the lines that are in it for certain.
-    pub fn about_unaccounted(&self) -> String {
+    /// What is or can be in `unaccounted`, and which tools would show it, as a sentence about `subject`.
+    pub fn about_unaccounted(&self, subject: &str) -> String {
         let unknown: Vec<String> = self
             .lines
             .iter()
             .filter(|row| row.line.is_in_the_rest())
             .map(|row| format!("'{}'", row.line.title))
             .collect();
-        match unknown[..] {
-            [] => self.what_may_be_unaccounted(),
-            _ => {
-                let text = format!("all of these lines, because their sizes are not known: {}", unknown.join(", "));
-                format!("{text}. In addition: {}", self.what_may_be_unaccounted())
-            }
-        }
-    }
-
-    fn what_may_be_unaccounted(&self) -> String {
-        if self.unaccounted() < 0 {
-            return "the lines add up to more than MemTotal: counters are not read at the same moment, some lag by a batch of \
-                    pages per CPU, and the first chunk of per-CPU data was allocated before MemTotal was counted"
-                .to_owned();
-        }
-        "pages of drivers and modules (graphics, DMA, network buffers), unmapped parts of huge pages, pages in transit. \
-         page_owner (boot with page_owner=on) or drgn would show their owners"
-            .to_owned()
+        let (and, rest) = match self.unaccounted() < 0 {
+            true => (
+                "",
+                "the lines add up to more than MemTotal: counters are not read at the same moment, some lag by a batch of \
+                 pages per CPU, and the first chunk of per-CPU data was allocated before MemTotal was counted",
+            ),
+            false => (
+                "and also ",
+                "pages of drivers and modules (graphics, DMA, network buffers), unmapped parts of huge pages, pages in \
+                 transit. page_owner (boot with page_owner=on) or drgn would show their owners",
+            ),
+        };
+        let lines = match unknown.len() {
+            0 => return format!("{subject}: {rest}"),
+            1 => "this line, whose size is not known",
+            _ => "these lines, whose sizes are not known",
+        };
+        format!("{subject}, includes {lines}: {}; {and}{rest}", unknown.join(", "))
     }
 }
 

@@ -54,7 +54,7 @@ impl Address {
             Self::Behind(name, offset) => (name, begin(&object(name, vmas)?, name)?.checked_add(*offset)),
             Self::BeforeEnd(name, offset) => (name, end(&object(name, vmas)?, name)?.checked_sub(*offset)),
         };
-        address.map(VirtAddr).ok_or_else(|| refusal(name, "the offset leads out of the address space"))
+        address.map(VirtAddr).ok_or_else(|| refusal(name, "the offset goes beyond the address space"))
     }
 
     /// The address, if no mappings are needed to determine it.
@@ -261,8 +261,8 @@ mod tests {
             (b"[heap]+10", "mappings:"),
             (b"1ffffffffffffffff", "64-bit"),
             (b"0x10-0x20", "64-bit"),
-            (b"[heap]+0xffffffffffffffff", "leads out"),
-            (b"[heap]-0xffffffffffff", "leads out"),
+            (b"[heap]+0xffffffffffffffff", "beyond the address space"),
+            (b"[heap]-0xffffffffffff", "beyond the address space"),
             (b"low", "larger than its address"),
             (b"+0x10", "no mapping"),
             (b"0x", "no mapping"),

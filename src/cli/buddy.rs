@@ -21,8 +21,8 @@ use crate::view::size::grouped_string;
 /// Shows for each zone the free blocks by order, the share of free memory in blocks too small for a request of each
 /// order, the free pages on the per-CPU lists (in no free block), and free pages compared with the watermarks; if
 /// /proc/pagetypeinfo is readable (as root), also free memory by migrate type. If /proc/kpageflags is readable (as
-/// root), every block of huge page size is examined: free, a huge page, can be emptied by compaction, or blocked, and
-/// by what. With -o only the table of zones is shown.
+/// root), every block of huge page size is classified as free, a huge page, one that compaction can empty, or blocked,
+/// and by what. With -o only the table of zones is shown.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   sudo pmem buddy                  everything

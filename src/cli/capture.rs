@@ -14,7 +14,7 @@ use super::target::{self, Target};
 use crate::analysis::processes::visit;
 use crate::kernel::capture::Recording;
 use crate::name::escaped;
-use crate::view::size::grouped_string;
+use crate::view::size::{counted, grouped_string};
 use crate::view::time;
 
 /// Record processes and the machine into a directory that --root reads back
@@ -32,7 +32,7 @@ pub struct Args {
     /// The directory to create; it must not exist yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
+    /// A PID, 'self', or a process's name ('comm:NAME' if the name is all digits)
     #[arg(value_name = "TARGET")]
     targets: Vec<Target>,
     /// Record every process
@@ -101,11 +101,13 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
     progress.wipe();
     let shown = document::Report { schema: None, data: &manifest, notes: &[] };
     document::show(&shown, &cx, output, |out| {
-        let [processes, mappings, entries] = [processes, mappings, entries].map(grouped_string);
         writeln!(
             out,
-            "{}: {processes} processes, {mappings} mappings, {entries} page-table entries",
-            escaped(args.directory.as_os_str().as_encoded_bytes())
+            "{}: {}, {}, {}",
+            escaped(args.directory.as_os_str().as_encoded_bytes()),
+            counted(processes, "process", "processes"),
+            counted(mappings, "mapping", "mappings"),
+            counted(entries, "page-table entry", "page-table entries")
         )?;
         let mut gaps = manifest.gaps.iter();
         gaps.try_for_each(|gap| writeln!(out, "  not recorded: {} ({})", gap.path, gap.why))

@@ -27,7 +27,7 @@ use crate::unit::decimal;
 use crate::view::demo::{self as view, Summary};
 use crate::view::table::{self, Layout};
 
-/// Watch the kernel hand out frames, with numbers that must come true
+/// Watch the kernel hand out frames, with predictions that are checked
 ///
 /// A demo is a small program that uses memory step by step. The expected result of each step is stated beforehand and
 /// compared with what at least two kernel interfaces report; if any of them disagrees, the step is off. Demos run in a
@@ -93,7 +93,7 @@ pub struct Args {
 /// The number of a step, counted from 1.
 fn step(text: &str) -> Result<usize, String> {
     let step = decimal(text).and_then(|step| usize::try_from(step).ok()).filter(|step| *step > 0);
-    step.ok_or_else(|| "expected the number of a step, from 1 on".to_owned())
+    step.ok_or_else(|| "expected a step number, 1 or greater".to_owned())
 }
 
 fn pages(text: &str) -> Result<usize, String> {
@@ -118,7 +118,7 @@ fn spoil(text: &str) -> Result<Spoil, String> {
 /// Runs the command.
 pub fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     if global.root != Path::new("/") {
-        let text = "demo: it makes memory happen on this machine: there is nothing for it in a recorded tree (--root)";
+        let text = "demos run on the live machine only; they cannot use a recorded tree (--root)";
         return Err(UsageError::Invalid(text.to_owned()).into());
     }
     let demos = choice::demos(args)?;
@@ -246,17 +246,17 @@ fn list(args: &Args, demos: Vec<&'static Demo>, cx: &Context<'_>, output: &mut O
     Ok(status)
 }
 
-/// What is said of several demos together.
+/// The runs of several demos.
 #[derive(Debug, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct All<'r> {
     /// The runs.
     demos: Vec<&'r DemoReport>,
-    /// How many of them were as expected.
+    /// The number of demos that were as expected.
     ok: usize,
-    /// How many were not.
+    /// The number of demos that were not.
     off: usize,
-    /// How many could not be shown here.
+    /// The number of demos that could not be shown here.
     skipped: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `pmem frames`: a process's frames, counted to the page, and every other number explained.
+//! `pmem frames`: a process's frames, counted to the page, and how other counts differ.
 
 mod count;
 mod mappings;
@@ -32,7 +32,7 @@ use crate::unit::{VirtAddr, hexadecimal};
 use crate::view::frames as view;
 use crate::view::table::{wrapped, write_help};
 
-/// Count a process's page frames, and explain every other number
+/// Count a process's page frames, and explain how other counts differ
 ///
 /// Shows, for each mapping, how many of its page-table entries are present, and a ledger that leads from these to the
 /// frames the process really has, compared with statm (and with smaps if --verify is given). Without a target it shows
@@ -46,7 +46,7 @@ use crate::view::table::{wrapped, write_help};
                                    by name, with smaps columns, only mappings with pages
   sudo pmem frames --owners 1234   who shares the frames: exclusive, shared, PSS")]
 pub struct Args {
-    /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
+    /// A PID, 'self', or a process's name ('comm:NAME' if the name is all digits)
     #[arg(value_name = "TARGET")]
     pub(super) targets: Vec<Target>,
     /// All processes
@@ -64,7 +64,7 @@ pub struct Args {
     /// counts as shared. Without privilege, '-o +Pss,Private_Clean,Private_Dirty' gives a similar breakdown from smaps.
     #[arg(long)]
     pub(super) owners: bool,
-    /// Show mappings in this address range (hexadecimal), cut to it; HIGH is exclusive
+    /// Show mappings in this address range (hexadecimal), clipped to it; HIGH is exclusive
     #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
     range: Option<Range<VirtAddr>>,
     /// Show mappings with this text in their name
@@ -197,7 +197,7 @@ fn keys(cx: &Context<'_>, rounds: bool) -> Result<(Vec<String>, Vec<Note>)> {
     }
     let here = smaps_keys(&cx.root);
     if let Some(name) = keys.iter().find(|key| !here.contains(key) && !KNOWN_KEYS.contains(&key.as_str())) {
-        let text = format!("{name}: mappings have no such column; '--columns help' lists them");
+        let text = format!("{name}: no such column for mappings; '--columns help' lists them");
         return Err(UsageError::Invalid(text).into());
     }
     let absent = keys.iter().filter(|key| !here.contains(key));

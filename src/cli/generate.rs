@@ -30,7 +30,7 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
-    /// pmem.1 and a page a command
+    /// pmem.1 and one page per command
     Man,
     /// For bash, zsh and fish
     Completions,

@@ -21,7 +21,7 @@ use crate::view::lru as view;
 ///
 /// The kernel keeps process memory and the page cache on active and inactive lists, and reclaims from the tail of the
 /// inactive list; a page that is used twice becomes active. This shows the four states by what the frames hold, what is
-/// unevictable, and what is on no list (yet), compared with the kernel's counters of the lists. Needs root.
+/// unevictable, and what is on no list (yet), compared with the kernel's counters for the lists. Needs root.
 #[derive(Debug, ClapArgs)]
 #[command(mut_arg("delay", |delay| delay.help("Repeat every SECONDS")))]
 #[command(after_long_help = "Examples:

@@ -34,7 +34,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use clap::error::ErrorKind;
-use clap::{Args, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use options::GlobalOptions;
 use output::Output;
@@ -128,6 +128,23 @@ fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     }
 }
 
+/// A command line that `--columns help` makes complete: the list of columns needs no arguments. Otherwise the `error`
+/// stays.
+fn without_arguments(arguments: &[OsString], error: clap::Error) -> Result<Cli, clap::Error> {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return Err(error);
+    }
+    // Everything else was found right before what is required was found missing.
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(arguments);
+    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) if cli.global.columns.as_deref() == Some(LIST_COLUMNS) => Ok(cli),
+        _ => Err(error),
+    }
+}
+
+/// The value of `--columns` that lists them.
+const LIST_COLUMNS: &str = "help";
+
 /// Parses a command line, runs it, and returns the exit status. Errors go to standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -137,7 +154,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
     if arguments.get(1).is_some_and(|word| word == complete::NAME) {
         return complete::run(arguments.into_iter().skip(2)).unwrap_or_else(|error| status::report(&error, false));
     }
-    let cli = match parse(&arguments) {
+    let cli = match parse(&arguments).or_else(|error| without_arguments(&arguments, error)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" for standard output, and succeed.

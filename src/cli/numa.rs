@@ -42,7 +42,7 @@ use crate::view::{notes, table};
   pmem numa --json | jq '.data.nodes[] | [.node, .available_bytes, .standing]'
                                    which node is short of memory, for a program")]
 pub struct Args {
-    /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
+    /// A PID, 'self', or a process's name ('comm:NAME' if the name is all digits)
     #[arg(value_name = "TARGET")]
     targets: Vec<Target>,
     /// Show every process

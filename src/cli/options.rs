@@ -171,7 +171,7 @@ impl Repeat {
 /// Options for repeating on a live screen, or like [`Repeat`].
 #[derive(Debug, Args)]
 pub struct Top {
-    /// Live screen; plain rounds if there is no terminal
+    /// Live screen; without a terminal, print repeated tables
     ///
     /// Letters sort by column, / filters, g shows what grows, space freezes, Enter shows a row in detail, ? lists all
     /// keys, and q quits. -d sets the interval between readings, -o the columns, -s the order, and -n ends it after N

@@ -45,9 +45,9 @@ pub fn check_new(path: &Path, force: bool) -> Result<(), UsageError> {
     let kind = existing.file_type();
     let why = match (kind.is_file() || kind.is_symlink(), force) {
         (true, true) => return Ok(()),
-        (true, false) => "exists already; --force replaces it",
-        (false, true) => "not a regular file: --force replaces no other",
-        (false, false) => "exists already, and is no regular file, which --force would replace",
+        (true, false) => "already exists; use --force to replace it",
+        (false, true) => "not a regular file; --force replaces only regular files",
+        (false, false) => "already exists and is not a regular file, so --force would not replace it",
     };
     Err(UsageError::Invalid(format!("{}: {why}", path.display())))
 }

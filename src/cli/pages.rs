@@ -60,7 +60,7 @@ use crate::view::{json, pages as view};
   pmem pages self --state swapped,guard --json
                                    pages that are not present, for a program")]
 pub struct Args {
-    /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
+    /// A PID, 'self', or a process's name ('comm:NAME' if the name is all digits)
     #[arg(value_name = "TARGET")]
     targets: Vec<Target>,
     /// Pages in this address range (hexadecimal); HIGH is exclusive
@@ -101,8 +101,11 @@ pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> R
     }
     if found.pids.len() > 1 && cx.is_document() {
         let pids: Vec<String> = found.pids.iter().map(u32::to_string).collect();
-        let text =
-            format!("a JSON document holds one process, and these are {}: {}; use jsonl", pids.len(), pids.join(" "));
+        let text = format!(
+            "a JSON document holds one process, but {} were given: {}; use --format jsonl",
+            pids.len(),
+            pids.join(" ")
+        );
         return Err(UsageError::Invalid(text).into());
     }
     let features = cx.root.features_cheaply();

@@ -26,10 +26,10 @@ use crate::view::json;
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:
   pmem schema where                what 'pmem where --json' holds
-  pmem schema slab diff            of a subcommand
+  pmem schema slab diff            the same for a subcommand
   pmem schema --lines slab         a line of 'pmem slab --format jsonl'
   pmem schema frames | jq '.. | select(.\"x-unit\"? == \"bytes\").description'
-                                   what is in bytes")]
+                                   members measured in bytes")]
 pub struct Args {
     /// A command, and its subcommand if there is one: 'slab diff'
     #[arg(value_name = "COMMAND", num_args = 0..=2)]

@@ -39,7 +39,7 @@ use crate::view::slab::{self as view, live::Caches};
   sudo pmem slab --json | jq '.data.caches[] | select(.reclaimable == false).name'
                                    caches that cannot be reclaimed
 
--s takes slabtop's letters too, each in slabtop's order: a b c l n o p s u v; -s -o reverses that of o.")]
+-s also takes slabtop's letters, each with slabtop's sort order: a b c l n o p s u v; '-s -o' reverses the order of 'o'.")]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -47,7 +47,7 @@ pub struct Args {
     pub(super) which: Which,
     /// Only caches that have grown since the previous round (runs two rounds unless -d or -n is given)
     ///
-    /// A cache has grown if it has room for more objects or its size (column size) is larger; with --top, if its size
+    /// A cache has grown if it has room for more objects or its size (the 'size' column) is larger; with --top, if its size
     /// has grown within a minute.
     #[arg(long)]
     pub(super) growing: bool,
@@ -66,7 +66,7 @@ pub struct Which {
     pub(super) filter: Option<Regex>,
     /// Only caches of at least this size (64K, 10M)
     ///
-    /// This is the column size, which can be more than the slabs really hold.
+    /// This is the 'size' column, which can exceed the memory the slabs really occupy.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(super) min: Option<u64>,
 }

@@ -141,7 +141,7 @@ fn default(root: &Root) -> Result<Found> {
         let pids = pids(root)?;
         let [pid] = pids[..] else {
             let list = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
-            return Err(UsageError::Invalid(format!("name a process of this tree: {list}")).into());
+            return Err(UsageError::Invalid(format!("name a process in this tree: {list}")).into());
         };
         return Ok(Found { pids: vec![pid], ..Found::default() });
     }

@@ -45,9 +45,10 @@ use crate::view::translate as view;
                                    by file name or path, as debuggers and perf print it
   pmem translate 1234 --tables     how many page tables it needs, compared with VmPTE")]
 pub struct Args {
-    /// A PID, 'self', or a process's name ('comm:NAME' for a name of digits only)
-    #[arg(value_name = "TARGET")]
-    target: Target,
+    /// A PID, 'self', or a process's name ('comm:NAME' if the name is all digits)
+    // There is none where the columns are listed.
+    #[arg(value_name = "TARGET", required = true)]
+    target: Option<Target>,
     /// The address, hexadecimal, or a place by name: '[heap]+0x10', 'libc.so.6+0x1000'
     #[arg(value_name = "ADDR", required_unless_present = "tables", value_parser = address())]
     address: Option<Address>,
@@ -95,7 +96,7 @@ impl Command for Translate<'_> {
 
     fn read(&mut self, cx: &Context<'_>, asked: &Asked<'_>) -> Result<Reading<Report>> {
         let with_tables = self.0.tables || view::OF_TABLES.iter().any(|name| asked.has(name));
-        let pid = one(&target::find(&cx.root, std::slice::from_ref(&self.0.target), false)?.pids)?;
+        let pid = one(&target::find(&cx.root, self.0.target.as_slice(), false)?.pids)?;
         let translator = Translator::new(&cx.root);
         let mut row = translate(self.0, with_tables, &cx.root, &translator, pid)?;
         let troubles = what_is_missing(with_tables, &translator, &mut row);

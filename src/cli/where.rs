@@ -45,7 +45,7 @@ use crate::view::r#where::{self as view, Room, live::Lines};
 pub struct Args {
     #[command(subcommand)]
     what: Option<What>,
-    /// Compare with the flags of page frames, in every round too; fail if they cannot be read
+    /// Compare with the page frames' flags, also in every round when repeating; fail if they cannot be read
     #[arg(long)]
     frames: bool,
     /// Do not read page frames, which takes about a second for 100 GiB of memory

@@ -36,7 +36,7 @@ pub(super) const DEMO: Demo = Demo {
     question: "is memory free once it has been given back?",
     about: "A process gives back half of its pages with MADV_FREE and half with MADV_DONTNEED, writes some of the \
             first half again, and then has the kernel reclaim what it can.",
-    learnt: "MADV_DONTNEED freed the frames at once, and RSS fell. MADV_FREE freed nothing: RSS stayed, and the kernel \
+    learnt: "MADV_DONTNEED freed the frames at once, and RSS fell. MADV_FREE freed nothing: RSS did not change, and the kernel \
              only marked the pages as not worth saving. A page written again was kept, without a fault; the others \
              were discarded on reclaim and then read as zeros. A process using MADV_FREE looks larger than it is.",
     explain: "MADV_FREE clears the dirty bit of each page-table entry and the frame's SWAPBACKED flag, which makes it \

@@ -85,7 +85,7 @@ pub(super) const DEMO: Demo = Demo {
               RLIMIT_RSS is stored and ignored. A cgroup is charged at fault time, when the frame is allocated: if \
               that would exceed the limit, the faulting process itself reclaims pages of its group and retries. Clean \
               file pages are dropped, even mapped ones. When nothing more can be reclaimed, out_of_memory picks the \
-              process of the group that uses most memory, sends it SIGKILL and logs this in the kernel log.",
+              process of the group that uses the most memory, sends it SIGKILL and logs this in the kernel log.",
     functions: &[
         ("may_expand_vm", "mm/mmap.c"),
         ("try_charge_memcg", "mm/memcontrol.c"),
@@ -225,7 +225,7 @@ fn of_memory(facts: &Facts<'_>, group: &Rc<Memcg>) -> Vec<Step> {
         };
         steps.extend([
             step("start a child", Worker::fork).exact(FRAMES, 0).exact(OF_CHILD, 0),
-            none_killed(step("it joins a group of 1,024 pages", entered))
+            none_killed(step("it joins a group limited to 1,024 pages", entered))
                 .by(Who::Child)
                 .exact(OF_CHILD, 0)
                 .exact(MEMBERS, 1)

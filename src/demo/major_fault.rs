@@ -32,10 +32,10 @@ pub(super) const DEMO: Demo = Demo {
              fault per page; otherwise it read ahead.",
     explain: "A fault on a file page looks it up in the page cache. If it is there, it is mapped together with its \
               neighbours: a minor fault. If not, the kernel allocates a frame, has the file system read the page into \
-              it, and puts the process to sleep meanwhile: a major fault. Since disks are efficient at large reads, it \
-              reads surrounding pages in the same request (read-ahead, sized by /sys/class/bdi/DEV/read_ahead_kb), \
-              unless MADV_RANDOM says that this is pointless. A page can be dropped from the page cache if it is clean \
-              (after fsync) and not mapped by any process.",
+              it, and puts the process to sleep until it has been read: a major fault. Since disks are efficient at \
+              large reads, it reads surrounding pages in the same request (read-ahead, sized by \
+              /sys/class/bdi/DEV/read_ahead_kb), unless MADV_RANDOM says that this is pointless. A page can be dropped \
+              from the page cache if it is clean (after fsync) and not mapped by any process.",
     functions: &[
         ("filemap_fault", "mm/filemap.c"),
         ("do_sync_mmap_readahead", "mm/filemap.c"),

@@ -48,7 +48,7 @@ pub(super) const DEMO: Demo = Demo {
     learnt: "mmap gives addresses and a promise, which is counted when it is made; frames come with writing and are \
              counted elsewhere. The sum of all promises is Committed_AS. Only mode 2 keeps it below CommitLimit; mode \
              0 refuses only what the machine could never provide, and mode 1 refuses nothing.",
-    explain: "A private writable mapping is a promise of as many pages: the kernel may have to find a frame for each. \
+    explain: "A private writable mapping is a promise: the kernel may have to find a frame for each of its pages. \
               It adds them to Committed_AS and marks the mapping (VM_ACCOUNT, `ac` in smaps). Mode 0 refuses a mapping \
               larger than RAM and swap together (older kernels: larger than what seems free). Mode 2 refuses a mapping \
               that would take the sum beyond CommitLimit, which is swap plus overcommit_ratio percent of RAM. \

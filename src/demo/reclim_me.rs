@@ -23,7 +23,7 @@ pub(super) const DEMO: Demo = Demo {
     name: "reclim-me",
     question: "how many of a process's pages are really in memory?",
     about: "A process from a lab exercise: it allocates a block, writes one page at a time, and finally only reads \
-            one. Meanwhile its present page-table entries are counted and compared with its RSS. Its name is \
+            one. At each step, its present page-table entries are counted and compared with its RSS. Its name is \
             reclim-me: watch it from another terminal with 'pmem frames reclim-me'.",
     learnt: "The block was only addresses. Each write made one entry present and raised RSS by one page. The page that \
              was only read is present too, but it maps the zero page, which all processes share and none is charged \

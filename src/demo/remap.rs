@@ -27,7 +27,7 @@ pub(super) const DEMO: Demo = Demo {
     name: "remap",
     question: "what does it cost to move memory to another address?",
     about: "A process writes 64 pages, moves them to an address far away, and makes the mapping longer and shorter. \
-            The frames move along: nothing is copied, and nothing faults.",
+            The frames move with them: nothing is copied, and nothing faults.",
     learnt: "mremap moved entries from one page table to another: the same frames with the same contents at a new \
              address, without a single fault. realloc moves large blocks this way, whatever their size. Growing gave \
              only addresses, as mmap does, and shrinking freed the rest at once.",

@@ -39,7 +39,7 @@ pub(super) const DEMO: Demo = Demo {
              gave the child no page-table entries; it found the same frames when it accessed them. Exiting and \
              unmapping freed nothing; truncating the file freed everything.",
     explain: "A shared page must be the same for everyone, so a hole cannot be filled with the zero page: the first \
-              access allocates a frame in the file's page cache. fork copies no entries of such mappings, since a \
+              access allocates a frame in the file's page cache. fork copies no entries for such mappings, since a \
               fault finds the frame in the page cache again. A read fault maps all cached pages in the aligned window \
               around its page (fault_around_bytes, usually 64 KiB) at once. RSS counts such frames in full for every \
               process that maps them, PSS in proportion, and neither counts them once they are unmapped, although the \

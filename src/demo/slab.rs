@@ -45,16 +45,16 @@ pub(super) const DEMO: Demo = Demo {
     question: "what does an open file cost in the kernel?",
     about: "A process opens files, creates sockets and starts children, hundreds or thousands of them, and then closes \
             or ends them. For each, the kernel allocates objects from its slab caches.",
-    learnt: "Every open file is an object in the cache filp. Every UNIX socket is one in UNIX, and a file as well. \
-             Every process is one in task_struct, plus one in vm_area_struct for each of its mappings. None of this is \
-             in any process's RSS. Freed objects leave free slots in their slabs, and the kernel keeps some slabs for \
-             the next ones.",
+    learnt: "Every open file is an object in the cache filp. Every UNIX socket is an object in UNIX, and also an open \
+             file. Every process takes an object in task_struct and, for each of its mappings, one in vm_area_struct. \
+             None of this is in any process's RSS. Freed objects leave free slots in their slabs, and the kernel keeps \
+             some slabs for the next ones.",
     explain: "A slab is a block of pages divided into objects of one size. Free objects in per-CPU slabs count as \
-              used, so the numbers are off by a few slabs of objects; the expected bounds come from the attributes of \
-              each cache. Caches with similar objects (same size, alignment and flags, no constructor) may be merged: \
-              /sys/kernel/slab has the other names as links. Some objects are freed only when no CPU can still be \
-              using them (RCU). What the rest of the machine opened, created and started meanwhile is subtracted where \
-              it is counted (file-nr, sockstat, loadavg).",
+              used, so the numbers can be off by a few slabs' worth of objects; the expected bounds come from the \
+              attributes of each cache. Caches with similar objects (same size, alignment and flags, no constructor) \
+              may be merged: /sys/kernel/slab has the other names as links. Some objects are freed only when no CPU \
+              can still be using them (RCU). Whatever the rest of the machine opens, creates or starts in the meantime \
+              is subtracted, where a counter exists (file-nr, sockstat, loadavg).",
     functions: &[
         ("kmem_cache_alloc_noprof", "mm/slub.c"),
         ("alloc_empty_file", "fs/file_table.c"),

@@ -37,8 +37,8 @@ pub(super) const DEMO: Demo = Demo {
              that page got a frame. The limit belongs to the process; the guard gap keeps the stack from silently \
              growing into other memory. The stack never shrinks on its own.",
     explain: "The stack's mapping is marked VM_GROWSDOWN. If a fault hits an unmapped address, the kernel checks the \
-              mapping above it: if that may grow down, it is extended to the page of the address, unless it would \
-              exceed RLIMIT_STACK or come closer than the guard gap (256 pages, or stack_guard_gap= on the kernel \
+              mapping above it: if that may grow down, it is extended down to the page containing the address, unless it \
+              would exceed RLIMIT_STACK or come closer than the guard gap (256 pages, or stack_guard_gap= on the kernel \
               command line) to an accessible mapping below. Otherwise the program gets SIGSEGV. Here the kernel does \
               the write, through read(2), and returns EFAULT instead.",
     functions: &[

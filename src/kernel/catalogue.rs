@@ -99,7 +99,7 @@ pub const CATALOGUE: &[KernelFile] = &[
         needs("rmap"),
         gains("pages", USE_OF_FRAMES),
         gains("translate", USE_OF_FRAMES),
-        gains("buddy", "what blocks huge pages"),
+        gains("buddy", "finding what blocks huge pages"),
         gains("where", "the comparison with page frames"),
         may("frames"),
         may("demo"),

@@ -42,7 +42,7 @@ pub struct Gap {
     pub why: String,
 }
 
-/// The whole file.
+/// The manifest of a recorded tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Manifest {
@@ -58,7 +58,7 @@ pub struct Manifest {
     pub features: Features,
     /// The PID of the recording process: the meaning of `self` in the tree, if it recorded itself.
     pub recorder: Option<u32>,
-    /// What is missing.
+    /// What was requested but is missing.
     pub gaps: Vec<Gap>,
     /// The origin of the tree, as text; used by fixtures.
     #[serde(default, skip_serializing_if = "Option::is_none")]

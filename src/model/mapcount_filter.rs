@@ -45,7 +45,7 @@ impl FromStr for MapcountFilter {
             let number = number(text.trim_start_matches('='))?;
             (number, number)
         };
-        if least > most { Err(nothing()) } else { Ok(Self { least, most }) }
+        if least > most { Err(format!("the range {text} is empty")) } else { Ok(Self { least, most }) }
     }
 }
 

@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// The file.
+/// Memory pressure, from `/proc/pressure/memory`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pressure {
-    /// The share of time in which at least one task waited.
+    /// The share of time in which at least one task was stalled on memory.
     pub some: Share,
-    /// The share of time in which all non-idle tasks waited.
+    /// The share of time in which all non-idle tasks were stalled on memory.
     pub full: Share,
 }
 
@@ -29,7 +29,7 @@ pub struct Share {
     /// Over the last five minutes, in percent.
     #[serde(rename = "avg300_percent")]
     pub avg300: f64,
-    /// Since boot, in microseconds.
+    /// The total since boot, in microseconds.
     pub total_us: u64,
 }
 

@@ -232,21 +232,29 @@ fn answer(report: &Buddy) -> Vec<String> {
     // More than can change between the readings, or be on per-CPU lists.
     if let Some(bytes) = report.not_in_blocks_bytes.filter(|bytes| *bytes >= 1 << 30) {
         let bytes = human_string(bytes);
-        lines.push(format!("{bytes} more are in MemFree but not yet in a block: this kernel initialises memory late"));
+        lines.push(format!(
+            "{bytes} more are in MemFree but not yet in a free block: this kernel defers memory initialisation"
+        ));
     }
     let huge = size(report.huge_page_bytes);
     let Some(blocks) = &report.huge_blocks else {
         lines.push(format!("{huge} pages: {} free now", grouped_string(sum(|zone| zone.free_huge_pages))));
         return lines;
     };
-    let mut line = format!(
-        "{huge} pages: {} free now, up to {} more by compaction",
-        grouped_string(blocks.free),
-        grouped_string(blocks.by_compaction)
-    );
+    let by_compaction = match blocks.by_compaction {
+        0 => "none".to_owned(),
+        number => format!("up to {}", grouped_string(number)),
+    };
+    let mut line =
+        format!("{huge} pages: {} free now, {by_compaction} more by compaction", grouped_string(blocks.free));
     if blocks.by_compaction < blocks.movable {
-        let movable = grouped_string(blocks.movable);
-        line += &format!(" ({movable} blocks have only movable frames, but there is no room to move more)");
+        let hold = match blocks.movable {
+            1 => "1 block holds".to_owned(),
+            movable => format!("{} blocks hold", grouped_string(movable)),
+        };
+        let them = if blocks.by_compaction == 0 { "them" } else { "all of them" };
+        line +=
+            &format!(" ({hold} only movable frames, but partly free blocks have too little space to move {them} to)");
     }
     line += &format!(", {} blocked by unmovable frames", grouped_string(blocks.unmovable));
     let main = blocks.blockers.iter().filter(|blocker| blocker.blocks > 0).take(3);
@@ -396,8 +404,9 @@ fn write_blocks(out: &mut dyn Write, report: &Buddy, total: &HugeBlocks, layout:
         table::write(out, &columns.iter().collect::<Vec<_>>(), &total.blockers, None, layout)?;
     }
     let line = format!(
-        "blocks of {}; movable: by flags, a pinned page looks the same; unclear: held by frames without a flag, such as free \
-         pages on per-CPU lists; no flag: no frame has one: kernel text, driver memory, not initialised{}",
+        "blocks of {}; movable: judged by flags (a pinned page looks the same); unclear: held by frames without a flag, such as \
+         free pages on per-CPU lists; no flag: none of its frames has a flag (kernel text, driver memory, memory not yet \
+         initialised){}",
         size(report.huge_page_bytes),
         if total.locked > 0 { "; locked: moved only if vm.compact_unevictable_allowed is 1" } else { "" }
     );
@@ -435,7 +444,7 @@ mod tests {
             let blocks = format!("N{node} Normal");
             assert_eq!(text.matches(&blocks).count(), 1, "{blocks}: {text}");
         }
-        assert!(text.contains("slab 12,345, page tables 1"), "{text}");
+        assert!(text.replace('\n', " ").contains("slab 12,345, page tables 1"), "{text}");
         assert!(!text.contains("reserved 0"), "what is the main one nowhere is not told: {text}");
     }
 
@@ -498,6 +507,24 @@ mod tests {
             migrate_types: Some(vec![migrate_type]),
             huge_blocks: Some(huge_blocks.clone()),
         }
+    }
+
+    #[test]
+    fn compaction_has_its_own_words_where_it_gains_nothing() {
+        let words = |movable, by_compaction| {
+            let blocks = HugeBlocks { free: 7, movable, by_compaction, ..HugeBlocks::default() };
+            answer(&Buddy { huge_blocks: Some(blocks), ..large_machine() }).pop().unwrap()
+        };
+        let words_of = |movable, by_compaction, text: &str| {
+            let words = words(movable, by_compaction);
+            assert!(words.starts_with(&format!("2 MiB pages: 7 free now, {text}, 0 blocked")), "{words}");
+        };
+        let too_little = "only movable frames, but partly free blocks have too little space to move";
+        words_of(0, 0, "none more by compaction");
+        words_of(3, 3, "up to 3 more by compaction");
+        words_of(1, 0, &format!("none more by compaction (1 block holds {too_little} them to)"));
+        words_of(5, 0, &format!("none more by compaction (5 blocks hold {too_little} them to)"));
+        words_of(5, 2, &format!("up to 2 more by compaction (5 blocks hold {too_little} all of them to)"));
     }
 
     #[test]

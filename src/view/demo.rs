@@ -17,7 +17,7 @@ use super::style::Emphasis;
 use super::table::{Layout, wrapped};
 use crate::demo::Demo;
 use crate::demo::environment::Environment;
-use crate::demo::report::{DemoReport, Verdict};
+use crate::demo::report::{DemoReport, StepReport, Verdict};
 use crate::demo::script::Rule;
 use crate::name::escaped;
 
@@ -88,15 +88,18 @@ pub(crate) fn tail(
         };
         paragraph(out, &format!("not seen here: {} ({why})", unseen.join(", ")), 0, layout)?;
     }
-    let text = format!("{}{}", as_expected(report, planned.steps), which_off(report));
+    let text = format!("{}{}", as_expected(&report.steps, planned.steps), which_off(report));
     let emphasis = if report.verdict == Verdict::Off { Emphasis::Wrong } else { Emphasis::Accent };
     writeln!(out, "{}", layout.palette.paint(emphasis, &text))
 }
 
-/// How much was as expected: `7 of 7 steps as expected`.
-fn as_expected(report: &DemoReport, planned: usize) -> String {
-    let good = report.steps.iter().filter(|step| step.verdict == Verdict::Ok).count();
-    format!("{good} of {planned} {} as expected", if planned == 1 { "step" } else { "steps" })
+/// How much was as expected: `7 of 7 steps as expected`, `5 of 5 steps as expected, 1 not checked`.
+fn as_expected(steps: &[StepReport], planned: usize) -> String {
+    let count = |verdict| steps.iter().filter(|step| step.verdict == verdict).count();
+    let (good, unchecked) = (count(Verdict::Ok), count(Verdict::Skipped));
+    let checked = planned.saturating_sub(unchecked);
+    let unchecked = if unchecked == 0 { String::new() } else { format!(", {unchecked} not checked") };
+    format!("{good} of {checked} {} as expected{unchecked}", if checked == 1 { "step" } else { "steps" })
 }
 
 /// Which steps were off.
@@ -121,4 +124,28 @@ fn unseen(report: &DemoReport) -> Vec<String> {
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_could_not_be_checked_are_not_expected() {
+        let steps = |verdicts: &[Verdict]| -> Vec<StepReport> {
+            let step = |&verdict: &Verdict| StepReport {
+                action: String::new(),
+                expected: Vec::new(),
+                observed: Vec::new(),
+                verdict,
+                pages: Vec::new(),
+            };
+            verdicts.iter().map(step).collect()
+        };
+        let (ok, off, skipped) = (Verdict::Ok, Verdict::Off, Verdict::Skipped);
+        assert_eq!(as_expected(&steps(&[ok, ok]), 2), "2 of 2 steps as expected");
+        assert_eq!(as_expected(&steps(&[ok]), 1), "1 of 1 step as expected");
+        assert_eq!(as_expected(&steps(&[ok, off, skipped]), 3), "1 of 2 steps as expected, 1 not checked");
+        assert_eq!(as_expected(&steps(&[ok, skipped]), 4), "1 of 3 steps as expected, 1 not checked", "it ended early");
+    }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::cell::Cell;
 use super::field::{Column, Field, Kind};
-use super::size::{Unit, grouped_string, human_string};
+use super::size::{Unit, counted, grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, clipped};
 use crate::analysis::frames::change::Change;
@@ -58,15 +58,15 @@ pub(crate) fn mapping_fields(smaps_keys: &[String], owners: bool, rounds: bool) 
         .in_pages()
         .summed()
         .alias("size"),
-        counted("present_pages", "PRESENT", "Present page-table entries", |c| c.present).alias("present"),
-        counted("zero_pages", "ZERO", "Present entries of the shared zero page: read but never written", |c| c.zero)
+        count("present_pages", "PRESENT", "Present page-table entries", |c| c.present).alias("present"),
+        count("zero_pages", "ZERO", "Present entries of the shared zero page: read but never written", |c| c.zero)
             .alias("zero"),
-        counted("huge_pages", "HUGE", "Present entries mapped by a PMD, in base pages", |c| c.huge).alias("huge"),
-        counted("swapped_pages", "SWAP", "Swap entries (swapped-out shared memory leaves none)", |c| c.swapped)
+        count("huge_pages", "HUGE", "Present entries mapped by a PMD, in base pages", |c| c.huge).alias("huge"),
+        count("swapped_pages", "SWAP", "Swap entries (swapped-out shared memory leaves none)", |c| c.swapped)
             .alias("swap"),
-        counted("guard_pages", "GUARD", "Guard regions (MADV_GUARD_INSTALL)", |c| c.guard).alias("guard"),
-        counted("marker_pages", "MARKER", "Markers of userfaultfd or poison", |c| c.marker).alias("marker"),
-        counted("special_pages", "SPECIAL", "Being migrated, on a device, poisoned, or hidden from this user", |c| {
+        count("guard_pages", "GUARD", "Guard regions (MADV_GUARD_INSTALL)", |c| c.guard).alias("guard"),
+        count("marker_pages", "MARKER", "Userfaultfd or poison markers", |c| c.marker).alias("marker"),
+        count("special_pages", "SPECIAL", "Being migrated, on a device, poisoned, or hidden from this user", |c| {
             c.special
         })
         .alias("special"),
@@ -88,7 +88,7 @@ pub(crate) fn mapping_fields(smaps_keys: &[String], owners: bool, rounds: bool) 
 }
 
 /// A field of counts. Its function is generic and not called through a pointer, because a long table calls it often.
-fn counted(
+fn count(
     name: &'static str,
     heading: &'static str,
     help: &'static str,
@@ -200,7 +200,7 @@ pub(crate) fn process_fields(owners: bool, rounds: bool) -> Vec<Field<ProcessFra
         pages("ledger.smaps_rss_pages", "SMAPS", "Rss in smaps_rollup (--verify)", |l| l.smaps_rss_pages).alias("rss"),
         pages("ledger.swapped_pages", "SWAP", "Swap entries", |l| Some(l.swapped_pages)).alias("swap"),
         pages("ledger.guard_pages", "GUARD", "Guard regions", |l| Some(l.guard_pages)).alias("guard"),
-        pages("ledger.marker_pages", "MARKER", "Markers of userfaultfd or poison", |l| Some(l.marker_pages)),
+        pages("ledger.marker_pages", "MARKER", "Userfaultfd or poison markers", |l| Some(l.marker_pages)),
         pages("ledger.special_pages", "SPECIAL", "Being migrated, on a device, or poisoned", |l| Some(l.special_pages)),
         Field::pages_change(
             "ledger.unexplained_pages",
@@ -212,14 +212,14 @@ pub(crate) fn process_fields(owners: bool, rounds: bool) -> Vec<Field<ProcessFra
         Field::count(
             "ledger.attempts",
             "TRIES",
-            "Attempts until the process did not change during one",
+            "Readings needed until the process stayed unchanged during one",
             |process: &Process| process.ledger.as_ref().map(|l| u64::from(l.attempts)),
         )
         .alias("attempts"),
         Field::bool(
             "ledger.held_still",
             "STILL",
-            "Whether the process did not change during the last attempt",
+            "Whether the process stayed unchanged during the last reading",
             |process: &Process| process.ledger.as_ref().map(|l| l.held_still),
         ),
         pages("ledger.statm_bound_pages", "STATM±", "Largest error of statm on this kernel", |l| l.statm_bound_pages)
@@ -303,10 +303,12 @@ pub(crate) fn write_vmas(
 ) -> io::Result<()> {
     table::write(out, columns, &process.vmas, Some("total"), layout)?;
     let (shown, all) = (process.vmas.len(), process.vma_count);
-    let shown = grouped_string(shown as u64);
-    let line = match process.vmas.len() == all {
-        true => format!("{shown} mappings"),
-        false => format!("{shown} of {} mappings; the ledger covers all of them", grouped_string(all as u64)),
+    let line = match shown == all {
+        true => counted(shown as u64, "mapping", "mappings"),
+        false => {
+            let all = counted(all as u64, "mapping", "mappings");
+            format!("{} of {all}; the ledger covers all of them", grouped_string(shown as u64))
+        }
     };
     let line = format!("{line}{}", counted_in(layout));
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
@@ -323,7 +325,8 @@ fn counted_in(layout: &Layout) -> String {
 /// The line below a table of processes.
 pub(crate) fn write_processes_end(out: &mut dyn Write, processes: usize, layout: &Layout) -> io::Result<()> {
     let shared = "shared frames count in each one";
-    let line = format!("{} processes; {shared}{}", grouped_string(processes as u64), counted_in(layout));
+    let processes = counted(processes as u64, "process", "processes");
+    let line = format!("{processes}; {shared}{}", counted_in(layout));
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
 }
 
@@ -400,7 +403,7 @@ fn ledger_lines(process: &ProcessFrames, ledger: &Ledger, layout: &Layout) -> Ve
     };
     besides(ledger.swapped_pages, "more are swapped out");
     besides(ledger.guard_pages, "are guard regions: neither memory nor swap");
-    besides(ledger.marker_pages, "are markers of userfaultfd or poison: neither memory nor swap");
+    besides(ledger.marker_pages, "are userfaultfd or poison markers: neither memory nor swap");
     besides(ledger.special_pages, "are being migrated, on a device, poisoned, or of a kind hidden from this user");
     lines
 }

@@ -22,6 +22,9 @@ pub(crate) fn fields() -> Vec<Field<State>> {
     ]
 }
 
+/// What a column of comparisons with counters is.
+pub(super) const MOVED: &str = "MOVED: change in the kernel's counter during the reading";
+
 /// A line of the table for people: a state, and its frames by class.
 struct Line {
     what: &'static str,
@@ -49,7 +52,7 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
         state(false, true, "inactive, referenced", "one more use makes it active"),
         state(false, false, "inactive", "next to be reclaimed"),
         of(&report.unevictable, "unevictable", "mlock, ramfs, secretmem"),
-        of(&report.not_on_lru, "on no list", "not yet added, isolated, or of a driver"),
+        of(&report.not_on_lru, "on no list", "not yet added, isolated, or a driver's"),
     ];
     let columns = [
         Column::text("STATE", |line: &Line| Cell::Text(line.what)),
@@ -71,9 +74,10 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
         Column::number("MOVED", |check: &ListCheck| Cell::Bytes(check.moved_bytes)),
     ];
     table::write(out, &columns.iter().collect::<Vec<_>>(), &report.checks, None, layout)?;
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, MOVED))?;
     if report.checks.iter().any(|check| check.difference_bytes.unsigned_abs() > check.moved_bytes) {
-        let text = "a counter changes when a per-CPU batch is added to or removed from a list, a flag immediately: they may \
-                    differ by up to 31 folios of any size per CPU and list";
+        let text = "a counter changes only when a per-CPU batch is added to or removed from a list, a flag at once, so the two \
+                    may differ by up to 31 folios of any size per CPU and list";
         write!(out, "{}", table::wrapped(text, layout.width.unwrap_or(80), 2))?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::buddy::standing as standing_in_words;
 use super::cell::Cell;
 use super::field::{Column, Field, Kind, signed_size};
-use super::size::{grouped_string, human_string};
+use super::size::{counted, grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
 use crate::analysis::numa::ledger::Line;
@@ -96,12 +96,12 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report, layout: &Layout) -> io
     let total = report.nodes.iter().filter_map(|node| node.total_bytes).fold(0, u64::saturating_add);
     let nodes = match report.nodes.len() {
         1 => "1 node".to_owned(),
-        many => format!("{many} nodes"),
+        many => format!("{many} nodes together"),
     };
-    let available = report.machine_available_bytes.map_or_else(String::new, |bytes| {
-        format!(" · {} available without swapping, on any node", layout.scale.sized(bytes))
-    });
-    let line = format!("{nodes} · {}{available}", layout.scale.sized(total));
+    let available = report
+        .machine_available_bytes
+        .map_or_else(String::new, |bytes| format!(" · {} available without swapping", layout.scale.sized(bytes)));
+    let line = format!("{nodes}: MemTotal {}{available}", layout.scale.sized(total));
     writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, &line))?;
     for node in report.nodes.iter().filter(|node| node.below_low_bytes.is_some()) {
         let text = wrapped(&about(node), layout.width.unwrap_or(80), 0);
@@ -216,10 +216,10 @@ pub(crate) fn write_head(out: &mut dyn Write, process: &ProcessNodes, layout: &L
 
 /// Says how many mappings are shown.
 pub(crate) fn write_end(out: &mut dyn Write, process: &ProcessNodes, shown: usize, layout: &Layout) -> io::Result<()> {
-    let all = grouped_string(process.mappings.len() as u64);
+    let all = counted(process.mappings.len() as u64, "mapping", "mappings");
     let line = match shown == process.mappings.len() {
-        true => format!("{all} mappings"),
-        false => format!("{} of {all} mappings; the others have no pages", grouped_string(shown as u64)),
+        true => all,
+        false => format!("{} of {all}; the others have no pages", grouped_string(shown as u64)),
     };
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))
 }

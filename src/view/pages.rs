@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::cell::Cell;
 use super::field::{Field, Kind};
-use super::size::grouped_string;
+use super::size::{counted, grouped_string};
 use super::style::Emphasis;
 use super::table::Layout;
 use crate::analysis::pages::{Run, Slot, Totals};
@@ -127,20 +127,22 @@ pub(crate) fn fields() -> Vec<Field<Run>> {
 
 /// Writes the totals of the runs.
 pub(crate) fn write_totals(out: &mut dyn Write, totals: &Totals, by_letters: bool, layout: &Layout) -> io::Result<()> {
-    let states: Vec<String> =
-        totals.states.iter().map(|(state, pages)| format!("{} {}", grouped_string(*pages), state.name())).collect();
-    let states = match totals.zero {
-        0 => states,
-        zero => [states, vec![format!("{} of them the zero page", grouped_string(zero))]].concat(),
-    };
+    let states: Vec<String> = totals
+        .states
+        .iter()
+        .map(|(state, pages)| {
+            let zero = match (state, totals.zero) {
+                (State::Present, zero @ 1..) => format!(" ({} of them the zero page)", grouped_string(zero)),
+                _ => String::new(),
+            };
+            format!("{} {}{zero}", grouped_string(*pages), state.name())
+        })
+        .collect();
     let line = match totals.pages {
         0 => "no pages".to_owned(),
         pages => {
-            let counted = |number: u64, what: &str| match number {
-                1 => format!("1 {what}"),
-                number => format!("{} {what}s", grouped_string(number)),
-            };
-            format!("{} in {}: {}", counted(pages, "page"), counted(totals.runs, "run"), states.join(", "))
+            let (pages, runs) = (counted(pages, "page", "pages"), counted(totals.runs, "run", "runs"));
+            format!("{pages} in {runs}: {}", states.join(", "))
         }
     };
     writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, &line))?;

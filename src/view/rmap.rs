@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::cell::Cell;
 use super::field::{Column, Field, Kind};
 use super::json::Objects;
-use super::size::{grouped_string, human_string};
+use super::size::{counted, grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
 use crate::analysis::physical::class::Class;
@@ -131,8 +131,7 @@ fn write_frame(
     let mapped = match frame.mapcount {
         None => String::new(),
         Some(0) => ", mapped by no page-table entry".to_owned(),
-        Some(1) => ", mapped by 1 page-table entry".to_owned(),
-        Some(count) => format!(", mapped by {} page-table entries", grouped_string(count)),
+        Some(count) => format!(", mapped by {}", counted(count, "page-table entry", "page-table entries")),
     };
     writeln!(out, "{}  {what}{mapped}", layout.palette.paint(Emphasis::Accent, &name))?;
     if !rows.is_empty() {
@@ -143,8 +142,7 @@ fn write_frame(
     }
     let text = match (&frame.why, frame.found) {
         (None, 0) => return Ok(()),
-        (None, 1) => "1 mapping, all that mapcount says".to_owned(),
-        (None, found) => format!("{} mappings, all that mapcount says", grouped_string(found)),
+        (None, found) => format!("{} found, as many as the mapcount says", counted(found, "mapping", "mappings")),
         (Some(why), found) => format!("{} found; {why}", grouped_string(found)),
     };
     let emphasis = if frame.complete { Emphasis::Faint } else { Emphasis::Wrong };
@@ -154,7 +152,7 @@ fn write_frame(
 
 /// Writes how many processes were searched.
 fn write_asked(out: &mut dyn Write, asked: &Asked, layout: &Layout) -> io::Result<()> {
-    let mut text = format!("{} processes searched", grouped_string(asked.processes));
+    let mut text = format!("{} searched", counted(asked.processes, "process", "processes"));
     if !asked.unreadable.is_empty() {
         text += &format!(", {} could not be read ({})", asked.unreadable.len(), asked.unreadable.pids());
     }
@@ -229,10 +227,10 @@ pub(crate) fn write_shared(
     layout: &Layout,
 ) -> io::Result<()> {
     let name = format!("{} ({})", shared.comm.escaped(), shared.pid);
-    let (frames, alone) = (grouped_string(shared.frames), grouped_string(shared.alone_frames));
+    let (frames, alone) = (counted(shared.frames, "frame", "frames"), grouped_string(shared.alone_frames));
     let size = human_string(layout.scale.page_size.bytes_of(shared.frames));
     let name = layout.palette.paint(Emphasis::Accent, &name);
-    writeln!(out, "{name}  {frames} frames = {size}, {alone} of them not shared")?;
+    writeln!(out, "{name}  {frames} = {size}, {alone} of them not shared")?;
     if !shared.sharers.is_empty() {
         table::write(out, columns, &shared.sharers, None, layout)?;
     }

@@ -77,6 +77,11 @@ impl Scale {
     }
 }
 
+/// A number with what it counts: `1 process`, `2 processes`.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped_string(number), if number == 1 { one } else { many })
+}
+
 /// A size as `1.2 MiB`.
 pub(crate) fn human_string(bytes: u64) -> String {
     text(|out| human(bytes, out))

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::cell::Cell;
 use super::field::{Column, Field, Kind as Form, Table};
 use super::json::{Plan, Records};
+use super::lru::MOVED;
 use super::size::{Unit, grouped_string, human_string};
 use super::style::Emphasis;
 use super::table::{self, Layout, wrapped};
@@ -193,7 +194,7 @@ fn answer(kinds: &[Group], layout: &Layout) -> String {
         }
     }
     if kinds.iter().any(|group| group.kind == Kind::Unpurged) {
-        text += ". Unpurged areas are freed: only their addresses are not yet reusable";
+        text += ". Unpurged areas have been freed, but their addresses cannot be reused yet";
     }
     text
 }
@@ -209,6 +210,7 @@ fn write_checks(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Re
         Column::number("MOVED", move |check: &Check| known(check.moved_bytes)),
     ];
     table::write(out, &columns.iter().collect::<Vec<_>>(), &report.checks, None, layout)?;
+    writeln!(out, "{}", layout.palette.paint(Emphasis::Faint, MOVED))?;
     for check in &report.checks {
         if let Some(why) = why(check) {
             write!(out, "{}", wrapped(&format!("{}: {why}", check.name), layout.width.unwrap_or(80), 2))?;

@@ -111,14 +111,15 @@ fn width(layout: &Layout) -> usize {
 /// Is this machine short?
 fn write_head(out: &mut dyn Write, report: &Report, layout: &Layout) -> io::Result<()> {
     let available = match report.available.bytes {
-        Some(bytes) => format!("{} available without swapping", layout.scale.sized(bytes)),
-        None => "memory available without swapping is not known".to_owned(),
+        Some(bytes) => format!("available {}", layout.scale.sized(bytes)),
+        None => "available not known".to_owned(),
     };
     let pressure = match &report.pressure {
-        Some(found) => format!("pressure some {:.1} % full {:.1} %", found.some.avg10, found.full.avg10),
+        Some(found) => format!("pressure (10 s) some {:.1} % full {:.1} %", found.some.avg10, found.full.avg10),
         None => "pressure not known".to_owned(),
     };
-    let line = format!("{} · {available} · {pressure}", layout.scale.sized(report.total_bytes.unsigned_abs()));
+    let total = layout.scale.sized(report.total_bytes.unsigned_abs());
+    let line = format!("MemTotal {total} · {available} · {pressure}");
     for line in wrapped(&line, width(layout), 0).lines() {
         writeln!(out, "{}", layout.palette.paint(Emphasis::Heading, line))?;
     }
@@ -325,7 +326,7 @@ fn write_foot(out: &mut dyn Write, report: &Report, explained: bool, layout: &La
     }
     let size = layout.scale.sized(report.unaccounted().unsigned_abs());
     let sign = if report.unaccounted() < 0 { "−" } else { "" };
-    paragraph(&format!("unaccounted, {sign}{size}: {}", report.about_unaccounted()))?;
+    paragraph(&report.about_unaccounted(&format!("unaccounted, {sign}{size}")))?;
     if let Some(memmap) =
         report.outside.iter().filter(|_| explained).find_map(|row| row.memmap_bytes).filter(|&bytes| bytes > 0)
     {

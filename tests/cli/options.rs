@@ -66,3 +66,34 @@ fn a_column_asks_for_what_it_needs() {
         resident.unwrap()
     });
 }
+
+#[test]
+fn columns_are_listed_without_arguments() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/6.12/machine");
+    let on_tree = |arguments: &[&str]| pmem([&["--root", tree.to_str().unwrap()], arguments].concat());
+    for (command, column) in [
+        (&["page"][..], "folio.head_pfn"),
+        (&["translate"], "physical_address"),
+        (&["translate", "1"], "physical_address"),
+        (&["rmap"], "shares_with"),
+        (&["decode"], "physical_address"),
+        (&["where", "diff"], "change_bytes"),
+        (&["slab", "diff"], "active_objects_per_hour"),
+    ] {
+        for option in [&["-o", "help"][..], &["--columns=help"]] {
+            let help = on_tree(&[command, option].concat()).with_status(0);
+            assert!(help.text().contains(column), "{command:?}: {}", help.text());
+        }
+    }
+    assert!(pmem(["file", "-o", "help"]).with_status(0).text().contains("cached_pages"));
+    // Anything else needs them.
+    for command in [&["page"][..], &["translate"], &["rmap"], &["decode"], &["where", "diff"], &["file"]] {
+        for options in [&[][..], &["-o", "+help"], &["-o", "pid"], &["-o", "help", "--no-such-option"]] {
+            let refused = pmem([command, options].concat()).with_status(2);
+            assert!(refused.text().is_empty() && refused.stderr.contains("Usage: pmem"), "{command:?} {options:?}");
+        }
+    }
+    // A command without columns stays incomplete.
+    let refused = pmem(["capture", "-o", "help"]).with_status(2);
+    assert!(refused.stderr.contains("<DIR>"), "{}", refused.stderr);
+}

@@ -260,3 +260,14 @@ fn rounds_have_a_time_of_their_own() {
         }
     }
 }
+
+#[test]
+fn a_reason_is_given_only_where_it_is_known() {
+    // MemFree is not more than the free blocks there: nothing speaks for memory that is not initialised yet.
+    for machine in Machine::whole() {
+        let data = machine.pmem(&["phys", "--json"]).with_status(0).json()["data"].take();
+        let checks = data["checks"].as_array().unwrap();
+        let why = |name: &str| &checks.iter().find(|check| check["name"] == name).unwrap()["why"];
+        assert_eq!(why("free memory"), why("free blocks"), "{}", machine.tree);
+    }
+}

@@ -144,5 +144,5 @@ fn what_is_missing_in_a_tree_may_be_of_processes_that_are_not_in_it() {
         .unwrap();
     let found = rmap(some, &[&frame.to_string()]);
     let why = found[frame]["why"].as_str().unwrap();
-    assert!(why.contains("not in this tree"), "{why}");
+    assert!(why.contains("not recorded here"), "{why}");
 }

@@ -312,7 +312,7 @@ fn grown_by(objects: i64, seconds: u32) -> [Tree; 2] {
 fn a_leak_has_more_objects_and_some_time() {
     for (objects, words) in [
         (-500, "Fewer objects in use occupy more slabs than before: fragmentation, not a leak."),
-        (0, "As many objects in use occupy more slabs than before: fragmentation, not a leak."),
+        (0, "The same number of objects in use occupies more slabs than before: fragmentation, not a leak."),
         (500, "a leak candidate only if it keeps growing over a longer time (-d 300)."),
     ] {
         let run = diff(&grown_by(objects, 59), &[]).with_status(1);

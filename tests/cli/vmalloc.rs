@@ -107,8 +107,8 @@ fn the_table_answers_first_and_fits() {
     let answer = "\
 8.0 MiB of memory (2,059 pages) in areas of the kernel's vmalloc address space,
 which take 10.1 MiB of addresses: 6 vmalloc with 8.0 MiB, 1 vmap with 8.0 KiB, 1
-unpurged, 1 ioremap, 1 vm_map_ram. Unpurged areas are freed: only their
-addresses are not yet reusable
+unpurged, 1 ioremap, 1 vm_map_ram. Unpurged areas have been freed, but their
+addresses cannot be reused yet
 ";
     assert!(text.starts_with(answer), "{text}");
     for line in [

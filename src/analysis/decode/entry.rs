@@ -116,10 +116,10 @@ fn swap_like(word: &mut Word, entry: Entry, page_size: PageSize) {
         (State::Guard, _) => "A guard region, by bit 58.".to_owned(),
         (State::Marker, _) => "A marker of userfaultfd, by bit 57; before Linux 6.2 its type can be 30.".to_owned(),
         (_, 28..) => "Depends on the kernel configuration: a page being migrated, or device memory (before 6.2 perhaps a marker). \
-                      In both cases the offset is a frame number. Not a swap area, unless that many are in use."
+                      In both cases the offset is a frame number. Not a swap area, unless the machine has that many swap areas."
             .to_owned(),
         _ => "Depends on the kernel configuration: a page being migrated, a poisoned page, or device memory, all with a \
-              frame number as offset; or a swap area, if that many are in use."
+              frame number as offset; or a swap area, if the machine has that many swap areas."
             .to_owned(),
     };
     word.notes.push(note);
@@ -128,8 +128,8 @@ fn swap_like(word: &mut Word, entry: Entry, page_size: PageSize) {
 /// The bits of a marker, type 31. (include/linux/swapops.h, PTE_MARKER_*)
 fn marker(offset: u64) -> String {
     let kinds = [
-        (1, "write-protected by userfaultfd without a page"),
-        (2, "poisoned: touching it raises SIGBUS"),
+        (1, "write-protected by userfaultfd, with no page present"),
+        (2, "poisoned (touching it raises SIGBUS)"),
         (4, "a guard region"),
     ];
     let named: Vec<&str> = kinds.into_iter().filter(|(bit, _)| offset & bit != 0).map(|(_, kind)| kind).collect();
@@ -186,7 +186,7 @@ mod tests {
             (SWAP_LIKE | 0x9f, Some("guard"), swapped(31, 4), "a guard region"),
             (SWAP_LIKE | 1 << 57 | 0x3f, Some("marker"), swapped(31, 1), "userfaultfd"),
             (SWAP_LIKE | 0x5f, Some("marker"), swapped(31, 2), "poisoned"),
-            (SWAP_LIKE | 0x7f, Some("marker"), swapped(31, 3), "userfaultfd without a page; poisoned"),
+            (SWAP_LIKE | 0x7f, Some("marker"), swapped(31, 3), "userfaultfd, with no page present; poisoned"),
             (SWAP_LIKE | 0x11f, Some("marker"), swapped(31, 8), "unknown to pmem"),
             (SWAP_LIKE | 1 << 57 | 1 << 5 | 30, Some("marker"), swapped(30, 1), "its type can be 30"),
             (SWAP_LIKE, None, None, "hidden"),

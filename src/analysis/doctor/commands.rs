@@ -84,11 +84,11 @@ impl Seen {
             match (reader.without, capability) {
                 (Without::All, None) => drop(lacks.all.get_or_insert_with(|| format!("no {name}"))),
                 (Without::All, Some(capability)) => {
-                    lacks.all.get_or_insert_with(|| format!("{name} is not readable: needs {capability}"));
+                    lacks.all.get_or_insert_with(|| format!("{name} is not readable (needs {capability})"));
                 }
                 (Without::Part(what), None) => lacks.parts.push(format!("{what} needs {name}")),
                 (Without::Part(what), Some(capability)) => {
-                    lacks.parts.push(format!("{what} needs {name}: {capability}"));
+                    lacks.parts.push(format!("{what} needs {name} ({capability})"));
                 }
                 (Without::Little, _) => {}
             }
@@ -117,7 +117,7 @@ impl Seen {
             Some(_) => self.no_pagemap(),
         };
         let hidden =
-            (!self.features.pfns_visible).then_some("parts that need frame numbers are left out: CAP_SYS_ADMIN");
+            (!self.features.pfns_visible).then_some("parts that need frame numbers are left out (need CAP_SYS_ADMIN)");
         self.files("demo").first(none).and(hidden)
     }
 

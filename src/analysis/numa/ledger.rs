@@ -16,19 +16,19 @@ use crate::unit::PageSize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NumaLine"))]
 pub struct Line {
-    /// What programs call it: `where` has the same names for the same memory.
+    /// Its name for programs; 'where' uses the same names for the same memory.
     pub name: &'static str,
     /// What people call it.
     #[serde(skip)]
     pub title: &'static str,
-    /// Its size; `None` where it is not known, and then it is in another line. Only the last can be negative.
+    /// Its size; `None` if it is not known: then it is part of another line. Only the last can be negative.
     pub bytes: Option<i64>,
-    /// The counters it is made of.
+    /// The counters it is computed from.
     pub source: &'static str,
-    /// The line that has it, where its own size is not known.
+    /// The line that includes it, if its own size is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counted_in: Option<&'static str>,
-    /// What to know of the number.
+    /// A remark on the number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<&'static str>,
     /// Whether most machines have none of it, so that people are not shown a zero.
@@ -283,7 +283,7 @@ impl<'s> Node<'s> {
         let note = "an estimate: LRU lists − AnonPages − FilePages, but at most SwapCached; the rest of SwapCached is \
                     mapped, and in AnonPages";
         // FilePages includes it, and it was subtracted there.
-        let unknown = "how much of it is unmapped is not known: it is in rest";
+        let unknown = "how much of SwapCached is unmapped is not known; that part is in 'rest'";
         rest().map_or((None, Some(unknown)), |rest| (Some(rest.clamp(0, cached)), Some(note)))
     }
 
@@ -335,7 +335,7 @@ impl<'s> Node<'s> {
             // Nothing says whether MemTotal includes it.
             None => (bytes.filter(|&bytes| bytes == 0), bytes.filter(|&bytes| bytes > 0)),
         };
-        let note = note.map(|_| "the balloon's pages are in rest or outside of MemTotal: it is not known which");
+        let note = note.map(|_| "the balloon's pages are in 'rest' or outside of MemTotal; it is not known which");
         line("balloon", "balloon", bytes, "Balloon").noted(note).rare()
     }
 

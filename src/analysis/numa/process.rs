@@ -11,8 +11,8 @@ use crate::model::numa_maps::{self, Mapping, Policy};
 use crate::name::{Name, as_comm};
 use crate::unit::{PageSize, VirtAddr};
 
-/// One process. Pages of hugetlb count with the base pages they are made of; zero pages, the kernel's own (`[vdso]`)
-/// and what is swapped out do not count.
+/// One process. hugetlb pages count as base pages; zero pages, the kernel's own mappings (`[vdso]`) and swapped-out
+/// pages do not count.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessNodes {
@@ -22,34 +22,34 @@ pub struct ProcessNodes {
     #[serde(flatten, serialize_with = "as_comm")]
     #[cfg_attr(test, schemars(with = "crate::name::schema::AsComm"))]
     pub comm: Name,
-    /// What it has mapped, on all nodes.
+    /// Its mapped memory, on all nodes.
     pub bytes: u64,
-    /// What it has mapped on each node, ascending; nodes without any are left out.
+    /// Its mapped memory on each node, ascending; nodes without any are left out.
     pub nodes: Vec<Share>,
     /// Its mappings, ascending.
     #[serde(skip)]
     pub mappings: Vec<MappingNodes>,
-    /// Whether it was mapping while it was read: a mapping can be missing, or have been another.
+    /// Whether the process changed its mappings during the reading: one may be missing or wrong.
     pub moved: bool,
 }
 
-/// What a process has mapped on one node: the parts add up to `bytes`.
+/// A process's mapped memory on one node: the parts add up to `bytes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NodeShare"))]
 pub struct Share {
     /// The node.
     pub node: u32,
-    /// In all.
+    /// The total.
     pub bytes: u64,
     /// The same in base pages.
     pub pages: u64,
-    /// The heap that `brk` moves.
+    /// The heap (brk).
     pub heap_bytes: u64,
     /// The stack of the first thread.
     pub stack_bytes: u64,
-    /// Mappings of hugetlb.
+    /// hugetlb mappings.
     pub hugetlb_bytes: u64,
-    /// Other mappings of files, tmpfs and shared memory with them, and with their private copies.
+    /// Other file mappings, including tmpfs, shared memory and private copies.
     pub file_bytes: u64,
     /// Other anonymous mappings.
     pub anon_bytes: u64,

@@ -24,18 +24,18 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Buddy {
-    /// The order of a huge page: it has 2^this base pages.
+    /// The order of a huge page: it is 2^this base pages.
     pub huge_page_order: u32,
-    /// Its size.
+    /// The size of a huge page.
     pub huge_page_bytes: u64,
-    /// What meminfo's MemFree has more than the free blocks: nothing, but where memory is initialised late.
+    /// MemFree minus the free blocks: about 0 unless memory initialisation is deferred.
     pub not_in_blocks_bytes: Option<u64>,
     /// The zones that have memory.
     #[serde(skip)]
     pub zones: Vec<ZoneReport>,
-    /// Free blocks and page blocks by migrate type; `None` where they cannot be read.
+    /// Free blocks and page blocks by migrate type; `None` if they cannot be read.
     pub migrate_types: Option<Vec<MigrateType>>,
-    /// The blocks of all zones that could be huge pages; `None` unless frame flags were read.
+    /// The blocks of huge page size in all zones; `None` unless frame flags were read.
     pub huge_blocks: Option<HugeBlocks>,
 }
 
@@ -99,11 +99,11 @@ pub struct Watermarks {
 pub enum Standing {
     /// More than `high`: kswapd leaves the zone alone.
     AboveHigh,
-    /// More than `low`: kswapd is not woken, but goes on if it was.
+    /// More than `low`: kswapd is not woken, but continues if it is running.
     AboveLow,
     /// More than `min`: kswapd is woken.
     AboveMin,
-    /// `min` or less: who allocates has to reclaim.
+    /// `min` or less: allocations must reclaim directly.
     AtMin,
 }
 
@@ -133,7 +133,7 @@ pub struct MigrateType {
     pub free_blocks: Vec<u64>,
     /// Base pages in these blocks.
     pub free_pages: u64,
-    /// Whether there are more: the kernel stops counting the blocks of an order at 100,000.
+    /// Whether there may be more: the kernel stops counting the blocks of an order at 100,000.
     pub at_least: bool,
     /// Page blocks of this type, used or free.
     pub page_blocks: Option<u64>,

@@ -17,9 +17,9 @@ pub enum Class {
     Hole,
     /// Free, in a block of the buddy allocator.
     Free,
-    /// Logically offline: given back to the hypervisor, or in a memory block that is.
+    /// Logically offline: given back to the hypervisor, or in an offline memory block.
     Offline,
-    /// Of the slab allocator.
+    /// Memory of the slab allocator.
     Slab,
     /// A page table.
     PageTable,
@@ -35,12 +35,12 @@ pub enum Class {
     Ksm,
     /// tmpfs, shared anonymous memory, memfd and SysV segments.
     Shmem,
-    /// The page cache of files, and what drivers and io_uring map.
+    /// Page cache of files, and frames mapped by drivers and io_uring.
     File,
-    /// A compound page with no flag that says whose: a driver's, or a large kmalloc.
+    /// A compound page with no flag for its owner: a driver's, or a large kmalloc.
     OtherCompound,
-    /// Memory with no flag that says what for: kernel text and data, vmalloc, free pages on the lists of processors, and
-    /// what is not initialised yet. Never free as far as the kernel tells.
+    /// Memory with no flag for its use: kernel text and data, vmalloc, free pages on per-CPU lists, and memory not yet
+    /// initialised. The kernel does not flag it as free.
     Unclassified,
 }
 

@@ -13,50 +13,50 @@ use crate::kernel::sweep::sweep;
 use crate::kernel::words::Words;
 use crate::model::frame_flags::{COMPOUND_HEAD, COMPOUND_TAIL, LRU, MLOCKED, UNEVICTABLE};
 
-/// The aligned blocks of a zone that are as large as a huge page, each counted as one thing.
+/// The aligned blocks of huge page size in a zone, each in one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HugeBlocks {
-    /// All that are wholly memory; the next seven add up to it.
+    /// Blocks that are entirely memory; the next seven add up to it.
     pub blocks: u64,
-    /// Wholly free.
+    /// Entirely free.
     pub free: u64,
-    /// A huge page already: one folio of a process or of a file, hugetlb, or the huge zero page.
+    /// Already a huge page: one folio of a process or of a file, hugetlb, or the huge zero page.
     pub huge: u64,
-    /// Held by nothing but frames that can be moved elsewhere, as far as their flags tell.
+    /// Held only by frames that can be moved, judging by their flags.
     pub movable: u64,
-    /// Held by locked or unevictable frames too: those are moved where `vm.compact_unevictable_allowed` is 1.
+    /// Also held by locked or unevictable frames: these are moved only if `vm.compact_unevictable_allowed` is 1.
     pub locked: u64,
-    /// Held by at least one frame that cannot be moved, and whose flags tell what it is.
+    /// Held by at least one frame that cannot be moved, and whose flags show what it is.
     pub unmovable: u64,
-    /// Held by frames that are unclassified, and by none that is known not to be movable: free pages on the lists of
-    /// processors, or what the kernel allocated without a type.
+    /// Held by unclassified frames, and by none that is known to be unmovable: free pages on per-CPU lists, or kernel
+    /// allocations without a page type.
     pub unclassified: u64,
-    /// No frame has a flag: kernel text, what a driver holds whole, a huge page on the list of a processor, memory that
-    /// is not initialised yet.
+    /// None of its frames has a flag: kernel text, driver memory, a huge page on a per-CPU list, memory not yet
+    /// initialised.
     pub unflagged: u64,
-    /// Blocks that are partly or wholly no memory; not among `blocks`.
+    /// Blocks that are not memory, or only partly; not included in `blocks`.
     pub outside: u64,
-    /// How many compaction can empty at most: no more than are `movable`, nor than the free frames in blocks that are
-    /// not wholly free have room for.
+    /// How many compaction can empty at most: limited by the movable blocks, and by the free frames in partly free
+    /// blocks.
     pub by_compaction: u64,
-    /// What holds the unmovable ones, most blocks first.
+    /// What holds the unmovable blocks, most blocks first.
     pub blockers: Vec<Blocker>,
-    /// The unclassified frames in the blocks that are not unflagged.
+    /// Unclassified frames in the blocks that are not `unflagged`.
     pub unclassified_frames: u64,
-    /// Free frames in blocks that are not wholly free.
+    /// Free frames in blocks that are not entirely free.
     pub scattered_free_frames: u64,
 }
 
-/// A class of frames that cannot be moved; never unclassified ones, of which that is not known.
+/// A class of frames that cannot be moved; never `unclassified`, for which this is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Blocker {
-    /// The class. `file` is what has no place on an LRU list: mapped by a driver or by io_uring.
+    /// The class; `file` here means frames on no LRU list: mapped by a driver or by io_uring.
     pub class: Class,
-    /// Blocks in which it is the most frequent one that cannot be moved.
+    /// Blocks in which it is the most frequent class that cannot be moved.
     pub blocks: u64,
-    /// Its frames in all blocks that are held by unmovable ones.
+    /// Its frames in all unmovable blocks.
     pub frames: u64,
 }
 

@@ -13,23 +13,23 @@ use crate::kernel::sweep::sweep;
 use crate::model::frame_flags::{ACTIVE, LRU, REFERENCED, SWAPBACKED, UNEVICTABLE};
 use crate::unit::{PageSize, difference, hexadecimal};
 
-/// What is on the LRU lists.
+/// The LRU lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "LruReport"))]
 pub struct Report {
     /// Frames on the active and inactive lists, by state and class. All that can be are there, also those of 0.
     #[serde(skip)]
     pub states: Vec<State>,
-    /// Frames of processes and of the page cache that are on no list: not yet (new ones wait in batches of a
-    /// processor), or taken off to be moved or reclaimed, or never (what drivers map).
+    /// Frames of processes and of the page cache that are on no list: not yet added (new ones wait in per-CPU batches),
+    /// isolated for migration or reclaim, or never on one (mapped by drivers).
     pub not_on_lru_frames: u64,
     /// The same by class.
     pub not_on_lru: Vec<ClassFrames>,
-    /// Frames on the list of those that cannot be evicted (mlock, ramfs, secretmem).
+    /// Frames on the unevictable list (mlock, ramfs, secretmem).
     pub unevictable_frames: u64,
     /// The same by class.
     pub unevictable: Vec<ClassFrames>,
-    /// Beside the kernel's counters.
+    /// Comparisons with the kernel's counters.
     pub checks: Vec<ListCheck>,
 }
 
@@ -52,7 +52,7 @@ pub struct State {
 pub struct ClassFrames {
     /// The class.
     pub class: Class,
-    /// How many.
+    /// The number of frames.
     pub frames: u64,
 }
 
@@ -60,15 +60,15 @@ pub struct ClassFrames {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ListCheck {
-    /// The key of meminfo.
+    /// The key in meminfo.
     pub name: &'static str,
-    /// What the frames say.
+    /// pmem's value: the sum over frames.
     pub ours_bytes: u64,
-    /// What meminfo said when all had been looked at.
+    /// meminfo after the frames were read.
     pub kernel_bytes: u64,
-    /// Ours less the kernel's.
+    /// pmem's value minus the kernel's.
     pub difference_bytes: i64,
-    /// By how much the counter changed during the reading.
+    /// Change in the counter during the reading.
     pub moved_bytes: u64,
 }
 
@@ -183,7 +183,7 @@ pub fn notes(root: &Root) -> Vec<Note> {
     let generations = text(root.dir(), "sys/kernel/mm/lru_gen/enabled").and_then(|bits| hexadecimal(&bits));
     if generations.is_some_and(|bits| bits & 1 != 0) {
         let text = "this kernel runs the multi-generational LRU: the age of a page is its generation, which no flag shows, \
-                    so ACTIVE and REFERENCED say less";
+                    so ACTIVE and REFERENCED mean less";
         notes.push(Note::general("multi-gen-lru", text));
     }
     notes

@@ -109,14 +109,14 @@ pub fn as_cgroup<S: Serializer>(
 #[derive(schemars::JsonSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct AsCgroup {
-    /// Path of the group, or the inode number of one that has none; null where it is not known
+    /// Path of the group, or the inode number of one without a path; null if it is not known
     cgroup: Option<PathOrInode>,
-    /// The bytes of the path in hexadecimal, where it is not UTF-8
+    /// The bytes of the path in hexadecimal, if it is not UTF-8
     #[schemars(skip_serializing_if = "Option::is_none")]
     cgroup_hex: Option<String>,
 }
 
-/// The path of a cgroup, or the inode number of one without.
+/// The path of a cgroup, or the inode number of one without a path
 #[cfg(test)]
 #[derive(schemars::JsonSchema)]
 #[schemars(untagged, inline)]

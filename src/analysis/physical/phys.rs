@@ -28,32 +28,32 @@ pub struct Wanted {
     pub block_frames: Option<u64>,
 }
 
-/// What all of memory is used for.
+/// The use of physical memory.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PhysReport"))]
 pub struct Report {
-    /// The frame numbers that were looked at, from 0 on.
+    /// The number of frame numbers read, from 0 on.
     pub frames: u64,
-    /// Those that are memory.
+    /// Of these, frames that are memory.
     pub ram_frames: u64,
     /// What they are used for; all of them are in some class.
     #[serde(skip)]
     pub classes: Vec<ClassRow>,
-    /// Their flags, the most frequent first; all of them are in some row.
+    /// Frames by their flags, the most frequent first; every frame is in one row.
     pub flags: Vec<FlagsRow>,
-    /// By how many page-table entries they are mapped; all of them are in some row. `None` unless asked for.
+    /// Frames by mapcount; every frame is in one row. `None` unless asked for.
     pub mapcounts: Option<Vec<MapcountRow>>,
-    /// The folios they form.
+    /// Folios by class and size.
     pub folios: Vec<FolioRow>,
-    /// Compound pages that were being taken apart or put together.
+    /// Compound pages that were being split or merged during the reading.
     pub torn_folios: u64,
-    /// By zone.
+    /// Frames by zone.
     pub zones: Vec<ZoneRow>,
-    /// By memory cgroup; frames that are charged to none are in no row. `None` unless asked for.
+    /// Frames by memory cgroup; frames that are charged to none are in no row. `None` unless asked for.
     pub cgroups: Option<Vec<CgroupRow>>,
-    /// Beside the kernel's own counters.
+    /// Comparisons with the kernel's counters.
     pub checks: Vec<Check>,
-    /// What each block of frames mostly is. `None` unless asked for.
+    /// The main use of each block of frames. `None` unless asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map: Option<Map>,
 }
@@ -62,7 +62,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FrameMap"))]
 pub struct Map {
-    /// The frames of a block.
+    /// Frames per block.
     pub block_frames: u64,
     /// The blocks, from frame 0 on.
     pub blocks: Vec<Block>,
@@ -72,9 +72,9 @@ pub struct Map {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FrameBlock"))]
 pub struct Block {
-    /// What most of it is.
+    /// Its most frequent class.
     pub class: Class,
-    /// Whether that is three quarters of it at least.
+    /// Whether at least three quarters of it are of that class.
     pub pure: bool,
 }
 
@@ -105,9 +105,9 @@ pub struct ClassRow {
 pub struct FlagsRow {
     /// The flags.
     pub flags: FrameFlags,
-    /// The class they make.
+    /// The class they stand for.
     pub class: Class,
-    /// How many frames.
+    /// The number of frames.
     pub frames: u64,
 }
 
@@ -117,7 +117,7 @@ pub struct FlagsRow {
 pub struct MapcountRow {
     /// The mapcount.
     pub mapcount: u64,
-    /// How many frames.
+    /// The number of frames.
     pub frames: u64,
 }
 
@@ -125,13 +125,13 @@ pub struct MapcountRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FolioRow {
-    /// Their size, as a power of two of frames; 0 is a frame by itself.
+    /// Their order: a folio is 2^order frames; 0 is a single frame.
     pub order: u32,
     /// Their class.
     pub class: Class,
-    /// How many.
+    /// The number of folios.
     pub folios: u64,
-    /// In bytes.
+    /// Their size, in bytes.
     pub bytes: u64,
 }
 
@@ -143,9 +143,9 @@ pub struct ZoneRow {
     pub node: u32,
     /// The zone.
     pub zone: String,
-    /// The frames between its first and its last.
+    /// Frames from its first to its last.
     pub frames: u64,
-    /// What they are used for.
+    /// Its frames by class.
     pub classes: Vec<ClassRow>,
 }
 

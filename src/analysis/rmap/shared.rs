@@ -45,23 +45,23 @@ pub struct SharedWith {
     pub comm: Name,
     /// Its frames.
     pub frames: u64,
-    /// Those it shares with nobody.
+    /// Frames it shares with no other process.
     pub alone_frames: u64,
     /// The others, who shares most first.
     #[serde(skip)]
     pub sharers: Vec<Sharer>,
-    /// How far all processes could be asked.
+    /// Which processes could be searched.
     pub asked: Asked,
 }
 
-/// How many frames each of several processes shares with each other.
+/// How many frames several processes share with each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Matrix {
     /// The processes, with the number of their frames.
     #[serde(skip)]
     pub processes: Vec<Sharer>,
-    /// The frames that two of them have in common; a process with itself, all of its frames.
+    /// The frames that two of them have in common; on the diagonal, all frames of a process.
     pub frames: Vec<Vec<u64>>,
 }
 

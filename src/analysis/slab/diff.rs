@@ -26,26 +26,26 @@ pub struct Side {
     pub reading: Reading,
 }
 
-/// The whole answer.
+/// The report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Diff {
-    /// Where the first numbers are from.
+    /// The origin of the numbers of BEFORE.
     pub before: Origin,
-    /// Where the second ones are from.
+    /// The origin of the numbers of AFTER.
     pub after: Origin,
-    /// The time between them; `None` where it is not known, or runs backwards.
+    /// The time between them; `None` if it is not known or AFTER is older.
     pub seconds: Option<f64>,
-    /// Whether both can be of one boot of one machine: else what changed is no growth.
+    /// Whether both can be from the same boot; if not, changes are not growth.
     pub same_boot: bool,
     /// The caches; those that grew most in bytes come first.
     #[serde(skip)]
     pub caches: Vec<Change>,
-    /// Sums over all caches that were compared, wanted ones or not; `None` where they are no numbers that can be.
+    /// Sums over all caches that were compared, selected or not; `None` if the numbers are impossible.
     pub totals: Option<Totals>,
-    /// Allocations of kmalloc that are too large for a cache; `None` where nothing says how many there are.
+    /// Allocations of kmalloc that are too large for a cache; `None` if their size is not known.
     pub large_kmalloc: Option<LargeKmalloc>,
-    /// What meminfo says of slabs.
+    /// meminfo's slab counters.
     pub meminfo: Sides<Option<Meminfo>>,
     /// Whether all caches of both are among those that were compared.
     #[serde(skip)]
@@ -55,17 +55,17 @@ pub struct Diff {
     pub impossible: Vec<String>,
 }
 
-/// The same of both sides.
+/// The same for both sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub struct Sides<T> {
-    /// In the first.
+    /// In BEFORE.
     pub before: T,
-    /// In the second.
+    /// In AFTER.
     pub after: T,
 }
 
-/// What meminfo says of slabs, in bytes. Where it does not say, `None`.
+/// meminfo's slab counters, in bytes; `None` if it lacks them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabMeminfo"))]
 pub struct Meminfo {
@@ -78,17 +78,18 @@ pub struct Meminfo {
 }
 
 /// Allocations of more than two pages, which SLUB takes straight from the page allocator: they are in no cache, and
-/// `Slab` of meminfo counts them. So this is `Slab` less what all caches hold, and as exact as the counters behind it.
+/// `Slab` in meminfo includes them. So this is `Slab` minus the memory of all caches, and only as exact as the counters
+/// it is computed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LargeKmalloc {
-    /// What there was, in bytes.
+    /// Their size before, in bytes.
     pub before_bytes: u64,
-    /// What there is, in bytes.
+    /// Their size after, in bytes.
     pub after_bytes: u64,
-    /// The second less the first.
+    /// `after_bytes` minus `before_bytes`.
     pub change_bytes: i64,
-    /// How much that would be in an hour; `None` where the time is not known.
+    /// Change per hour; `None` if the time is not known.
     pub bytes_per_hour: Option<i64>,
 }
 
@@ -115,41 +116,41 @@ impl LargeKmalloc {
     }
 }
 
-/// What there is of a cache, or of all.
+/// The objects and slabs of a cache, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabAmount"))]
 pub struct Amount {
-    /// Objects in use, at most: under SLUB the free ones that processors keep count as used.
+    /// Objects in use (upper bound): under SLUB, free objects in per-CPU slabs count as used.
     pub active_objects: u64,
-    /// Objects there is room for.
+    /// Objects, used or free.
     pub objects: u64,
     /// Slabs.
     pub slabs: u64,
-    /// What the slabs hold.
+    /// Memory the slabs occupy.
     pub bytes: u64,
 }
 
-/// One amount less another.
+/// One amount minus another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabDifference"))]
 pub struct Difference {
     /// Objects in use.
     pub active_objects: i64,
-    /// Objects there is room for.
+    /// Objects, used or free.
     pub objects: i64,
     /// Slabs.
     pub slabs: i64,
-    /// What the slabs hold.
+    /// Memory the slabs occupy.
     pub bytes: i64,
 }
 
-/// How much a change would be in an hour; `None` where the time is not known.
+/// A change per hour; `None` if the time is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rate {
-    /// What the slabs hold.
+    /// Memory the slabs occupy.
     pub bytes_per_hour: Option<i64>,
-    /// Objects there is room for.
+    /// Objects, used or free.
     pub objects_per_hour: Option<i64>,
     /// Objects in use.
     pub active_objects_per_hour: Option<i64>,
@@ -176,14 +177,14 @@ pub struct Change {
     pub rate: Rate,
 }
 
-/// All caches.
+/// Sums over all caches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SlabDiffTotals"))]
 pub struct Totals {
     /// What there was, and is.
     #[serde(flatten)]
     pub amount: Sides<Amount>,
-    /// The second less the first.
+    /// AFTER minus BEFORE.
     pub change: Difference,
     /// How fast that is.
     #[serde(flatten)]

@@ -13,7 +13,7 @@ pub fn meaning(name: &str) -> Option<(&'static str, &'static str)> {
 
 #[rustfmt::skip]
 const KNOWN: &[Known] = &[
-    ("Acpi-*", "something of the ACPI interpreter", "drivers/acpi/acpica/utalloc.c"),
+    ("Acpi-*", "an object of the ACPI interpreter", "drivers/acpi/acpica/utalloc.c"),
     ("aio_kiocb", "an asynchronous read or write (io_submit)", "fs/aio.c"),
     ("anon_vma", "links a frame of anonymous memory to the mappings it can be in", "mm/rmap.c"),
     ("anon_vma_chain", "links a mapping to an anon_vma", "mm/rmap.c"),
@@ -33,9 +33,9 @@ const KNOWN: &[Known] = &[
     ("ebitmap_node", "a part of a set in SELinux's policy", "security/selinux/ss/ebitmap.c"),
     ("eventpoll_epi", "a file that an epoll instance watches", "fs/eventpoll.c"),
     ("eventpoll_pwq", "a wait queue entry of an epoll instance", "fs/eventpoll.c"),
-    ("ext4_extent_status", "where a part of an ext4 file is on disk, or that it is not allocated yet", "fs/ext4/extents_status.c"),
+    ("ext4_extent_status", "where a part of an ext4 file is on disk, or a note that it is not allocated yet", "fs/ext4/extents_status.c"),
     ("ext4_inode_cache", "an inode of ext4, with its in-memory state", "fs/ext4/super.c"),
-    ("extent_status", "where a part of an ext4 file is on disk, or that it is not allocated yet", "fs/ext4/extents_status.c"),
+    ("extent_status", "where a part of an ext4 file is on disk, or a note that it is not allocated yet", "fs/ext4/extents_status.c"),
     ("fat_inode_cache", "an inode of FAT", "fs/fat/inode.c"),
     ("file_lock_cache", "a lock or lease on a file", "fs/locks.c"),
     ("files_cache", "the table of a process's open files", "kernel/fork.c"),
@@ -55,10 +55,10 @@ const KNOWN: &[Known] = &[
     ("kernfs_node_cache", "a file or directory of sysfs or of the cgroup tree", "fs/kernfs/mount.c"),
     ("key_jar", "a key of a keyring", "security/keys/key.c"),
     ("kioctx", "a context of asynchronous reads and writes (io_setup)", "fs/aio.c"),
-    ("kmalloc-*", "allocations of up to this many bytes without a cache of their own", "mm/slab_common.c"),
-    ("kmalloc-cg-*", "allocations of up to this many bytes without a cache of their own, charged to a cgroup", "mm/slab_common.c"),
-    ("kmalloc-rcl-*", "allocations of up to this many bytes without a cache of their own, reclaimable", "mm/slab_common.c"),
-    ("kmalloc-rnd-*", "allocations of up to this many bytes without a cache of their own, spread randomly over several caches", "mm/slab_common.c"),
+    ("kmalloc-*", "general-purpose allocations of up to this many bytes", "mm/slab_common.c"),
+    ("kmalloc-cg-*", "general-purpose allocations of up to this many bytes, charged to a cgroup", "mm/slab_common.c"),
+    ("kmalloc-rcl-*", "general-purpose allocations of up to this many bytes, reclaimable", "mm/slab_common.c"),
+    ("kmalloc-rnd-*", "general-purpose allocations of up to this many bytes, spread randomly over several caches", "mm/slab_common.c"),
     ("kmem_cache", "a slab cache itself (struct kmem_cache)", "mm/slab_common.c"),
     ("kmem_cache_node", "the slab lists of a cache on a node", "mm/slub.c"),
     ("ksm_rmap_item", "a page that KSM scans", "mm/ksm.c"),
@@ -76,14 +76,14 @@ const KNOWN: &[Known] = &[
     ("nfs_inode_cache", "an inode of an NFS mount", "fs/nfs/inode.c"),
     ("nsproxy", "the namespaces of processes", "kernel/nsproxy.c"),
     ("numa_policy", "a NUMA policy of a process or mapping", "mm/mempolicy.c"),
-    ("ovl_inode", "an inode of overlayfs, as containers use it", "fs/overlayfs/super.c"),
+    ("ovl_inode", "an inode of overlayfs, as used by containers", "fs/overlayfs/super.c"),
     ("page->ptl", "the lock of a page table, if it does not fit into struct page", "mm/memory.c"),
     ("perf_event", "an event that perf counts or samples", "kernel/events/core.c"),
     ("pid", "an ID of a process, process group, session or thread", "kernel/pid.c"),
-    ("pool_workqueue", "a work queue's part of a pool of workers", "kernel/workqueue.c"),
+    ("pool_workqueue", "a workqueue's link to a worker pool", "kernel/workqueue.c"),
     ("posix_timers_cache", "a timer of timer_create", "kernel/time/posix-timers.c"),
     ("proc_inode_cache", "an inode of /proc", "fs/proc/inode.c"),
-    ("radix_tree_node", "a node of an XArray: most of them find the pages of files in the page cache", "lib/radix-tree.c"),
+    ("radix_tree_node", "a node of an XArray: most of them index the page cache", "lib/radix-tree.c"),
     ("request_sock_TCP", "a TCP connection that is being opened", "net/ipv4/tcp_ipv4.c"),
     ("seq_file", "an open file with generated contents, as in /proc", "fs/seq_file.c"),
     ("shmem_inode_cache", "an inode of tmpfs, of a memfd or of other shared memory", "mm/shmem.c"),
@@ -106,7 +106,7 @@ const KNOWN: &[Known] = &[
     ("UDPv6", "a UDP socket of IPv6", "net/ipv6/udp.c"),
     ("uid_cache", "a user who has processes", "kernel/user.c"),
     ("UNIX", "a Unix socket", "net/unix/af_unix.c"),
-    ("UNIX-STREAM", "a Unix socket of streams", "net/unix/af_unix.c"),
+    ("UNIX-STREAM", "a Unix stream socket", "net/unix/af_unix.c"),
     ("userfaultfd_ctx_cache", "an open userfaultfd", "fs/userfaultfd.c"),
     ("vm_area_struct", "a mapping of an address space (VMA)", "kernel/fork.c, later mm/vma_init.c"),
     ("vmap_area", "a range of vmalloc addresses", "mm/vmalloc.c"),
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_name_has_its_own_meaning_before_that_of_its_family() {
         let source = |name| meaning(name).map(|(what, _)| what.split(' ').next_back().unwrap_or_default());
-        assert_eq!(source("kmalloc-64"), Some("own"));
+        assert_eq!(source("kmalloc-64"), Some("bytes"));
         assert_eq!(source("kmalloc-cg-64"), Some("cgroup"));
         assert_eq!(source("kmalloc-rcl-64"), Some("reclaimable"));
         assert_eq!(source("Acpi-State"), Some("interpreter"));

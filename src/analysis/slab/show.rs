@@ -43,23 +43,23 @@ pub struct Meaning {
     pub name: String,
     /// What an object of it is.
     pub what: &'static str,
-    /// The kernel's source where that is.
+    /// The kernel source file that creates it.
     pub source: &'static str,
 }
 
-/// What a slab of the preferred order has room for.
+/// The capacity of a slab of the preferred order.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SlabSizes {
-    /// An object with all that belongs to it, in bytes.
+    /// Object size including metadata, in bytes.
     pub object_bytes: u64,
-    /// Objects.
+    /// Objects per slab.
     pub objects: u64,
-    /// Base pages.
+    /// Base pages per slab.
     pub pages: u64,
-    /// A slab, in bytes.
+    /// Slab size, in bytes.
     pub slab_bytes: u64,
-    /// What of it no object can have, in bytes.
+    /// Unused bytes per slab.
     pub waste_bytes: u64,
 }
 
@@ -72,50 +72,51 @@ impl SlabSizes {
     }
 }
 
-/// How the cache was made. `None` is not known: the files are root's.
+/// How the cache was created; `None` means not known: the files are readable only by root.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Traits {
-    /// What its users asked for an object, in bytes; the rest of the object's size is the allocator's and padding.
+    /// Object size requested by the cache's creator, in bytes; the rest of the object size is padding and the
+    /// allocator's metadata.
     pub requested_bytes: Option<u64>,
-    /// Of an object, what may be copied to and from processes, in bytes (CONFIG_HARDENED_USERCOPY).
+    /// How much of an object may be copied to and from user space, in bytes (CONFIG_HARDENED_USERCOPY).
     pub user_copy_bytes: Option<u64>,
-    /// At what addresses objects begin: multiples of this, in bytes.
+    /// Alignment of objects, in bytes.
     pub align_bytes: Option<u64>,
-    /// Whether its objects are charged to memory cgroups whoever takes them (SLAB_ACCOUNT); known of caches that can be
-    /// merged. Where they are not, some of them may be: who takes one can ask for it (`__GFP_ACCOUNT`).
+    /// Whether all its objects are charged to memory cgroups (SLAB_ACCOUNT); known only for mergeable caches. If not,
+    /// single allocations may still be (`__GFP_ACCOUNT`).
     pub accounted: Option<bool>,
-    /// Whether it is of memory for devices with few address lines (ZONE_DMA).
+    /// Whether its slabs come from ZONE_DMA.
     pub dma: Option<bool>,
-    /// Whether objects begin at lines of the processor's cache.
+    /// Whether objects are aligned to cache lines.
     pub hwcache_aligned: Option<bool>,
-    /// Whether its slabs are freed after a grace period of RCU only.
+    /// Whether its slabs are freed only after an RCU grace period.
     pub freed_by_rcu: Option<bool>,
-    /// The function that makes a new slab's objects; empty where there is none.
+    /// The function that initialises the objects of a new slab; empty if there is none.
     pub constructor: Option<String>,
-    /// Free objects that a processor's sheaf holds; 0 without sheaves. (Linux 6.18 on)
+    /// Free objects that a CPU's sheaf holds; 0 without sheaves (since Linux 6.18).
     pub sheaf_capacity: Option<u64>,
 }
 
-/// What of the slabs is full. The numbers are of different moments.
+/// How full the slabs are. The numbers were read at different times.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fullness {
-    /// Slabs that are neither in a list of a node nor known as a processor's, so at most those whose objects were all
-    /// handed out: to a sheaf, too.
+    /// Slabs neither on a node's list nor known to be per-CPU; at most this many are full (an object in a sheaf counts
+    /// as in use).
     pub full_slabs: Option<u64>,
-    /// Slabs in the lists of nodes. Empty ones may be among them: see `kept_empty_slabs`.
+    /// Slabs on the nodes' partial lists. Empty ones may be among them: see `kept_empty_slabs`.
     pub partial_slabs: Option<u64>,
     /// Objects in use in those.
     pub partial_objects: Option<u64>,
-    /// Free objects in those: all that slabinfo takes for free.
+    /// Free objects in those: the only ones that slabinfo counts as free.
     pub partial_free_objects: Option<u64>,
-    /// Slabs that processors have taken for themselves, at least: the list of a processor that takes objects from no
-    /// slab at the moment is left out (`show_slab_objects` in mm/slub.c). How full they are, is not told.
+    /// Per-CPU slabs, a lower bound: the list of a CPU that is not allocating from a slab at the moment is left out
+    /// (`show_slab_objects` in mm/slub.c). How full they are is not reported.
     pub cpu_slabs: Option<u64>,
-    /// Those of them that wait in the processors' lists.
+    /// Of these, slabs on per-CPU partial lists.
     pub cpu_partial_slabs: Option<u64>,
-    /// How many slabs a node keeps in its list, even when they are empty.
+    /// How many slabs a node keeps on its partial list even if they are empty.
     pub kept_empty_slabs: Option<u64>,
     /// By NUMA node.
     pub nodes: Option<Vec<NodeSlabs>>,
@@ -129,44 +130,44 @@ pub struct NodeSlabs {
     pub node: u32,
     /// Its slabs.
     pub slabs: u64,
-    /// Those in its list.
+    /// Slabs on its partial list.
     pub partial_slabs: Option<u64>,
-    /// Objects in use, at most.
+    /// Objects in use (upper bound).
     pub objects: Option<u64>,
 }
 
-/// How many objects SLAB keeps where.
+/// How many free objects SLAB keeps.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tunables {
     /// The maximum that a CPU keeps.
     pub limit: u64,
-    /// How many it takes or gives back at once.
+    /// How many it takes or returns at a time.
     pub batchcount: u64,
-    /// How many times the batch the list that processors share can hold.
+    /// Capacity of the shared list, in batches.
     pub sharedfactor: u64,
-    /// Free objects in that list.
+    /// Free objects on that list.
     pub shared_available: u64,
 }
 
-/// A number that SLAB counts.
+/// A counter of SLAB.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Statistic {
-    /// As the header of slabinfo calls it.
+    /// Its name in the header of slabinfo.
     pub name: &'static str,
-    /// The number.
+    /// Its value.
     pub value: u64,
 }
 
-/// What the kernel counts of dentries.
+/// The kernel's dentry counters.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Dentries {
     /// `/proc/sys/fs/dentry-state`.
     #[serde(flatten)]
     pub state: DentryState,
-    /// The unused ones in bytes: what reclaim could free, were their slabs to become empty.
+    /// Size of the unused dentries: what reclaim could free if their slabs became empty.
     pub unused_bytes: Option<u64>,
 }
 

@@ -24,10 +24,9 @@ use crate::unit::{PageSize, VirtAddr, difference};
 pub struct LevelTables {
     /// The level's name: `PTE` tables are those that hold PTEs.
     pub name: &'static str,
-    /// How many tables the entries below need.
+    /// The number of tables that the entries below need.
     pub tables: u64,
-    /// Of these, tables that the kernel keeps ready for taking transparent huge pages apart; `None` where nothing tells
-    /// huge pages.
+    /// Of these, tables preallocated for splitting transparent huge pages; `None` if huge pages cannot be recognised.
     pub deposited: Option<u64>,
     /// Whether VmPTE counts this level.
     pub in_vm_pte: bool,

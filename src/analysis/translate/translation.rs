@@ -93,7 +93,7 @@ impl Serialize for Place {
     }
 }
 
-/// What is written of it, for the schema.
+/// A mapping
 #[cfg(test)]
 #[derive(schemars::JsonSchema)]
 #[schemars(rename = "Mapping")]
@@ -119,15 +119,15 @@ pub(crate) struct AsPlace {
     kind: String,
 }
 
-/// One step of the walk: which entry of a table of this level.
+/// One step of the walk: the entry used in the table of this level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
     /// The level's name.
     pub name: &'static str,
-    /// The entry, from 0.
+    /// The index of the entry, from 0.
     pub index: u64,
-    /// What the entry covers: 2^shift bytes.
+    /// The entry covers 2^shift bytes.
     pub shift: u32,
 }
 

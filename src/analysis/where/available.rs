@@ -8,25 +8,26 @@ use crate::model::pressure::Pressure;
 use crate::model::zoneinfo::Zone;
 use crate::unit::{PageSize, difference};
 
-/// What can be had without swapping. (si_mem_available, mm/show_mem.c)
+/// Memory available without swapping. (si_mem_available, mm/show_mem.c).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Available {
-    /// What the kernel says: MemAvailable.
+    /// MemAvailable, as the kernel reports it.
     pub bytes: Option<u64>,
-    /// The same, computed from what follows; `None` where one of them is not known.
+    /// The same, computed from the following; `None` if one of them is not known.
     pub recomputed_bytes: Option<u64>,
-    /// Ours less the kernel's.
+    /// pmem's value minus the kernel's.
     pub difference_bytes: Option<i64>,
     /// MemFree.
     pub free_bytes: Option<u64>,
-    /// What is kept free: of each zone the high watermark and the most that is kept for requests of lower zones.
+    /// Reserves: for each zone, its high watermark (without the boost) plus its largest lowmem reserve.
     pub reserve_bytes: Option<u64>,
     /// The file lists of the LRU.
     pub file_lists_bytes: Option<u64>,
-    /// Kernel memory that can be reclaimed.
+    /// Reclaimable kernel memory.
     pub reclaimable_bytes: Option<u64>,
-    /// The low watermarks: of the file lists and of what can be reclaimed so much is left, but half of each at most.
+    /// The low watermarks: this much of the file lists and of reclaimable memory, at most half of each, is not counted
+    /// as available.
     pub low_bytes: Option<u64>,
     /// In such steps: the kernel computes in pages.
     #[serde(skip)]
@@ -109,18 +110,18 @@ impl Available {
     }
 }
 
-/// The answer in a word.
+/// The verdict on the memory of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// There is enough, as far as is known.
     Enough,
-    /// Little is left.
+    /// Little is available.
     Little,
     /// Tasks wait for memory.
     Waiting,
-    /// Nearly nothing is left, or little is and all tasks wait for memory.
+    /// Almost nothing is available, or little is and all tasks wait for memory.
     Short,
 }
 
@@ -145,8 +146,10 @@ impl Verdict {
             .map_or_else(String::new, |percent| format!("{percent:.0} % of memory is available without swapping"));
         let (some, full) = pressure.map_or((0.0, 0.0), |pressure| (pressure.some.avg10, pressure.full.avg10));
         let is_below = |limit: f64| percent.is_some_and(|percent| percent < limit);
-        let waits =
-            format!("in the last 10 s some task waited for memory {some:.1} % of the time, all of them {full:.1} %");
+        let waits = format!(
+            "in the last 10 s, at least one task was stalled on memory {some:.1} % of the time, and all non-idle tasks \
+             {full:.1} %"
+        );
         let (verdict, text) = match () {
             () if is_below(NEARLY_NOTHING) => (Self::Short, Some(format!("Short of memory: {left}; {waits}."))),
             () if full >= STANDING_STILL && is_below(LITTLE) => {

@@ -17,17 +17,17 @@ use crate::unit::PageSize;
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "WhereDiff"))]
 pub struct Report {
-    /// Where the first numbers are from.
+    /// The origin of the numbers of BEFORE.
     pub before: Origin,
-    /// Where the second ones are from.
+    /// The origin of the numbers of AFTER.
     pub after: Origin,
-    /// The time between them; `None` where the second is older.
+    /// The time between them; `None` if AFTER is older.
     pub seconds: Option<f64>,
-    /// Whether both can be of one boot of one machine: else what changed is no growth.
+    /// Whether both can be from the same boot; if not, changes are not growth.
     pub same_boot: bool,
-    /// MemTotal of the first.
+    /// MemTotal in BEFORE.
     pub total_before_bytes: i64,
-    /// MemTotal of the second.
+    /// MemTotal in AFTER.
     pub total_after_bytes: i64,
     /// The lines, those that changed most first.
     #[serde(skip)]

@@ -24,37 +24,37 @@ pub struct Counted {
     dirty: u64,
 }
 
-/// Both columns.
+/// Page frames compared with the counters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Frames {
-    /// All RAM that was looked at, in bytes: the sum of all groups.
+    /// All RAM whose frames were read: the sum of all groups.
     pub ram_bytes: i64,
-    /// Of the page cache of files, with buffers: what is mapped.
+    /// Page cache and buffers that are mapped.
     pub file_mapped_bytes: i64,
-    /// Of the page cache of files, with buffers: what has to be written back.
+    /// Page cache and buffers that must be written back.
     pub file_dirty_bytes: i64,
     /// The groups.
     pub groups: Vec<Group>,
 }
 
-/// Lines that frames see as one.
+/// Lines that page frames cannot separate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Group {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// The lines of the ledger in it; none for what is outside of MemTotal.
+    /// Its lines of the ledger; none for memory outside of MemTotal.
     pub lines: Vec<&'static str>,
-    /// What the frames say.
+    /// Size by page frames.
     pub frames_bytes: i64,
-    /// What the counters say; `None` where a line of it is not known, and in `unaccounted`.
+    /// Size by the counters; `None` if the size of one of its lines is not known and is part of `unaccounted`.
     pub counters_bytes: Option<i64>,
-    /// The frames' less the counters'.
+    /// `frames_bytes` minus `counters_bytes`.
     pub difference_bytes: Option<i64>,
-    /// By how much the counters moved while the frames were looked at.
+    /// Change in the counters during the reading of the frames.
     pub moved_bytes: Option<i64>,
-    /// Why they differ, where they do.
+    /// Why they differ, if they do.
     pub why: Option<String>,
 }
 
@@ -66,7 +66,7 @@ struct Kind {
     why: (&'static str, &'static str),
 }
 
-const MOVING: &str = "memory moved between the two readings";
+const MOVING: &str = "memory was allocated or freed between the two readings";
 
 const KINDS: [Kind; 7] = [
     Kind { name: "free", classes: &[Class::Free], lines: &["free"], why: (MOVING, MOVING) },
@@ -85,7 +85,7 @@ const KINDS: [Kind; 7] = [
         lines: &["file_cache", "buffers"],
         why: (
             "frames of files just read or written may not have flags yet",
-            "frames of drivers that processes map look like files, and so do those of files just deleted",
+            "driver frames mapped by processes look like file pages, as do frames of just-deleted files",
         ),
     },
     Kind { name: "shared memory", classes: &[Class::Shmem], lines: &["shared_memory"], why: (MOVING, MOVING) },
@@ -94,7 +94,7 @@ const KINDS: [Kind; 7] = [
         classes: &[Class::Slab],
         lines: &["slab_reclaimable", "slab_unreclaimable"],
         why: (
-            "without slabinfo the counters include large kmalloc, otherwise any excess of slabinfo; neither has a flag",
+            "the counters include large kmalloc (without slabinfo) or what slabinfo overstates; neither has a flag",
             "some slabs are not in slabinfo's numbers yet, and count as large kmalloc",
         ),
     },
@@ -203,13 +203,13 @@ impl Counted {
         let less = |group: &Group| group.difference_bytes.is_some_and(|bytes| bytes < 0);
         let opposite = largest.filter(|other| less(other) != less(&rest));
         if let (Some(other), Some(why)) = (others.iter().find(|other| other.counters_bytes.is_none()), &mut rest.why) {
-            *why = format!("unaccounted includes the part of '{}' that counters miss", other.name);
+            *why = format!("'unaccounted' includes the part of '{}' that the counters miss", other.name);
         } else if let (Some(other), Some(why)) = (opposite, &mut rest.why)
             && differs
         {
             *why = match less(other) {
-                true => format!("frames missing in other groups are here, above all of '{}'", other.name),
-                false => format!("frames in excess in other groups are missing here, above all of '{}'", other.name),
+                true => format!("frames missing from other groups, chiefly '{}', are counted here", other.name),
+                false => format!("frames counted in other groups, chiefly '{}', are missing here", other.name),
             };
         }
         rest
@@ -231,7 +231,7 @@ fn group(
     let mut group = Group { name, lines, frames_bytes, counters_bytes, difference_bytes, moved_bytes, why: None };
     let why = match difference_bytes {
         Some(0) => None,
-        None => Some("the counters miss part of it: that part is in unaccounted"),
+        None => Some("the counters cover only part of it; the rest is part of 'unaccounted'"),
         Some(_) if !group.is_different() => Some(MOVING),
         Some(bytes) if bytes < 0 => Some(fewer),
         Some(_) => Some(more),
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(why("file"), MOVING);
         assert_eq!(group(WITHOUT_FLAG).lines, ["vmalloc", UNACCOUNTED]);
         assert_eq!(group(WITHOUT_FLAG).difference_bytes, Some(91 << 12));
-        assert!(why(WITHOUT_FLAG).contains("above all of 'free'"));
+        assert!(why(WITHOUT_FLAG).contains("chiefly 'free'"));
         assert_eq!(group("slab").why, None);
         assert_eq!(
             (frames.ram_bytes, frames.groups.iter().map(|group| group.frames_bytes).sum()),

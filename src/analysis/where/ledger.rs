@@ -35,26 +35,26 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Part {
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
     /// Its size.
     pub bytes: i64,
-    /// Whether it is that large.
+    /// Whether the size is exact or a bound.
     pub bound: Bound,
     /// The counter.
     pub source: &'static str,
 }
 
-/// How sure the size of a part is.
+/// Whether the size of a part is exact or a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// It is that large.
+    /// Exact.
     Exact,
-    /// The counter has what is in other lines too.
+    /// Upper bound: the counter also includes memory in other lines.
     AtMost,
-    /// The rest of such a one.
+    /// Lower bound: what remains after subtracting an upper bound.
     AtLeast,
 }
 
@@ -80,7 +80,7 @@ pub(crate) const IN_SLAB_TOO: &str =
     "without CONFIG_VMAP_STACK they are objects of the slab cache thread_stack here, and count as slab too";
 
 /// Why reserved and free hugetlb pages are not known, if they are included in another line.
-const IN_HUGETLB_USED: &str = "they are in hugetlb, in use: the pools in sysfs, which separate them, cannot be read";
+const IN_HUGETLB_USED: &str = "part of 'hugetlb, in use'; only the pools in sysfs separate it, and they cannot be read";
 
 /// A counter of more bytes is ignored: no machine has 128 PiB. So no sum of lines overflows.
 pub(crate) const MOST: i64 = 1 << 57;
@@ -203,7 +203,7 @@ impl Known<'_> {
                 .with("in CMA areas", self.size("CmaFree"), "meminfo CmaFree", Exact)
                 .with("not accepted from the hypervisor yet", self.size("Unaccepted"), "meminfo Unaccepted", Exact),
             line("per_cpu_lists", "free, per-CPU lists (pcp)", lists, "zoneinfo pagesets").noted(match lists {
-                None => Some("zoneinfo cannot be read: it is in unaccounted"),
+                None => Some("zoneinfo cannot be read, so this memory is part of 'unaccounted'"),
                 Some(_) => None,
             }),
             line("anonymous", "anonymous", self.size("AnonPages"), "meminfo AnonPages")
@@ -236,12 +236,13 @@ impl Known<'_> {
             line("shadow_stacks", "shadow call stacks", self.size("ShadowCallStack"), "meminfo ShadowCallStack").rare(),
             self.vmalloc(stacks, shadow),
             line("per_cpu_data", "per-CPU data", self.size("Percpu"), "meminfo Percpu").noted(self.size("Percpu").map(|_| {
-                "includes the first chunk, allocated at boot before MemTotal was counted: another line is too small by it"
+                "includes the first chunk, allocated at boot before MemTotal was counted, so some other line is too small by \
+                 that much"
             })),
             // Surplus pages may be free, too.
             hugetlb("hugetlb_used", "hugetlb, in use", used)
                 .with("surplus", self.surplus(), "sysfs surplus_hugepages", AtMost)
-                .noted(apart.map(|_| "includes reserved and free ones, which cannot be separated here")),
+                .noted(apart.map(|_| "includes reserved and free pages, which cannot be separated here")),
             hugetlb("hugetlb_reserved", "hugetlb, reserved", reserved).noted(apart).within(in_used),
             hugetlb("hugetlb_free", "hugetlb, free", free).noted(apart).within(in_used),
             self.zsmalloc(),
@@ -281,7 +282,7 @@ impl Known<'_> {
             Some(lists - self.size("AnonPages")? - self.size("Cached")? - self.size("Buffers")?)
         };
         let Some(rest) = rest() else {
-            return (None, Some("how much of it is unmapped is not known: it is in unaccounted"));
+            return (None, Some("how much of SwapCached is unmapped is not known; that part is in 'unaccounted'"));
         };
         let note = "an estimate: LRU lists − AnonPages − Cached − Buffers, but at most SwapCached; the rest of SwapCached \
                     is mapped, and in AnonPages";
@@ -323,19 +324,22 @@ impl Known<'_> {
         let mut within = None;
         let (bytes, note) = match self.large() {
             None if self.size("SUnreclaim").is_none() => (None, None),
-            None if self.is_before_5_4() => {
-                (None, Some("it is not counted before Linux 5.4: it is in unaccounted (SLAB has it in its caches)"))
-            }
+            None if self.is_before_5_4() => (
+                None,
+                Some(
+                    "not counted before Linux 5.4, so this memory is part of 'unaccounted' (with SLAB, of the slab lines)",
+                ),
+            ),
             None => {
                 within = Some("slab_unreclaimable");
-                (None, Some("it is in slab, unreclaimable: only slabinfo separates it (root)"))
+                (None, Some("part of 'slab, unreclaimable'; only slabinfo (root) separates it"))
             }
             // Hardly any machine really has none.
             Some(0) => (
                 None,
                 Some(
-                    "Slab is not larger than slabinfo: SLAB has caches for all sizes (up to Linux 6.0), and SLUB does not count it \
-                     before Linux 5.4: then it is in unaccounted",
+                    "Slab is not larger than slabinfo: SLAB has caches for all sizes (up to Linux 6.0), and before Linux 5.4 \
+                     SLUB does not count large kmalloc, which is then part of 'unaccounted'",
                 ),
             ),
             large => (large, None),
@@ -374,12 +378,14 @@ impl Known<'_> {
             _ => "meminfo VmallocUsed − stacks",
         };
         let note = match (bytes, stacks) {
-            (None, _) if used.is_some() => Some("it includes stacks of unknown size: all of it is in unaccounted"),
+            (None, _) if used.is_some() => {
+                Some("includes stacks of unknown size, so all of it is part of 'unaccounted'")
+            }
             // The error about the file already says that it is missing.
             (None, _) if self.size("VmallocUsed").is_none() => None,
-            (None, _) => {
-                Some("this kernel's VmallocUsed is always 0, and vmallocinfo needs root: it is in unaccounted")
-            }
+            (None, _) => Some(
+                "this kernel's VmallocUsed is always 0, and vmallocinfo needs root, so this memory is part of 'unaccounted'",
+            ),
             (Some(_), InVmalloc::Assumed(_)) => {
                 Some("assumes that all stacks are vmalloc areas, as most are; vmallocinfo is exact (root)")
             }
@@ -438,7 +444,8 @@ impl Known<'_> {
         };
         let zsmalloc = |bytes| line("zsmalloc", "zram and zswap", bytes, source).rare();
         match self.sources.vmstat.is_empty() {
-            true => zsmalloc(None).noted(Some("its counter is in vmstat, which cannot be read: it is in unaccounted")),
+            true => zsmalloc(None)
+                .noted(Some("the counter is in vmstat, which cannot be read, so this memory is part of 'unaccounted'")),
             false => zsmalloc(pages.max(zswap)),
         }
     }
@@ -450,13 +457,13 @@ impl Known<'_> {
         let note = match (inside, self.ballooned()) {
             (_, None | Some(0)) => None,
             (Some(true), _) if self.sources.balloon_in_total.is_none() => {
-                Some("still in MemTotal: less than this is outside of MemTotal")
+                Some("must still be in MemTotal: the memory outside of MemTotal is less than this")
             }
             (Some(true), _) => Some("deflates when memory runs out, so it is still in MemTotal"),
             (Some(false), _) => Some("the balloon's pages are outside of MemTotal"),
-            (None, _) => {
-                Some("assumed to be outside of MemTotal, as with virtio, Hyper-V and Xen; VMware's is in unaccounted")
-            }
+            (None, _) => Some(
+                "assumed to be outside of MemTotal, as with virtio, Hyper-V and Xen; VMware's is part of 'unaccounted'",
+            ),
         };
         line("balloon", "balloon", bytes, "meminfo Balloon").noted(note).rare()
     }

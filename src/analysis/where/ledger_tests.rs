@@ -69,9 +69,9 @@ fn what_must_be_taken_off_and_is_not_known_makes_a_line_unknown() {
     assert!(unknown.iter().all(|(name, _)| in_the_rest(name) != (*name == "other_reclaimable")));
     assert!(["slab_unreclaimable", "large_kmalloc", "hugetlb_used"].into_iter().all(|name| !in_the_rest(name)));
     let report = crate::analysis::r#where::Report::new(&found, None, PageSize::new(4096).unwrap()).unwrap();
-    assert!(report.about_unaccounted().starts_with("all of these lines"), "{}", report.about_unaccounted());
-    assert!(report.about_unaccounted().contains("'shared memory', "), "{}", report.about_unaccounted());
-    assert!(!report.about_unaccounted().contains("'large kmalloc'"), "{}", report.about_unaccounted());
+    let about = report.about_unaccounted("unaccounted");
+    assert!(about.starts_with("unaccounted, includes these lines, whose sizes are not known: "), "{about}");
+    assert!(about.contains("'shared memory', ") && !about.contains("'large kmalloc'"), "{about}");
 }
 
 #[test]

@@ -19,21 +19,21 @@ pub(super) fn demos(args: &Args) -> Result<Vec<&'static Demo>> {
     };
     let runs = !args.list && !args.names.is_empty();
     let (single, paced) = (demos.len() == 1, demos.iter().all(|demo| demo.paced));
-    for (option, given, fits, with) in [
+    for (option, given, fits, limit) in [
         ("--step", args.step, true, ""),
         ("--predict", args.predict, true, ""),
         ("--slow", args.slow.is_some(), true, ""),
-        ("--until", args.until.is_some(), single, "one demo"),
-        ("--hold", args.hold, single, "one demo"),
-        ("--spoil", args.spoil.is_some(), single, "one demo"),
-        ("--interval", args.interval.is_some(), paced, "reclim-me alone: --slow is for all"),
-        ("--pages", args.asked_pages().is_some(), paced, "reclim-me alone"),
+        ("--until", args.until.is_some(), single, "works with one demo only"),
+        ("--hold", args.hold, single, "works with one demo only"),
+        ("--spoil", args.spoil.is_some(), single, "works with one demo only"),
+        ("--interval", args.interval.is_some(), paced, "applies to reclim-me only; use --slow with other demos"),
+        ("--pages", args.asked_pages().is_some(), paced, "applies to reclim-me only"),
     ] {
         if given && !runs {
-            return wrong(format!("demo: {option} goes with the name of a demo that is run"));
+            return wrong(format!("{option} needs the name of a demo to run"));
         }
         if given && !fits {
-            return wrong(format!("demo: {option} goes with {with}"));
+            return wrong(format!("{option} {limit}"));
         }
     }
     Ok(demos)
@@ -44,7 +44,8 @@ fn named(name: &str) -> Result<&'static Demo> {
     let unknown = || {
         let like = |demo: &&&Demo| strsim::jaro_winkler(name, demo.name);
         let nearest = DEMOS.iter().max_by(|a, b| like(a).total_cmp(&like(b))).filter(|demo| like(demo) > 0.8);
-        let hint = nearest.map_or("'pmem demo --list' lists them".to_owned(), |demo| format!("there is {}", demo.name));
+        let hint =
+            nearest.map_or("'pmem demo --list' lists them".to_owned(), |demo| format!("did you mean '{}'?", demo.name));
         UsageError::Invalid(format!("{name}: no such demo; {hint}"))
     };
     Ok(found.copied().ok_or_else(unknown)?)

@@ -147,7 +147,7 @@ impl<'a> Show<'a> {
         let spoilt = self.args.spoil.map(|(Spoil::LeaveOut(step) | Spoil::ExtraPage(step))| step);
         for (option, step) in [("--until", self.args.until), ("--spoil", spoilt)] {
             if let Some(step) = step.filter(|step| *step > steps.len()) {
-                let text = format!("{option}: there is no step {step}: {} has {} here", demo.name, steps.len());
+                let text = format!("{option}: no step {step}; {} has only {} here", demo.name, steps.len());
                 return Err(UsageError::Invalid(text).into());
             }
         }

@@ -321,7 +321,7 @@ impl<C: Watched> Top<C> {
                 self.state.add(shot, trouble, self.start.elapsed(), time::clock());
                 self.closer = self.closer.filter(|_| self.state.is_frozen());
             }
-            None => self.state.failed(trouble.unwrap_or_else(|| "there is nothing to read any more".to_owned())),
+            None => self.state.failed(trouble.unwrap_or_else(|| "nothing left to read".to_owned())),
         }
     }
 

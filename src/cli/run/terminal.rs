@@ -74,7 +74,7 @@ impl Screen {
     /// Draws what changed. Fails if a thread that panicked has given the terminal back.
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         if taken().is_none() {
-            return Err(io::Error::other("it is not the screen's any more"));
+            return Err(io::Error::other("pmem no longer controls the terminal"));
         }
         self.terminal.draw(draw).map(|_| ())
     }

@@ -205,7 +205,7 @@ pub(super) static DOCUMENTS: &[Document] = &[
 ];
 
 /// The description of the member `schema`.
-const ID: &str = "Name and version of this form";
+const ID: &str = "Name and version of this format";
 
 /// A schema with the name of its command, and the purpose of that.
 fn described(mut schema: Value, document: &Document, about: &str) -> Value {
@@ -264,7 +264,7 @@ impl Types {
                 "notes": {
                     "type": "array",
                     "items": { "$ref": "#/$defs/Note" },
-                    "description": "What a reader must know to read the numbers right",
+                    "description": "What to know when reading the numbers",
                 },
             },
             "required": ["schema", "time", "host", "source", "data", "notes"],
@@ -363,7 +363,7 @@ impl Types {
             let first = format!("node0_{unit}");
             if let Some(mut schema) = object.properties.remove(&first) {
                 object.required.retain(|name| *name != *first);
-                schema["description"] = "What is on this node".into();
+                schema["description"] = "Memory on this node".into();
                 object.patterns.insert(format!("^node[0-9]+_{unit}$"), schema);
             }
         }

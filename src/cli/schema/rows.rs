@@ -94,7 +94,7 @@ fn hex_of(name: &str) -> Value {
     json!({
         "type": "string",
         "pattern": "^([0-9a-f]{2})+$",
-        "description": format!("The bytes of {name} in hexadecimal, where it is not UTF-8"),
+        "description": format!("The bytes of {name} in hexadecimal, if it is not UTF-8"),
     })
 }
 

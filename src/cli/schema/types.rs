@@ -27,7 +27,7 @@ use crate::model::frame_flags::FrameFlags;
 #[derive(JsonSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 struct Files {
-    /// The sum of all files
+    /// Sums over all files
     totals: Totals,
 }
 
@@ -35,7 +35,7 @@ struct Files {
 #[derive(JsonSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 struct Mapped {
-    /// How far processes could be asked
+    /// Which processes could be searched
     asked: Asked,
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
+use clap::builder::Resettable;
 use nix::sys::statfs::{FsType, statfs};
 
 use crate::analysis::slab::diff::{Change, Diff, LargeKmalloc, Side, compare};
@@ -40,7 +41,10 @@ use crate::view::{slab::diff as view, time};
 /// (large kmalloc) are in no cache: they are the part of meminfo's Slab beyond all caches, and are reported in words
 /// and in JSON. Needs root, except for trees.
 #[derive(Debug, ClapArgs)]
-#[command(mut_arg("min", |min| min.help("Only caches that grew or shrank by at least this size (64K, 10M)")))]
+#[command(mut_arg("min", |min| {
+    // The other help is about a column that is not here.
+    min.help("Only caches that grew or shrank by at least this size (64K, 10M)").long_help(Resettable::Reset)
+}))]
 #[command(after_long_help = "Examples:
   sudo pmem slab diff -d 60        what changes within a minute
   sudo pmem capture before self    records slabinfo; the process does not

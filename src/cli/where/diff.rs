@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::kernel::root::Root;
 use crate::kernel::r#where::Sources;
 use crate::view::field::Field;
-use crate::view::{time, r#where::diff as view};
+use crate::view::{table, time, r#where::diff as view};
 
 /// Show what changed between two captures, or since one
 ///
@@ -41,7 +41,9 @@ Exit status:
   4   permission denied")]
 pub(in crate::cli) struct Args {
     /// A 'pmem capture' tree
-    before: PathBuf,
+    // There is none where the columns are listed.
+    #[arg(required = true)]
+    before: Option<PathBuf>,
     /// Another, later tree (default: the machine now)
     after: Option<PathBuf>,
     /// Only lines that changed by at least this size (64K, 10M)
@@ -50,7 +52,11 @@ pub(in crate::cli) struct Args {
 }
 
 pub(in crate::cli) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
-    let before = open(&args.before)?;
+    let Some(before) = &args.before else {
+        table::write_help(output, &view::fields())?;
+        return Ok(Status::Complete);
+    };
+    let before = open(before)?;
     let cx = Context::with(open(args.after.as_ref().unwrap_or(&global.root))?, global, output);
     command::run(&mut Comparison { args, before }, Rounds::ONE, &cx, output)
 }

@@ -17,8 +17,8 @@ pub(crate) fn fields(explain: bool) -> Vec<Field<&'static Demo>> {
     vec![
         Field::text("name", "NAME", "Name to run it by", |demo: &&'static Demo| demo.name),
         Field::text("question", "QUESTION", "Question that it answers", |demo: &&'static Demo| demo.question),
-        Field::text("about", "ABOUT", "What is to be seen", |demo: &&'static Demo| demo.about),
-        Field::text("learnt", "LEARNT", "What is to be learnt", |demo: &&'static Demo| demo.learnt),
+        Field::text("about", "ABOUT", "What the demo does", |demo: &&'static Demo| demo.about),
+        Field::text("learnt", "LEARNT", "What it shows", |demo: &&'static Demo| demo.learnt),
         Field::text("explain", "EXPLAIN", "What the kernel does", |demo: &&'static Demo| demo.explain).only_if(explain),
         Field::nested("functions", "The kernel's functions that do it, each with its file", |demo: &&'static Demo| {
             &demo.functions
@@ -71,7 +71,7 @@ pub(crate) fn summary(out: &mut dyn Write, summary: &Summary<'_>, layout: &Layou
     write!(out, "{:<name$}  {verdict}  {:>6.1}  ", report.demo, time.as_secs_f64())?;
     let text = match &report.reason {
         Some(reason) => reason.clone(),
-        None => as_expected(report, *planned).replace(" as expected", ""),
+        None => as_expected(&report.steps, *planned).replace(" as expected", ""),
     };
     let before = name + 2 + 7 + 2 + 6 + 2;
     let lines = wrapped(&escaped(text.as_bytes()), width(layout).max(before + 20), before);

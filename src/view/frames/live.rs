@@ -3,7 +3,7 @@
 use super::ledger_lines;
 use crate::analysis::frames::{ProcessFrames, Processes};
 use crate::view::screen::{CHANGE, Live, OF_CHANGES, Said, Spec, Sum, pick};
-use crate::view::size::{Scale, grouped_string};
+use crate::view::size::{Scale, counted, grouped_string};
 use crate::view::style::Palette;
 use crate::view::table::{Layout, clipped};
 
@@ -34,6 +34,7 @@ impl Live for Tasks {
         ],
         sort: 'm',
         help: &[
+            "Without a target, only the process that started pmem is shown; -a shows all processes.",
             "RESIDENT: present entries minus zero page and hugetlb; shared frames count in each process.",
             "UNEXPL: resident minus the kernel's count; 0 unless the process was changing.",
             OF_CHANGES,
@@ -43,18 +44,20 @@ impl Live for Tasks {
     };
 
     fn sums(report: &Processes, scale: &Scale, _is_whole: bool) -> Vec<Sum> {
-        let count = |number: usize| grouped_string(number as u64);
         let sum = |of: fn(&ProcessFrames) -> u64| report.rows.iter().map(of).fold(0, u64::saturating_add);
         let with_memory = report.rows.iter().filter(|process| process.ledger.is_some()).count();
-        let mut words = format!("{} processes", count(report.rows.len()));
+        let mut words = counted(report.rows.len() as u64, "process", "processes");
+        if report.rows.len() == 1 {
+            words += " (-a: all)";
+        }
         if with_memory < report.rows.len() {
-            words += &format!(", {} with an address space", count(with_memory));
+            words += &format!(", {} with an address space", grouped_string(with_memory as u64));
         }
         let swapped = sum(|process| process.ledger.as_ref().map_or(0, |ledger| ledger.swapped_pages));
         let swapped = scale.sized(scale.page_size.bytes_of(swapped));
         vec![
             Sum::new(5, words),
-            Sum::new(3, format!("{} mappings", grouped_string(sum(|process| process.vma_count as u64)))),
+            Sum::new(3, counted(sum(|process| process.vma_count as u64), "mapping", "mappings")),
             Sum::new(4, format!("{swapped} swapped out")),
         ]
     }

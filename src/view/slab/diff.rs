@@ -27,8 +27,8 @@ pub(crate) fn fields() -> Vec<Field<Change>> {
             row.aliases.as_deref().map_or(Cell::Unknown, Cell::List)
         }),
         Field::bool("reclaimable", "RECL", "Whether its slabs can be reclaimed", |row: &Change| row.reclaimable),
-        Field::bool("new", "NEW", "Whether it is only in the second", |row: &Change| row.new),
-        Field::bool("gone", "GONE", "Whether it is only in the first", |row: &Change| row.gone),
+        Field::bool("new", "NEW", "Whether it exists only in AFTER", |row: &Change| row.new),
+        Field::bool("gone", "GONE", "Whether it exists only in BEFORE", |row: &Change| row.gone),
         Field::count(
             "before.active_objects",
             "ACTIVE BEFORE",
@@ -278,10 +278,10 @@ impl Words<'_> {
 
     /// What it means that a cache grew, as a further sentence.
     fn means(&self, row: &Change) -> String {
-        let more_slabs = "objects in use occupy more slabs than before: fragmentation, not a leak.";
+        let fragmented = "more slabs than before: fragmentation, not a leak.";
         match (row.change.active_objects, row.reclaimable) {
-            (..0, _) => format!(" Fewer {more_slabs}"),
-            (0, _) => format!(" As many {more_slabs}"),
+            (..0, _) => format!(" Fewer objects in use occupy {fragmented}"),
+            (0, _) => format!(" The same number of objects in use occupies {fragmented}"),
             (_, Some(true)) => " Reclaimable: it shrinks under memory pressure.".to_owned(),
             (_, Some(false)) => format!(" Not reclaimable{}.", self.leak()),
             (_, None) => " Whether it is reclaimable is not known.".to_owned(),

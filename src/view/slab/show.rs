@@ -159,7 +159,8 @@ fn fullness(of: &Fullness) -> Option<String> {
     };
     // A per-CPU list may be hidden, or a sheaf may hold objects of a slab that counts as full.
     let kept = of.kept_empty_slabs.filter(|_| partial > 0);
-    let kept = kept.map(|kept| format!("; of the partial, up to {kept} a node may be empty and kept"));
+    let kept =
+        kept.map(|kept| format!("; up to {kept} of the partial slabs per node may be empty ones kept in reserve"));
     Some(format!(
         "at most {full_text} full, {partial_text} partial{objects}, at least {cpu_text} per-CPU{waiting}{}",
         kept.unwrap_or_default()

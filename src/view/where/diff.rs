@@ -16,10 +16,9 @@ pub(crate) fn fields() -> Vec<Field<Row>> {
     vec![
         Field::text("name", "NAME", "Name of the line", |row: &Row| row.name),
         Field::text("title", "LINE", "Title of the line in tables", |row: &Row| row.title).alias("line").people_only(),
-        Field::signed_bytes("before_bytes", "BEFORE", "Size in the first", |row: &Row| row.before_bytes)
-            .alias("before"),
-        Field::signed_bytes("after_bytes", "AFTER", "Size in the second", |row: &Row| row.after_bytes).alias("after"),
-        Field::bytes_change("change_bytes", "CHANGE", "The second minus the first", |row: &Row| row.change_bytes)
+        Field::signed_bytes("before_bytes", "BEFORE", "Size in BEFORE", |row: &Row| row.before_bytes).alias("before"),
+        Field::signed_bytes("after_bytes", "AFTER", "Size in AFTER", |row: &Row| row.after_bytes).alias("after"),
+        Field::bytes_change("change_bytes", "CHANGE", "AFTER minus BEFORE", |row: &Row| row.change_bytes)
             .alias("change"),
         Field::bytes_change("bytes_per_hour", "PER HOUR", "Change per hour", |row: &Row| row.bytes_per_hour)
             .alias("per_hour"),
@@ -44,7 +43,12 @@ pub(crate) fn write(
     let moved = report.total_after_bytes.abs_diff(report.total_before_bytes);
     if moved > 0 && moved >= least {
         let size = |bytes: i64| layout.scale.sized(bytes.unsigned_abs());
-        writeln!(out, "\nMemTotal was {}, and is {}", size(report.total_before_bytes), size(report.total_after_bytes))?;
+        writeln!(
+            out,
+            "\nMemTotal was {} and is now {}",
+            size(report.total_before_bytes),
+            size(report.total_after_bytes)
+        )?;
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ impl Live for Lines {
         sums.extend(report.available.free_bytes.map(|bytes| Sum::new(3, format!("{} free", scale.sized(bytes)))));
         if let Some(pressure) = &report.pressure {
             let (some, full) = (pressure.some.avg10, pressure.full.avg10);
-            sums.push(Sum::new(4, format!("pressure some {some:.1} % full {full:.1} %")));
+            sums.push(Sum::new(4, format!("pressure (10 s) some {some:.1} % full {full:.1} %")));
         }
         sums.extend(report.verdict_text.iter().map(|text| Sum::new(5, text.clone())));
         sums
