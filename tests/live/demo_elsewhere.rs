@@ -55,7 +55,8 @@ fn with_few_addresses() {
         begins(&["frames", "self", "--json"]) && begins(&["demo", "lazy-alloc", "--json"])
     };
     let least = (1..=1024).map(|step| step * 2048).find(works).expect("2 GiB of addresses are enough");
-    for more in [0, 8, 64] {
+    // The tables of other demos are larger by some hundred kilobytes.
+    for more in [2, 8, 64] {
         none_is_off(&format!("{least} + {more} MiB"), after(&format!("ulimit -v {}", least + more * 1024)));
     }
 }
