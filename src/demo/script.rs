@@ -107,7 +107,10 @@ impl std::fmt::Debug for Step {
 
 /// A step: its description, and its work, which runs in the worker process.
 pub fn step(action: impl Into<String>, work: impl Fn(&mut Worker) -> Done + 'static) -> Step {
-    let (action, work) = (action.into(), Box::new(work));
+    of(action.into(), Box::new(work))
+}
+
+fn of(action: String, work: Box<dyn Fn(&mut Worker) -> Done>) -> Step {
     Step { action, who: Who::Worker, times: 1, expect: Vec::new(), why: "", work }
 }
 

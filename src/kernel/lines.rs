@@ -12,6 +12,11 @@ pub const LONGEST: usize = 32 * 1024;
 /// Calls `each` with the number (from one) and the bytes of every line of `file`, without the newline. `path` is for messages.
 /// Stops if `each` fails.
 pub fn for_each(file: &mut impl Read, path: &Path, mut each: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
+    // Compiled once: most of what calls this has a closure of its own.
+    for_each_of(file, path, &mut each)
+}
+
+fn for_each_of(file: &mut dyn Read, path: &Path, each: &mut dyn FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
     // The kernel returns at most a page at a time here; the buffer only has to hold one line and one such read.
     let mut buffer = vec![0; 2 * LONGEST];
     let (mut filled, mut number) = (0, 0);

@@ -1,9 +1,14 @@
 //! Fields: the contents of a row, defined once for all formats. A field becomes a table column, a member of JSON
 //! objects, a CSV column and a property of the schema, all with the same name and unit.
 
+mod described;
+
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::io;
 use std::ops::Deref;
+
+pub(crate) use described::{Described, Kind, Role, Unit};
 
 use super::cell::Cell;
 use crate::name::Name;
@@ -31,7 +36,12 @@ impl<R, F: for<'r> Fn(&'r R) -> Cell<'r> + Send + Sync + 'static> CellFn<R> for 
 impl<R> Column<R> {
     /// A column that is aligned to the left and has no total.
     pub(crate) fn text(heading: impl Into<Cow<'static, str>>, cell: impl CellFn<R>) -> Self {
-        Self { heading: heading.into(), right: false, total: false, cell: Box::new(cell) }
+        Self::of(heading.into(), Box::new(cell))
+    }
+
+    /// Likewise, with its cell in a box: compiled once for a type of row, not for each column.
+    fn of(heading: Cow<'static, str>, cell: CellOf<R>) -> Self {
+        Self { heading, right: false, total: false, cell }
     }
 
     /// A column of numbers with a total.
@@ -45,111 +55,8 @@ impl<R> Column<R> {
     }
 }
 
-/// The unit of a field. Except for counts of things, its name ends with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unit {
-    /// Text, or a number that identifies something.
-    None,
-    /// A count of the things that the name says.
-    Count,
-    /// Bytes.
-    Bytes,
-    /// Base pages of the machine.
-    Pages,
-    /// Page frames, each of a base page.
-    Frames,
-    /// Whole percent.
-    Percent,
-    /// A share, from 0 to 1.
-    Ratio,
-}
-
-impl Unit {
-    /// Its name in the schema; `None` for no unit.
-    pub(crate) fn name(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Count => Some("count"),
-            Self::Bytes => Some("bytes"),
-            Self::Pages => Some("pages"),
-            Self::Frames => Some("frames"),
-            Self::Percent => Some("percent"),
-            Self::Ratio => Some("ratio"),
-        }
-    }
-}
-
-/// The role of a field when rows are added up, plotted or grouped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Names the row, or assigns it to a group.
-    Label,
-    /// A quantity at one moment.
-    Gauge,
-}
-
-/// How a value is written in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A string.
-    Text,
-    /// A string, plus the whole name in hexadecimal (`…_hex`) if it is not UTF-8.
-    Name,
-    /// A list of strings.
-    List,
-    /// A non-negative 64-bit integer.
-    Unsigned,
-    /// A 64-bit integer.
-    Signed,
-    /// A number.
-    Number,
-    /// `true` or `false`.
-    Bool,
-    /// A string `0x…`: an address, or a word of flags.
-    Hex,
-    /// An object with a word of flags and their names.
-    Flags,
-    /// An object with the codes of VmFlags and their meanings.
-    VmFlags,
-    /// A string, or the number of something that no longer has a name.
-    NameOrNumber,
-    /// A list of objects with the number of slabs on each NUMA node.
-    Nodes,
-    /// A list of objects with the number of pages on each NUMA node.
-    NodePages,
-    /// Any other structure.
-    Nested,
-    /// A list of objects in JSON, and their number elsewhere.
-    Counted,
-}
-
 /// Text of a field, static or generated.
 type Text = Cow<'static, str>;
-
-/// The description of a field, without the function that gets its value.
-#[derive(Clone, Debug)]
-pub(crate) struct Described {
-    /// Its name in every format, in `--columns` and in `--sort`. A dot makes it part of an object in JSON
-    /// (`ledger.present_pages`), a number after the dot of a list (`free_blocks.3`).
-    pub(crate) name: Cow<'static, str>,
-    /// Other names for it in `--columns` and `--sort`.
-    pub(crate) aliases: Vec<Text>,
-    /// One line of help.
-    pub(crate) help: Cow<'static, str>,
-    /// Its unit.
-    pub(crate) unit: Unit,
-    /// Its role.
-    pub(crate) role: Role,
-    /// How JSON writes it.
-    pub(crate) kind: Kind,
-    /// Whether it can be unknown.
-    pub(crate) nullable: bool,
-    /// Whether it is present only on request, by name or by an option, because it costs more or needs something to
-    /// compare with.
-    pub(crate) on_request: bool,
-    /// Whether it is another form of another field, for tables only.
-    pub(crate) people_only: bool,
-}
 
 /// One field of a row.
 pub(crate) struct Field<R> {
@@ -202,20 +109,12 @@ impl<R: 'static> Field<R> {
         kind: Kind,
         cell: impl CellFn<R>,
     ) -> Self {
-        Self {
-            about: Described {
-                name: name.into(),
-                aliases: Vec::new(),
-                help: help.into(),
-                unit: Unit::None,
-                role: Role::Label,
-                kind,
-                nullable: true,
-                on_request: false,
-                people_only: false,
-            },
-            column: Column::text(heading, cell),
-        }
+        Self::of(Described::label(name.into(), help.into(), kind), heading.into(), Box::new(cell))
+    }
+
+    /// A field with its cell in a box: compiled once for a type of row, not for each field.
+    fn of(about: Described, heading: Text, cell: CellOf<R>) -> Self {
+        Self { about, column: Column::of(heading, cell) }
     }
 
     /// Text that is always present.
@@ -473,20 +372,34 @@ impl<R> Field<R> {
     pub(crate) fn described(self) -> Described {
         self.about
     }
-
-    /// Whether this is one of its names.
-    pub(crate) fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.aliases.iter().any(|alias| alias == name)
-    }
 }
 
 /// Sorts rows by a field; equal ones keep their order.
 pub(crate) fn sort<R>(rows: &mut [R], field: &Field<R>, descending: bool) {
     let cell = &field.column.cell;
-    rows.sort_by(|a, b| {
-        let order = cell(a).compare(&cell(b));
+    let mut from = order(rows.len(), &|a, b| {
+        let order = cell(&rows[a]).compare(&cell(&rows[b]));
         if descending { order.reverse() } else { order }
     });
+    // Each cycle of the permutation is turned by swaps.
+    for start in 0..from.len() {
+        let mut at = start;
+        while from[at] != start {
+            let next = from[at];
+            rows.swap(at, next);
+            from[at] = at;
+            at = next;
+        }
+        from[at] = at;
+    }
+}
+
+/// The indices up to `length` in this order. The sort of the standard library is large, and compiled once like this, not
+/// for each type of row.
+fn order(length: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..length).collect();
+    all.sort_by(|&a, &b| compare(a, b));
+    all
 }
 
 /// Rows as the cells of some fields, one row at a time, for code that does not know the type of a row.
@@ -521,4 +434,22 @@ impl<R> Rows for Table<'_, R> {
 /// The columns of these fields.
 pub(crate) fn columns<'f, R>(fields: &[&'f Field<R>]) -> Vec<&'f Column<R>> {
     fields.iter().map(|field| &field.column).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_are_sorted_as_the_standard_library_does(keys: Vec<u8>, descending: bool) {
+            let mut rows: Vec<(u64, usize)> = keys.iter().map(|&key| u64::from(key % 8)).zip(0..).collect();
+            let mut expected = rows.clone();
+            expected.sort_by(|a, b| if descending { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) });
+            sort(&mut rows, &Field::count("key", "KEY", "", |row: &(u64, usize)| row.0), descending);
+            prop_assert_eq!(rows, expected);
+        }
+    }
 }

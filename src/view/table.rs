@@ -420,8 +420,12 @@ pub(crate) fn write_more(out: &mut dyn Write, more: usize, layout: &Layout) -> i
 
 /// Writes fields, one per line: the name, its aliases, and the help.
 pub(crate) fn write_help<R>(out: &mut dyn Write, fields: &[Field<R>]) -> io::Result<()> {
+    write_described(out, &fields.iter().map(|field| &**field).collect::<Vec<_>>())
+}
+
+fn write_described(out: &mut dyn Write, fields: &[&Described]) -> io::Result<()> {
     let widest = fields.iter().map(|field| field.name.width()).max().unwrap_or(0);
-    for Described { name, help, aliases, .. } in fields.iter().map(|field| &**field) {
+    for Described { name, help, aliases, .. } in fields {
         let also = if aliases.is_empty() { String::new() } else { format!(" (or: {})", aliases.join(", ")) };
         writeln!(out, "  {name:widest$}  {help}{also}")?;
     }

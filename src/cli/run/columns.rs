@@ -3,13 +3,19 @@
 use anyhow::Result;
 
 use crate::cli::status::UsageError;
-use crate::view::field::{self, Field, Kind};
+use crate::view::field::{self, Described, Field, Kind};
 
 /// The fields of a command, and which of them the command line chose.
 pub(in crate::cli) struct Choice<R> {
     fields: Vec<Field<R>>,
-    /// The indices of those that `--columns` names.
+    places: Places,
+}
+
+/// Which fields are chosen, by their indices. Knows nothing of rows, so that it is compiled once.
+struct Places {
+    /// Those that `--columns` names.
     named: Option<Named>,
+    /// The one that `--sort` names, and whether in descending order.
     sort: Option<(usize, bool)>,
 }
 
@@ -36,6 +42,70 @@ impl<R> Choice<R> {
     /// # Errors
     /// [`UsageError::Invalid`] for a field that does not exist.
     pub(in crate::cli) fn new(words: Words<'_>, fields: Vec<Field<R>>, keys: &[(&str, &str)]) -> Result<Self> {
+        let places = Places::new(words, &fields.iter().map(|field| &**field).collect::<Vec<_>>(), keys)?;
+        Ok(Self { fields, places })
+    }
+
+    /// The fields for people: those that are named, else those in `default`. Added ones come before the last, which
+    /// takes the rest of a line.
+    pub(in crate::cli) fn for_people(&self, default: &[&str]) -> Vec<&Field<R>> {
+        let default = default.iter().filter_map(|name| self.fields.iter().position(|field| field.is_called(name)));
+        self.places.for_people(default.collect()).into_iter().map(|place| &self.fields[place]).collect()
+    }
+
+    /// The fields of CSV records: those of JSON lines, without nested ones.
+    pub(in crate::cli) fn for_records(&self) -> Vec<&Field<R>> {
+        let mut fields = self.for_lines();
+        fields.retain(|field| field.kind != Kind::Nested);
+        fields
+    }
+
+    /// The fields of JSON lines: those that are named, else all that do not need to be requested.
+    pub(in crate::cli) fn for_lines(&self) -> Vec<&Field<R>> {
+        match &self.places.named {
+            Some(Named { places, added: false }) => places.iter().map(|&place| &self.fields[place]).collect(),
+            _ => self.for_documents(),
+        }
+    }
+
+    /// The fields of a document: all that do not need to be requested, and those that are named.
+    pub(in crate::cli) fn for_documents(&self) -> Vec<&Field<R>> {
+        let is_named = |place: &usize| self.places.named.as_ref().is_some_and(|named| named.places.contains(place));
+        let fields = self.fields.iter().enumerate();
+        let kept = fields.filter(|(place, field)| !field.people_only && (!field.on_request || is_named(place)));
+        kept.map(|(_, field)| field).collect()
+    }
+
+    /// All fields.
+    pub(in crate::cli) fn fields(&self) -> &[Field<R>] {
+        &self.fields
+    }
+
+    /// Whether columns are chosen by name.
+    pub(in crate::cli) fn is_named(&self) -> bool {
+        self.places.named.is_some()
+    }
+
+    /// Whether a field is named, or sorted by.
+    pub(in crate::cli) fn names(&self, name: &str) -> bool {
+        self.places.all().any(|place| self.fields[place].is_called(name))
+    }
+
+    /// Whether rows are sorted.
+    pub(in crate::cli) fn is_sorted(&self) -> bool {
+        self.places.sort.is_some()
+    }
+
+    /// Sorts rows as `--sort` says; leaves them as they are if it is not given.
+    pub(in crate::cli) fn sort(&self, rows: &mut [R]) {
+        if let Some((place, descending)) = self.places.sort {
+            field::sort(rows, &self.fields[place], descending);
+        }
+    }
+}
+
+impl Places {
+    fn new(words: Words<'_>, fields: &[&Described], keys: &[(&str, &str)]) -> Result<Self, UsageError> {
         let place = |name: &str| {
             let unknown = || UsageError::Invalid(format!("{name}: no such column; '--columns help' lists them"));
             fields.iter().position(|field| field.is_called(name)).ok_or_else(unknown)
@@ -50,18 +120,22 @@ impl<R> Choice<R> {
                 Some((place(name.trim_start_matches('-'))?, descending))
             }
         };
-        Ok(Self { fields, named, sort })
+        Ok(Self { named, sort })
     }
 
-    /// The fields for people: those that are named, else those in `default`. Added ones come before the last, which
-    /// takes the rest of a line.
-    pub(in crate::cli) fn for_people(&self, default: &[&str]) -> Vec<&Field<R>> {
-        let default = || default.iter().filter_map(|name| self.fields.iter().position(|field| field.is_called(name)));
-        let mut places: Vec<usize> = match &self.named {
-            None => default().collect(),
+    /// All that are named or sorted by.
+    fn all(&self) -> impl Iterator<Item = usize> {
+        let named = self.named.iter().flat_map(|named| named.places.iter().copied());
+        named.chain(self.sort.map(|(place, _)| place))
+    }
+
+    /// Those for people, each once.
+    fn for_people(&self, default: Vec<usize>) -> Vec<usize> {
+        let mut places = match &self.named {
+            None => default,
             Some(Named { places, added: false }) => places.clone(),
             Some(Named { places, added: true }) => {
-                let mut all: Vec<usize> = default().collect();
+                let mut all = default;
                 let last = all.pop();
                 all.extend(places.iter().filter(|&&place| Some(place) != last));
                 all.extend(last);
@@ -75,59 +149,7 @@ impl<R> Choice<R> {
                 true
             }
         });
-        places.into_iter().map(|place| &self.fields[place]).collect()
-    }
-
-    /// The fields of CSV records: those of JSON lines, without nested ones.
-    pub(in crate::cli) fn for_records(&self) -> Vec<&Field<R>> {
-        let mut fields = self.for_lines();
-        fields.retain(|field| field.kind != Kind::Nested);
-        fields
-    }
-
-    /// The fields of JSON lines: those that are named, else all that do not need to be requested.
-    pub(in crate::cli) fn for_lines(&self) -> Vec<&Field<R>> {
-        match &self.named {
-            Some(Named { places, added: false }) => places.iter().map(|&place| &self.fields[place]).collect(),
-            _ => self.for_documents(),
-        }
-    }
-
-    /// The fields of a document: all that do not need to be requested, and those that are named.
-    pub(in crate::cli) fn for_documents(&self) -> Vec<&Field<R>> {
-        let is_named = |place: &usize| self.named.as_ref().is_some_and(|named| named.places.contains(place));
-        let fields = self.fields.iter().enumerate();
-        let kept = fields.filter(|(place, field)| !field.people_only && (!field.on_request || is_named(place)));
-        kept.map(|(_, field)| field).collect()
-    }
-
-    /// All fields.
-    pub(in crate::cli) fn fields(&self) -> &[Field<R>] {
-        &self.fields
-    }
-
-    /// Whether columns are chosen by name.
-    pub(in crate::cli) fn is_named(&self) -> bool {
-        self.named.is_some()
-    }
-
-    /// Whether a field is named, or sorted by.
-    pub(in crate::cli) fn names(&self, name: &str) -> bool {
-        let named = self.named.iter().flat_map(|named| named.places.iter().copied());
-        let mut places = named.chain(self.sort.map(|(place, _)| place));
-        places.any(|place| self.fields[place].is_called(name))
-    }
-
-    /// Whether rows are sorted.
-    pub(in crate::cli) fn is_sorted(&self) -> bool {
-        self.sort.is_some()
-    }
-
-    /// Sorts rows as `--sort` says; leaves them as they are if it is not given.
-    pub(in crate::cli) fn sort(&self, rows: &mut [R]) {
-        if let Some((place, descending)) = self.sort {
-            field::sort(rows, &self.fields[place], descending);
-        }
+        places
     }
 }
 
@@ -140,7 +162,7 @@ pub(in crate::cli) fn asked_names(words: Words<'_>) -> Vec<&str> {
 }
 
 /// The indices of a list of names.
-fn named(list: &str, place: &impl Fn(&str) -> Result<usize, UsageError>) -> Result<Named, UsageError> {
+fn named(list: &str, place: &dyn Fn(&str) -> Result<usize, UsageError>) -> Result<Named, UsageError> {
     let (names, added) = match list.strip_prefix('+') {
         None => (list, false),
         Some(names) => (names, true),
