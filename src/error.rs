@@ -16,7 +16,7 @@ pub fn errno(error: io::Error) -> Errno {
 /// Why something could not be read or parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The kernel refused (EACCES, EPERM). What would help depends on the file: see [`crate::kernel::access`].
+    /// The kernel refused (EACCES, EPERM). What would help depends on the file: see `kernel::access`.
     #[error("{}: permission denied", path.display())]
     Denied {
         /// The file that was refused.

@@ -12,7 +12,7 @@
 //! # Ok::<(), pmem::Error>(())
 //! ```
 //!
-//! Everything else belongs to the program, is hidden, and changes without notice. Data flows in one direction through
+//! Everything else belongs to the program, and is not public. Data flows in one direction through
 //! its layers, and each imports only from those below it; ARCHITECTURE.md follows one command through them:
 //!
 //! ```text
@@ -27,25 +27,26 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr))]
 
+mod analysis;
 mod api;
+mod cli;
+mod demo;
+mod error;
+mod kernel;
+mod model;
+mod name;
+mod unit;
+mod view;
 
 pub use api::{Flags, Frames, Machine, Mapping};
 pub use error::{Error, Result};
 
+/// What the program pmem, its tests, benchmarks and examples need. Not for others: it changes without notice.
 #[doc(hidden)]
-pub mod analysis;
-#[doc(hidden)]
-pub mod cli;
-#[doc(hidden)]
-pub mod demo;
-#[doc(hidden)]
-pub mod error;
-#[doc(hidden)]
-pub mod kernel;
-#[doc(hidden)]
-pub mod model;
-#[doc(hidden)]
-pub mod name;
-#[doc(hidden)]
-pub mod unit;
-pub(crate) mod view;
+pub mod internal {
+    pub use crate::cli::{run, status::Status};
+    pub use crate::demo::{DEMOS, Demo};
+    pub use crate::kernel::{cgroups, memcg, memory, root, scan};
+    pub use crate::model::{buddyinfo, iomem, meminfo, pagetypeinfo, slabinfo, vmallocinfo, zoneinfo};
+    pub use crate::unit::VirtAddr;
+}

@@ -1,7 +1,7 @@
 //! `pmem`: everything is in the library.
 
-use pmem::cli::{self, status::Status};
+use pmem::internal::{Status, run};
 
 fn main() -> Status {
-    cli::run(std::env::args_os())
+    run(std::env::args_os())
 }

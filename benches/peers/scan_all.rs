@@ -4,8 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use pmem::kernel::scan::{Query, Region, category, scan};
-use pmem::unit::VirtAddr;
+use pmem::internal::VirtAddr;
+use pmem::internal::scan::{Query, Region, category, scan};
 
 use super::scene::page_size;
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use pmem::kernel::memory::Mapping;
+use pmem::internal::memory::Mapping;
 
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 

@@ -1,10 +1,8 @@
 //! What could not be read, why, and what would help. One type for every command.
 
 use std::fmt::{self, Display, Formatter};
-use std::path::PathBuf;
 
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::note::Note;
 use super::processes::address_space::NoAddressSpace;
@@ -14,21 +12,10 @@ use crate::kernel::catalogue::what_would_help;
 /// Something that could not be read.
 #[derive(Debug)]
 pub struct Gap {
-    /// What it is about.
-    pub subject: Subject,
+    /// The process it is about.
+    pub pid: u32,
     /// Why.
     pub reason: Reason,
-}
-
-/// What a gap is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// A process.
-    Process(u32),
-    /// A file.
-    File(PathBuf),
-    /// The machine as a whole.
-    Machine,
 }
 
 /// Why something could not be read.
@@ -119,25 +106,7 @@ impl Severity {
 impl Gap {
     /// A process that could not be read.
     pub fn process(pid: u32, reason: impl Into<Reason>) -> Self {
-        Self { subject: Subject::Process(pid), reason: reason.into() }
-    }
-
-    /// A file that could not be read.
-    pub fn file(path: impl Into<PathBuf>, reason: impl Into<Reason>) -> Self {
-        Self { subject: Subject::File(path.into()), reason: reason.into() }
-    }
-
-    /// Something of the machine that could not be read.
-    pub fn machine(reason: impl Into<Reason>) -> Self {
-        Self { subject: Subject::Machine, reason: reason.into() }
-    }
-
-    /// The process it is about, if any.
-    pub fn pid(&self) -> Option<u32> {
-        match self.subject {
-            Subject::Process(pid) => Some(pid),
-            _ => None,
-        }
+        Self { pid, reason: reason.into() }
     }
 
     /// How much it matters if it is all that was requested.
@@ -147,46 +116,29 @@ impl Gap {
 
     /// A note with the same words, which people have already seen on standard error.
     pub fn note(&self, code: &'static str) -> Note {
-        Note { pid: self.pid(), ..Note::general(code, self.reason.to_string()) }
+        Note { pid: Some(self.pid), ..Note::general(code, self.reason.to_string()) }
     }
 }
 
 impl Display for Gap {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        match &self.subject {
-            Subject::Process(pid) => write!(out, "{pid}: {}", self.reason),
-            // Errors include the path.
-            Subject::File(path) if self.reason.error().is_none() => write!(out, "{}: {}", path.display(), self.reason),
-            Subject::File(_) | Subject::Machine => self.reason.fmt(out),
-        }
+        write!(out, "{}: {}", self.pid, self.reason)
     }
 }
 
 impl Serialize for Gap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        match &self.subject {
-            Subject::Process(pid) => map.serialize_entry("pid", pid)?,
-            Subject::File(path) => map.serialize_entry("path", &path.to_string_lossy())?,
-            Subject::Machine => {}
-        }
-        map.serialize_entry("why", &self.reason.to_string())?;
-        map.end()
+        AsGap { pid: self.pid, why: self.reason.to_string() }.serialize(serializer)
     }
 }
 
-/// Something that could not be read
-#[cfg(test)]
-#[derive(schemars::JsonSchema)]
-#[schemars(rename = "Gap")]
-#[allow(dead_code, reason = "only its schema is used")]
+/// A process that could not be read
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename = "Gap")]
 pub(crate) struct AsGap {
-    /// The process, if it is about one
-    #[schemars(skip_serializing_if = "Option::is_none")]
-    pid: Option<u32>,
-    /// The file, if it is about one
-    #[schemars(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
+    /// The process
+    pid: u32,
     /// Why it could not be read
     why: String,
 }
@@ -238,19 +190,14 @@ impl Gaps {
         self.iter().find_map(|gap| gap.reason.help())
     }
 
-    /// The severity of the worst of them.
-    pub fn worst(&self) -> Option<Severity> {
-        self.iter().map(Gap::severity).max()
-    }
-
     pub(crate) fn sort_by_pid(&mut self) {
-        self.all.sort_by_key(Gap::pid);
+        self.all.sort_by_key(|gap| gap.pid);
     }
 
     /// The processes, for a sentence: only the first few if there are many.
     pub fn pids(&self) -> String {
         const NAMED: usize = 5;
-        let pids: Vec<String> = self.iter().filter_map(Gap::pid).take(NAMED).map(|pid| pid.to_string()).collect();
+        let pids: Vec<String> = self.iter().take(NAMED).map(|gap| gap.pid.to_string()).collect();
         let more = if self.len() > pids.len() { " …" } else { "" };
         format!("{}{more}", pids.join(" "))
     }
@@ -266,13 +213,9 @@ mod tests {
 
     #[test]
     fn a_gap_is_said_with_its_subject_once() {
-        let missing = Error::Missing { path: "/proc/slabinfo".into() };
         for (gap, text) in [
             (Gap::process(7, Reason::Ended), "7: the process ended while it was being read"),
             (Gap::process(7, denied("/proc/7/maps")), "7: /proc/7/maps: permission denied"),
-            (Gap::file("/proc/slabinfo", missing), "/proc/slabinfo: no such file"),
-            (Gap::file("/x", Reason::Ended), "/x: the process ended while it was being read"),
-            (Gap::machine(Error::frames_hidden()), "frame numbers are hidden from this user"),
         ] {
             assert_eq!(gap.to_string(), text);
         }
@@ -281,14 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_gap_decides_and_closed_processes_are_counted_together() {
+    fn closed_processes_are_counted_together() {
         let mut gaps = Gaps::default();
-        assert_eq!((gaps.worst(), gaps.help(), gaps.denied_together(9)), (None, None, None));
+        assert_eq!((gaps.help(), gaps.denied_together(9)), (None, None));
         gaps.push(Gap::process(1, Reason::Ended));
-        assert_eq!((gaps.worst(), gaps.help()), (Some(Severity::Incomplete), None));
+        assert_eq!(gaps.help(), None);
         gaps.push(Gap::process(2, denied("/proc/2/pagemap")));
         gaps.push(Gap::process(3, Error::Unsupported { what: "x".to_owned() }));
-        assert_eq!(gaps.worst(), Some(Severity::Denied));
         assert!(gaps.help().unwrap().contains("CAP_SYS_PTRACE"));
         let together = gaps.denied_together(9).unwrap();
         assert_eq!(together, "1 of 9 processes could not be read: permission denied (-v lists them)");

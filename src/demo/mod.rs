@@ -75,7 +75,7 @@ pub struct Demo {
     pub subjects: &'static [Subject],
     /// The quantities shown as columns.
     pub columns: &'static [Quantity],
-    /// What its worker reports with [`Worker::say`](worker::Worker::say), and where the worker gets it from.
+    /// What its worker reports with `Worker::say`, and where the worker gets it from.
     pub says: &'static [(Quantity, &'static str)],
     /// What it reads in addition to the quantities common to all demos.
     pub readers: &'static [Reader],

@@ -180,11 +180,6 @@ impl<'r> Play<'r> {
         Ok(play)
     }
 
-    /// All its steps.
-    pub fn steps(&self) -> &Rc<[Step]> {
-        &self.steps
-    }
-
     /// The next step; `None` after the last one or after the demo has stopped.
     pub fn next_step(&self) -> Option<&Step> {
         if self.reason.is_some() { None } else { self.steps.get(self.done.len()) }

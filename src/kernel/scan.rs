@@ -14,7 +14,7 @@ use crate::unit::VirtAddr;
 
 /// The PAGEMAP_SCAN categories that pmem uses.
 pub mod category {
-    /// In a mapping with [`WriteWatch`](crate::kernel::touched::WriteWatch): the page has been written since. Elsewhere kernels
+    /// In a mapping with `kernel::touched::WriteWatch`: the page has been written since. Elsewhere kernels
     /// differ.
     pub const WRITTEN: u64 = 1 << 1;
     /// The page is not anonymous: file-backed or shared memory. Requested only if needed, because the kernel then examines
@@ -24,7 +24,7 @@ pub mod category {
     pub const PRESENT: u64 = 1 << 3;
     /// The entry is neither empty nor present: swap, but also guard regions, userfaultfd markers and migration.
     pub const SWAPPED: u64 = 1 << 4;
-    /// The shared zero page; the huge zero page only with [`crate::kernel::features::Features::scan_huge_zero`].
+    /// The shared zero page; the huge zero page only with `Features::scan_huge_zero`.
     pub const PFNZERO: u64 = 1 << 5;
     /// Mapped by a PMD (or PUD): a transparent huge page or hugetlb. Not set for a huge page mapped by PTEs.
     pub const HUGE: u64 = 1 << 6;

@@ -4,83 +4,89 @@
 
 use super::flag_table::{FLAGS, Flag, Origin};
 
-/// Locked, for I/O or while its contents change (KPF_LOCKED).
-pub const LOCKED: u64 = 1 << 0;
-/// An I/O error (KPF_ERROR); removed in about Linux 6.12.
-pub const ERROR: u64 = 1 << 1;
-/// Referenced since it was put on its LRU list; not the accessed bit of page-table entries (KPF_REFERENCED).
-pub const REFERENCED: u64 = 1 << 2;
-/// Its contents are valid (KPF_UPTODATE).
-pub const UPTODATE: u64 = 1 << 3;
-/// Its contents must be written back (KPF_DIRTY).
-pub const DIRTY: u64 = 1 << 4;
-/// On an LRU list (KPF_LRU).
-pub const LRU: u64 = 1 << 5;
-/// On the active list (KPF_ACTIVE).
-pub const ACTIVE: u64 = 1 << 6;
-/// A page of the slab allocator (KPF_SLAB).
-pub const SLAB: u64 = 1 << 7;
-/// Being written back (KPF_WRITEBACK).
-pub const WRITEBACK: u64 = 1 << 8;
-/// To be reclaimed after writeback; otherwise the read-ahead marker (KPF_RECLAIM).
-pub const RECLAIM: u64 = 1 << 9;
-/// In a free block of the buddy allocator (KPF_BUDDY).
-pub const BUDDY: u64 = 1 << 10;
-/// Mapped by page tables: this page, or since Linux 6.15 any page of its folio (KPF_MMAP).
-pub const MMAP: u64 = 1 << 11;
-/// Anonymous (KPF_ANON). Up to Linux 6.19 also on slab pages, by accident.
-pub const ANON: u64 = 1 << 12;
-/// In the swap cache (KPF_SWAPCACHE).
-pub const SWAPCACHE: u64 = 1 << 13;
-/// Backed by swap, not by a file: anonymous or shared memory (KPF_SWAPBACKED).
-pub const SWAPBACKED: u64 = 1 << 14;
-/// The first page of a compound page (KPF_COMPOUND_HEAD).
-pub const COMPOUND_HEAD: u64 = 1 << 15;
-/// A further page of a compound page (KPF_COMPOUND_TAIL).
-pub const COMPOUND_TAIL: u64 = 1 << 16;
-/// A hugetlb page (KPF_HUGE).
-pub const HUGE: u64 = 1 << 17;
-/// On the unevictable list (KPF_UNEVICTABLE).
-pub const UNEVICTABLE: u64 = 1 << 18;
-/// Hardware-poisoned (KPF_HWPOISON).
-pub const HWPOISON: u64 = 1 << 19;
-/// No memory at this frame number (KPF_NOPAGE). Linux 6.15 to 7.1 never report it.
-pub const NOPAGE: u64 = 1 << 20;
-/// Merged by KSM (KPF_KSM). Wrong for every anonymous page on Linux 6.10 to 7.0.
-pub const KSM: u64 = 1 << 21;
-/// Part of a large folio, of any order since Linux 6.10 (KPF_THP).
-pub const THP: u64 = 1 << 22;
-/// Logically offline: taken by a balloon driver or a virtual memory device (KPF_OFFLINE).
-pub const OFFLINE: u64 = 1 << 23;
-/// The shared zero page, or part of the huge zero page (KPF_ZERO_PAGE).
-pub const ZERO_PAGE: u64 = 1 << 24;
-/// Not used since it was marked idle (KPF_IDLE).
-pub const IDLE: u64 = 1 << 25;
-/// A page table (KPF_PGTABLE).
-pub const PGTABLE: u64 = 1 << 26;
-/// Reserved by the kernel (KPF_RESERVED).
-pub const RESERVED: u64 = 1 << 32;
-/// Locked in memory by mlock (KPF_MLOCKED).
-pub const MLOCKED: u64 = 1 << 33;
-/// File page: its buffers are mapped to disk blocks. Anonymous page: exclusive to one process (KPF_OWNER_2).
-pub const OWNER_2: u64 = 1 << 34;
-/// Has private data of the file system (KPF_PRIVATE).
-pub const PRIVATE: u64 = 1 << 35;
-/// More private state of the file system (KPF_PRIVATE_2).
-pub const PRIVATE_2: u64 = 1 << 36;
-/// An owner-defined flag (KPF_OWNER_PRIVATE).
-pub const OWNER_PRIVATE: u64 = 1 << 37;
-/// An architecture-specific flag (KPF_ARCH).
-pub const ARCH: u64 = 1 << 38;
+pub use bits::*;
 
-/// Mapped uncached (KPF_UNCACHED); removed in Linux 6.12.
-pub const UNCACHED: u64 = 1 << 39;
-/// Written since soft-dirty bits were cleared (KPF_SOFTDIRTY). The kernel never sets it here.
-pub const SOFTDIRTY: u64 = 1 << 40;
-/// A second architecture-specific flag (KPF_ARCH_2).
-pub const ARCH_2: u64 = 1 << 41;
-/// A third architecture-specific flag (KPF_ARCH_3).
-pub const ARCH_3: u64 = 1 << 42;
+mod bits {
+    #![allow(dead_code, reason = "the kernel's list, complete")]
+
+    /// Locked, for I/O or while its contents change (KPF_LOCKED).
+    pub const LOCKED: u64 = 1 << 0;
+    /// An I/O error (KPF_ERROR); removed in about Linux 6.12.
+    pub const ERROR: u64 = 1 << 1;
+    /// Referenced since it was put on its LRU list; not the accessed bit of page-table entries (KPF_REFERENCED).
+    pub const REFERENCED: u64 = 1 << 2;
+    /// Its contents are valid (KPF_UPTODATE).
+    pub const UPTODATE: u64 = 1 << 3;
+    /// Its contents must be written back (KPF_DIRTY).
+    pub const DIRTY: u64 = 1 << 4;
+    /// On an LRU list (KPF_LRU).
+    pub const LRU: u64 = 1 << 5;
+    /// On the active list (KPF_ACTIVE).
+    pub const ACTIVE: u64 = 1 << 6;
+    /// A page of the slab allocator (KPF_SLAB).
+    pub const SLAB: u64 = 1 << 7;
+    /// Being written back (KPF_WRITEBACK).
+    pub const WRITEBACK: u64 = 1 << 8;
+    /// To be reclaimed after writeback; otherwise the read-ahead marker (KPF_RECLAIM).
+    pub const RECLAIM: u64 = 1 << 9;
+    /// In a free block of the buddy allocator (KPF_BUDDY).
+    pub const BUDDY: u64 = 1 << 10;
+    /// Mapped by page tables: this page, or since Linux 6.15 any page of its folio (KPF_MMAP).
+    pub const MMAP: u64 = 1 << 11;
+    /// Anonymous (KPF_ANON). Up to Linux 6.19 also on slab pages, by accident.
+    pub const ANON: u64 = 1 << 12;
+    /// In the swap cache (KPF_SWAPCACHE).
+    pub const SWAPCACHE: u64 = 1 << 13;
+    /// Backed by swap, not by a file: anonymous or shared memory (KPF_SWAPBACKED).
+    pub const SWAPBACKED: u64 = 1 << 14;
+    /// The first page of a compound page (KPF_COMPOUND_HEAD).
+    pub const COMPOUND_HEAD: u64 = 1 << 15;
+    /// A further page of a compound page (KPF_COMPOUND_TAIL).
+    pub const COMPOUND_TAIL: u64 = 1 << 16;
+    /// A hugetlb page (KPF_HUGE).
+    pub const HUGE: u64 = 1 << 17;
+    /// On the unevictable list (KPF_UNEVICTABLE).
+    pub const UNEVICTABLE: u64 = 1 << 18;
+    /// Hardware-poisoned (KPF_HWPOISON).
+    pub const HWPOISON: u64 = 1 << 19;
+    /// No memory at this frame number (KPF_NOPAGE). Linux 6.15 to 7.1 never report it.
+    pub const NOPAGE: u64 = 1 << 20;
+    /// Merged by KSM (KPF_KSM). Wrong for every anonymous page on Linux 6.10 to 7.0.
+    pub const KSM: u64 = 1 << 21;
+    /// Part of a large folio, of any order since Linux 6.10 (KPF_THP).
+    pub const THP: u64 = 1 << 22;
+    /// Logically offline: taken by a balloon driver or a virtual memory device (KPF_OFFLINE).
+    pub const OFFLINE: u64 = 1 << 23;
+    /// The shared zero page, or part of the huge zero page (KPF_ZERO_PAGE).
+    pub const ZERO_PAGE: u64 = 1 << 24;
+    /// Not used since it was marked idle (KPF_IDLE).
+    pub const IDLE: u64 = 1 << 25;
+    /// A page table (KPF_PGTABLE).
+    pub const PGTABLE: u64 = 1 << 26;
+    /// Reserved by the kernel (KPF_RESERVED).
+    pub const RESERVED: u64 = 1 << 32;
+    /// Locked in memory by mlock (KPF_MLOCKED).
+    pub const MLOCKED: u64 = 1 << 33;
+    /// File page: its buffers are mapped to disk blocks. Anonymous page: exclusive to one process (KPF_OWNER_2).
+    pub const OWNER_2: u64 = 1 << 34;
+    /// Has private data of the file system (KPF_PRIVATE).
+    pub const PRIVATE: u64 = 1 << 35;
+    /// More private state of the file system (KPF_PRIVATE_2).
+    pub const PRIVATE_2: u64 = 1 << 36;
+    /// An owner-defined flag (KPF_OWNER_PRIVATE).
+    pub const OWNER_PRIVATE: u64 = 1 << 37;
+    /// An architecture-specific flag (KPF_ARCH).
+    pub const ARCH: u64 = 1 << 38;
+
+    /// Mapped uncached (KPF_UNCACHED); removed in Linux 6.12.
+    pub const UNCACHED: u64 = 1 << 39;
+    /// Written since soft-dirty bits were cleared (KPF_SOFTDIRTY). The kernel never sets it here.
+    pub const SOFTDIRTY: u64 = 1 << 40;
+    /// A second architecture-specific flag (KPF_ARCH_2).
+    pub const ARCH_2: u64 = 1 << 41;
+    /// A third architecture-specific flag (KPF_ARCH_3).
+    pub const ARCH_3: u64 = 1 << 42;
+}
 
 /// The flags of one frame. In JSON `{"raw": "0x…", "names": […]}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

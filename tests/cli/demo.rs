@@ -1,6 +1,6 @@
 //! `pmem demo` without running a demo: its list, and what it refuses.
 
-use pmem::demo::DEMOS;
+use pmem::internal::DEMOS;
 use serde_json::Value;
 
 use crate::support::run::pmem;

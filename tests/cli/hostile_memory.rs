@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use pmem::model::{buddyinfo, iomem, meminfo, pagetypeinfo, slabinfo, vmallocinfo, zoneinfo};
+use pmem::internal::{buddyinfo, iomem, meminfo, pagetypeinfo, slabinfo, vmallocinfo, zoneinfo};
 
 use crate::support::text::assert_no_control;
 use crate::support::tree::{Tree, fixtures, trees_with_meminfo};

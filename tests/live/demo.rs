@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pmem::demo::{DEMOS, Demo};
+use pmem::internal::{DEMOS, Demo};
 use serde_json::Value;
 
 use crate::support::ordinary::Ordinary;

@@ -8,9 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::unistd::Uid;
-use pmem::demo::DEMOS;
-use pmem::kernel::cgroups;
-use pmem::kernel::root::Root;
+use pmem::internal::DEMOS;
+use pmem::internal::cgroups;
+use pmem::internal::root::Root;
 
 use crate::support::run::{finish, workload};
 use crate::support::skipped;

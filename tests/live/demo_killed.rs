@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pmem::demo::DEMOS;
+use pmem::internal::DEMOS;
 use tempfile::TempDir;
 
 use crate::support::kernel::pids;

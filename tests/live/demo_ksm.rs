@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 
 use nix::fcntl::{Flock, FlockArg};
-use pmem::demo::DEMOS;
+use pmem::internal::DEMOS;
 
 use super::demo::{assert_true, list, report};
 use crate::support::ordinary::Ordinary;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pmem::kernel::memcg::Memcg;
-use pmem::kernel::root::Root;
+use pmem::internal::memcg::Memcg;
+use pmem::internal::root::Root;
 
 use super::demo_killed::groups;
 use crate::support::run::pmem;

@@ -14,7 +14,7 @@ use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::unistd::{Uid, mkfifo};
-use pmem::kernel::memory::Mapping;
+use pmem::internal::memory::Mapping;
 use serde_json::Value;
 use tempfile::TempDir;
 

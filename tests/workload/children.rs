@@ -7,7 +7,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pause};
-use pmem::kernel::memory::{forked, process_of_same_memory};
+use pmem::internal::memory::{forked, process_of_same_memory};
 
 /// The children of a scene. They end with it, however it ends.
 #[derive(Debug, Default)]

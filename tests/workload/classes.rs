@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::{Context, Result, ensure};
 use nix::sys::mman::{MapFlags, MmapAdvise};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs, statfs};
-use pmem::kernel::memory::{Mapping, io_uring, secret_memory};
+use pmem::internal::memory::{Mapping, io_uring, secret_memory};
 use serde_json::{Value, json};
 
 use super::place::{PAGE, Places, READ_WRITE, smaps_pages, write_pages};

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
-use pmem::kernel::memory::{Mapping, sysv};
+use pmem::internal::memory::{Mapping, sysv};
 use serde_json::json;
 
 use super::children::Children;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::mman::{MapFlags, MmapAdvise};
-use pmem::kernel::memory::Mapping;
+use pmem::internal::memory::Mapping;
 use serde_json::json;
 
 use super::place::{PAGE, Places, setting, smaps_pages};

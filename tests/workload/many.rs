@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use nix::sys::mman::{MapFlags, ProtFlags};
-use pmem::kernel::memory::Mapping;
+use pmem::internal::memory::Mapping;
 use serde_json::json;
 
 use super::place::{FAR, PAGE, Places, setting, small_pages};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use nix::sys::mman::MapFlags;
-use pmem::kernel::memory::Mapping;
+use pmem::internal::memory::Mapping;
 use serde_json::json;
 
 use super::place::{PAGE, Places, write_pages};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::prctl::set_name;
-use pmem::kernel::memory::Mapping;
+use pmem::internal::memory::Mapping;
 use serde_json::{Value, json};
 
 use super::place::{PAGE, read_pages};

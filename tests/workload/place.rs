@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result, ensure};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
 use nix::unistd::{SysconfVar, sysconf};
-use pmem::kernel::memory::Mapping;
+use pmem::internal::memory::Mapping;
 
 /// The size of a base page.
 pub(crate) static PAGE: LazyLock<usize> =

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use anyhow::Result;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use pmem::kernel::memory::Mapping;
+use pmem::internal::memory::Mapping;
 use serde::Serialize;
 
 use super::place::PAGE;

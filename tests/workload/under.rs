@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use pmem::kernel::memory::{disable_huge_pages, set_merging};
+use pmem::internal::memory::{disable_huge_pages, set_merging};
 
 pub(crate) fn run(rule: &str, mut program: impl Iterator<Item = OsString>) -> Result<()> {
     // A kernel that does not know a rule has nothing that would affect the program.

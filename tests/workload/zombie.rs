@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
-use pmem::kernel::memory::forked;
+use pmem::internal::memory::forked;
 use serde_json::json;
 
 use super::report::{say, wait_for_the_end};

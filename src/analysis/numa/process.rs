@@ -167,11 +167,6 @@ impl ProcessNodes {
         let bytes = mappings.iter().fold(0u64, |sum, mapping| sum.saturating_add(mapping.bytes));
         Self { pid, comm, bytes, nodes: nodes.into_values().collect(), mappings, moved }
     }
-
-    /// What it has mapped on a node, in bytes.
-    pub fn on(&self, node: u32) -> u64 {
-        self.nodes.iter().find(|share| share.node == node).map_or(0, |share| share.bytes)
-    }
 }
 
 impl MappingNodes {
