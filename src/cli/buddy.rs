@@ -11,7 +11,7 @@ use super::run::command::{self, Asked, Reading, Shown};
 use super::run::context::Context;
 use super::run::screen::{self, Watched};
 use super::status::Status;
-use crate::analysis::physical::buddy::{Buddy, Counted, Machine, ZoneReport};
+use crate::analysis::physical::buddy::{self, Buddy, Counted, Machine, ZoneReport};
 use crate::view::buddy::{self as view, live::Zones};
 use crate::view::field::Field;
 use crate::view::size::grouped_string;
@@ -43,7 +43,7 @@ pub struct Args {
 
 pub(super) fn run(args: &Args, global: &GlobalOptions, output: &mut Output) -> Result<Status> {
     let cx = Context::open(global, output)?;
-    let orders = Machine::read(&cx.root)?.orders();
+    let orders = buddy::orders(&cx.root)?;
     screen::run(&mut Free { args, orders, before: None }, args.top.top, args.top.rounds(), &cx, output)
 }
 

@@ -151,6 +151,29 @@ pub struct Machine {
     huge_order: u32,
 }
 
+/// The number of orders that free blocks are counted by. Reads only buddyinfo: the kernel counts the blocks of
+/// pagetypeinfo one by one.
+///
+/// # Errors
+/// As [`Machine::read`].
+pub fn orders(root: &Root) -> Result<usize> {
+    Ok(free_blocks(root)?.iter().map(|free| free.blocks.len()).max().unwrap_or(0))
+}
+
+fn free_blocks(root: &Root) -> Result<Vec<FreeBlocks>> {
+    buddyinfo::parse(&needed(root, "proc/buddyinfo")?, &root.dir().path().join("proc/buddyinfo"))
+}
+
+/// A file without which there is no report.
+fn needed(root: &Root, name: &str) -> Result<Vec<u8>> {
+    root.dir().read(name, LARGEST).map_err(|error| match error {
+        Error::Missing { path } if root.is_recorded() => {
+            Error::Unsupported { what: format!("{}: not in this tree", path.display()) }
+        }
+        other => other,
+    })
+}
+
 impl Machine {
     /// Reads zoneinfo, buddyinfo and, if possible, pagetypeinfo.
     ///
@@ -160,16 +183,8 @@ impl Machine {
     pub fn read(root: &Root) -> Result<Self> {
         let (dir, page_size) = (root.dir(), root.page_size());
         let path = |name: &str| dir.path().join(name);
-        let read = |name| {
-            dir.read(name, LARGEST).map_err(|error| match error {
-                Error::Missing { path } if root.is_recorded() => {
-                    Error::Unsupported { what: format!("{}: not in this tree", path.display()) }
-                }
-                other => other,
-            })
-        };
-        let free = buddyinfo::parse(&read("proc/buddyinfo")?, &path("proc/buddyinfo"))?;
-        let zones = zoneinfo::parse(&read("proc/zoneinfo")?, &path("proc/zoneinfo"))?;
+        let free = free_blocks(root)?;
+        let zones = zoneinfo::parse(&needed(root, "proc/zoneinfo")?, &path("proc/zoneinfo"))?;
         let has_line = |zone: &Zone| free.iter().any(|free| (free.node, &free.zone) == (zone.node, &zone.name));
         if !zones.iter().filter(|zone| zone.present > 0).all(has_line) {
             return Err(Error::malformed(&path("proc/buddyinfo"), 1, "a zone with memory has no line"));
@@ -179,11 +194,6 @@ impl Machine {
         let types = types.and_then(|bytes| pagetypeinfo::parse(&bytes, &path("proc/pagetypeinfo")));
         let huge = text(dir, "sys/kernel/mm/transparent_hugepage/hpage_pmd_size").and_then(|size| size.parse().ok());
         Ok(Self { zones, free, mem_free, types, page_size, huge_order: huge_order(page_size, huge) })
-    }
-
-    /// The number of orders that free blocks are counted by.
-    pub fn orders(&self) -> usize {
-        self.free.iter().map(|free| free.blocks.len()).max().unwrap_or(0)
     }
 
     /// Reads the blocks that could be huge pages. `progress` gets the number of frames read so far.

@@ -31,13 +31,13 @@ fn root() -> crate::kernel::root::Root {
 
 #[test]
 fn screens_of_zones_are_as_recorded() {
-    use crate::analysis::physical::buddy::Machine;
+    use crate::analysis::physical::buddy::{Machine, orders};
     use crate::view::buddy::{fields, live::Zones};
     let machine = Machine::read(&root()).unwrap();
     for size in [(60, 10), (80, 24), (200, 60)] {
         let mut state = of_tree::<Zones>(
             size,
-            || fields(machine.orders(), true),
+            || fields(orders(&root()).unwrap(), true),
             |second| {
                 let mut report = machine.report(None, None);
                 report.zones[0].free_bytes -= second * 4096;
