@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::thread::{ScopedJoinHandle, available_parallelism, scope};
+use std::thread::scope;
 
 use crate::analysis::physical::class::Class;
 use crate::analysis::physical::page::{Cgroup, FrameReader};
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernel::features::Features;
 use crate::kernel::populated::{populated, still_there};
 use crate::kernel::process::Process;
+use crate::kernel::threads::{self, Work};
 use crate::kernel::words::{WINDOW, Words};
 use crate::model::flag_filter::FlagFilter;
 use crate::model::frame_flags::{COMPOUND_HEAD, COMPOUND_TAIL, FrameFlags, LRU, MMAP, SWAPBACKED, UPTODATE};
@@ -174,7 +175,7 @@ impl PageReader<'_> {
     /// [`Error::Gone`] when the address space goes away, and the errors of `each`.
     pub fn read(&self, process: &Process, mut each: impl FnMut(Vec<Run>) -> Result<()>) -> Result<u64> {
         let (pagemap, mappings) = (&process.pagemap()?, &self.mappings(process)?);
-        let threads = available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
+        let threads = threads::worthwhile(MOST_THREADS);
         scope(|scope| {
             // The last run of the batch before: the next batch may continue it.
             let mut last: Option<Page> = None;
@@ -194,17 +195,15 @@ impl PageReader<'_> {
                     each(pages.iter().map(|page| self.run(page, mappings)).collect())
                 }
             };
-            let join = |batch: ScopedJoinHandle<'_, Result<Vec<Page>>>| {
-                batch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
             let mut running = VecDeque::new();
             let mut begin = |ranges: Vec<Range<u64>>| -> Result<()> {
                 if running.len() == threads
                     && let Some(batch) = running.pop_front()
                 {
-                    hand_out(join(batch)?)?;
+                    hand_out(Work::wait(batch)?)?;
                 }
-                running.push_back(scope.spawn(move || self.batch(process, pagemap, mappings, &ranges)));
+                let ranges = Arc::new(ranges);
+                running.push_back(Work::begin(scope, move || self.batch(process, pagemap, mappings, &ranges)));
                 Ok(())
             };
             let (mut waiting, mut pages): (Vec<Range<u64>>, u64) = (Vec::new(), 0);
@@ -224,7 +223,7 @@ impl PageReader<'_> {
             })?;
             // This thread reads the rest, which for most processes is everything.
             let rest = self.batch(process, pagemap, mappings, &waiting)?;
-            running.into_iter().try_for_each(|batch| hand_out(join(batch)?))?;
+            running.into_iter().try_for_each(|batch| hand_out(Work::wait(batch)?))?;
             hand_out(rest)?;
             last.map_or(Ok(()), |last| each(vec![self.run(&last, mappings)]))?;
             Ok(passed_over)

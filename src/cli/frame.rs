@@ -126,7 +126,7 @@ fn of_process(root: &Root, pid: u32, address: &Address) -> Result<std::result::R
     let entry = Entry(words[0]);
     let found = match entry.state(root.swap_areas()) {
         _ if got == 0 => Err("not a user-space address, or the process has ended".to_owned()),
-        State::Present => entry.pfn().ok_or_else(|| "its frame number is hidden: needs CAP_SYS_ADMIN".to_owned()),
+        State::Present => Ok(entry.pfn().ok_or_else(Error::frames_hidden)?),
         State::None => Err(format!("no page there; 'pmem translate {pid} {address}' says why")),
         other => Err(format!("no frame: {}", other.words())),
     };

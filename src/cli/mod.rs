@@ -40,6 +40,8 @@ use options::GlobalOptions;
 use output::Output;
 use status::Status;
 
+use crate::kernel::stdout;
+
 /// Where a Linux machine's memory is, frame by frame.
 #[derive(Debug, Parser)]
 #[command(
@@ -145,6 +147,19 @@ fn without_arguments(arguments: &[OsString], error: clap::Error) -> Result<Cli, 
 /// The value of `--columns` that lists them.
 const LIST_COLUMNS: &str = "help";
 
+/// Prints what clap says. Help and version are "errors" for standard output, and succeed.
+fn explained(error: &clap::Error) -> Status {
+    let printed = match error.use_stderr() {
+        false if stdout::was_closed() => Err(output::closed()),
+        _ => error.print(),
+    };
+    match printed {
+        _ if error.use_stderr() => Status::Usage,
+        Ok(()) => Status::Complete,
+        Err(failed) => status::report(&failed.into(), false),
+    }
+}
+
 /// Parses a command line, runs it, and returns the exit status. Errors go to standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -156,14 +171,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Status {
     }
     let cli = match parse(&arguments).or_else(|error| without_arguments(&arguments, error)) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are "errors" for standard output, and succeed.
-            let status = if error.use_stderr() { Status::Usage } else { Status::Complete };
-            return match error.print() {
-                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Status::Complete,
-                _ => status,
-            };
-        }
+        Err(error) => return explained(&error),
     };
     let mut output = match cli
         .global

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use super::options::{GlobalOptions, When};
 use super::status::UsageError;
 use crate::kernel::root::Root;
+use crate::kernel::stdout;
 use crate::view::size::Scale;
 use crate::view::style::Palette;
 use crate::view::table::Layout;
@@ -32,7 +33,49 @@ enum Sink {
         path: PathBuf,
         force: bool,
     },
-    File(File),
+    File(NewFile),
+}
+
+/// A file that is being written. One that replaces another has a name of its own until everything has been written once,
+/// so that a full disk costs nothing.
+#[derive(Debug)]
+struct NewFile {
+    file: File,
+    /// Its name for now, and the name of the file it will replace.
+    renamed: Option<(PathBuf, PathBuf)>,
+}
+
+impl NewFile {
+    /// Creates a file with mode 0600, and never writes to an existing one through a symbolic link.
+    fn create(path: &Path, force: bool) -> io::Result<Self> {
+        let new = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        // Checked again: the file may have been created since the run began.
+        if !force || path.symlink_metadata().is_err() || check_new(path, force).is_err() {
+            return Ok(Self { file: new(path)?, renamed: None });
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = path.with_file_name(format!(".{name}.pmem-{}", std::process::id()));
+        Ok(Self { file: new(&beside)?, renamed: Some((beside, path.to_owned())) })
+    }
+
+    /// Gives it its name, now that everything has been written.
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        if let Some((from, to)) = &self.renamed {
+            std::fs::rename(from, to)?;
+            self.renamed = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some((name, _)) = &self.renamed {
+            // Nothing can be done about a file that cannot be removed.
+            let _ = std::fs::remove_file(name);
+        }
+    }
 }
 
 /// Refuses a file that exists, unless it may be replaced: a regular file, or a symbolic link, whose target stays.
@@ -58,30 +101,23 @@ pub fn check_new(path: &Path, force: bool) -> Result<(), UsageError> {
 /// [`UsageError::Invalid`] for a file that exists, unless it may be replaced, and I/O errors.
 pub fn write_file(path: &Path, force: bool, bytes: &[u8]) -> Result<()> {
     check_new(path, force)?;
-    let write = || Sink::create(path, force)?.write_all(bytes);
+    let write = || {
+        let mut new = NewFile::create(path, force)?;
+        new.file.write_all(bytes)?;
+        new.flush()
+    };
     write().with_context(|| path.display().to_string())
-}
-
-impl Sink {
-    /// Creates a new file with mode 0600, and never writes to an existing one through a symbolic link.
-    fn create(path: &Path, force: bool) -> io::Result<File> {
-        // Checked again: the file may have been created since the run began.
-        if force && check_new(path, force).is_ok() && path.symlink_metadata().is_ok() {
-            std::fs::remove_file(path)?;
-        }
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-    }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Self::Unopened { path, force } = self {
             let failed = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-            *self = Self::File(Self::create(path, *force).map_err(failed)?);
+            *self = Self::File(NewFile::create(path, *force).map_err(failed)?);
         }
         match self {
             Self::Stdout(stdout) => stdout.write(bytes),
-            Self::File(file) => file.write(bytes),
+            Self::File(new) => new.file.write(bytes),
             Self::Unopened { .. } => Ok(0),
         }
     }
@@ -89,7 +125,7 @@ impl Write for Sink {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(stdout) => stdout.flush(),
-            Self::File(file) => file.flush(),
+            Self::File(new) => new.flush(),
             Self::Unopened { .. } => Ok(()),
         }
     }
@@ -99,10 +135,11 @@ impl Output {
     /// The output that the options select.
     ///
     /// # Errors
-    /// [`UsageError::Invalid`] for a file that exists, unless it may be replaced.
+    /// [`UsageError::Invalid`] for a file that exists, unless it may be replaced; and if standard output is closed.
     pub fn new(options: &GlobalOptions) -> Result<Self> {
         options.out.iter().try_for_each(|path| check_new(path, options.force))?;
         let sink = match &options.out {
+            None if stdout::was_closed() => return Err(closed().into()),
             None => Sink::Stdout(io::stdout()),
             Some(path) => Sink::Unopened { path: path.clone(), force: options.force },
         };
@@ -143,6 +180,11 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
     }
+}
+
+/// The error if standard output is closed.
+pub(super) fn closed() -> io::Error {
+    io::Error::other("standard output is closed")
 }
 
 /// The width of the terminal; 80 if unknown.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::thread::scope;
 
 use anyhow::Result;
@@ -31,6 +31,7 @@ use crate::error::Error;
 use crate::kernel::features::Features;
 use crate::kernel::process::Process;
 use crate::kernel::root::Root;
+use crate::kernel::threads::{self, Work};
 use crate::model::flag_filter::FlagFilter;
 use crate::model::mapcount_filter::MapcountFilter;
 use crate::model::pagemap::State;
@@ -269,13 +270,23 @@ impl Pages<'_> {
         }
         self.empty &= space.is_err();
         let (send, chunks) = sync_channel(WAITING);
+        // The writer is gone: the cause is reported where it occurred.
+        let stop = || Error::Unsupported { what: "stopped".to_owned() };
         let done = scope(|scope| -> Result<crate::error::Result<u64>> {
             let reader = &self.reader;
-            let reading = scope.spawn(move || {
-                // The writer is gone: the cause is reported where it occurred.
-                let stop = || Error::Unsupported { what: "stopped".to_owned() };
-                space.map_or(Ok(0), |space| reader.read(space, |runs| send.send(runs).map_err(|_| stop())))
-            });
+            let read = move |take: &mut dyn FnMut(Vec<Run>) -> crate::error::Result<()>| {
+                space.map_or(Ok(0), |space| reader.read(space, take))
+            };
+            let beside = threads::start(scope, move || read(&mut |runs| send.send(runs).map_err(|_| stop())));
+            // Without a second thread, everything is read first.
+            let (chunks, reading) = match beside {
+                Some(thread) => (chunks, Work::Elsewhere(thread)),
+                None => {
+                    let (send, chunks) = channel();
+                    let done = read(&mut |runs| send.send(runs).map_err(|_| stop()));
+                    (chunks, Work::Done(done))
+                }
+            };
             if let Some(out) = to.people() {
                 let totals = write_table(chunks, cx, choice, out)?;
                 let by_letters = shown(cx, choice).iter().any(|field| field.name == "letters");
@@ -286,7 +297,7 @@ impl Pages<'_> {
                 let head = Head { before: &before, object: &json::Members(&before), has_rows: true };
                 to.part(&head, &mut |take| Ok(chunks.iter().try_for_each(|runs| take(&runs))?))?;
             }
-            Ok(reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            Ok(reading.wait())
         })?;
         tell(pid, done, cx, to)
     }

@@ -1,9 +1,9 @@
 //! Sweeping over all frames: kpageflags in windows, distributed over the CPUs.
 
-use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::thread::{available_parallelism, scope};
+use std::thread::scope;
 
+use super::threads;
 use super::words::Words;
 use crate::error::Result;
 
@@ -53,13 +53,11 @@ pub fn sweep<T: Send>(
             progress(first + got as u64);
         }
     };
-    let threads = available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
     let gathered = scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(&mut |_| ()))).collect();
+        let others: Vec<_> =
+            (1..threads::worthwhile(MOST_THREADS)).map_while(|_| threads::start(scope, || work(&mut |_| ()))).collect();
         let own = work(&mut progress);
-        let others =
-            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        std::iter::once(own).chain(others).collect::<Result<Vec<T>>>()
+        std::iter::once(own).chain(others.into_iter().map(threads::join)).collect::<Result<Vec<T>>>()
     })?;
     Ok((end.into_inner(), gathered))
 }

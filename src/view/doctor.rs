@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::size::grouped_string;
 use super::style::Emphasis;
 use super::table::Layout;
 use crate::analysis::doctor::{Report, Works};
@@ -62,6 +63,18 @@ fn yes(known: Option<bool>) -> &'static str {
     }
 }
 
+/// Characters of a cell that people see. JSON has all of it.
+const MOST: usize = 1000;
+
+/// A text, cut if it is longer than anything that the kernel writes: the time that comfy-table takes to wrap a word grows with
+/// the square of its length.
+fn limited(text: &str) -> String {
+    match text.char_indices().nth(MOST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{} … ({} characters)", &text[..end], grouped_string(text.chars().count() as u64)),
+    }
+}
+
 fn section(
     out: &mut dyn Write,
     title: &str,
@@ -72,7 +85,7 @@ fn section(
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(layout.width.unwrap_or(100)).unwrap_or(u16::MAX));
     // Settings of a recorded tree, and paths of swap files, are names chosen by users.
-    let safe = |row: Vec<String>| row.into_iter().map(|cell| escaped(cell.as_bytes()).into_owned()).collect::<Vec<_>>();
+    let safe = |row: Vec<String>| row.iter().map(|cell| limited(&escaped(cell.as_bytes()))).collect::<Vec<_>>();
     table.add_rows(rows.map(safe));
     table.column_iter_mut().for_each(|column| {
         column.set_padding((2, 0));

@@ -18,6 +18,7 @@ use super::fit::fitted;
 pub(crate) use super::fit::{clipped, wrapped};
 use super::size::{Scale, Unit, text};
 use super::style::{Emphasis, Palette};
+use crate::kernel::threads::{self, Work};
 
 /// How tables are laid out.
 #[derive(Clone, Copy, Debug)]
@@ -348,15 +349,11 @@ fn in_parts<T: Send>(rows: Range<usize>, work: impl Fn(Range<usize>) -> T + Sync
         // Asking for the number of CPUs takes longer than laying out a small table.
         _ => std::thread::scope(|scope| {
             let work = &work;
-            let part = rows.len().div_ceil(threads()).max(PART);
+            let part = rows.len().div_ceil(threads::worthwhile(MOST_THREADS)).max(PART);
             let end = rows.end;
             let parts = rows.step_by(part).map(|from| from..end.min(from + part));
-            let running: Vec<_> = parts.map(|rows| scope.spawn(move || work(rows))).collect();
-            // A thread that panicked has reported it; its panic continues here.
-            let join = |thread: std::thread::ScopedJoinHandle<'_, T>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            running.into_iter().map(join).collect()
+            let running: Vec<_> = parts.map(|rows| Work::begin(scope, move || work(rows.clone()))).collect();
+            running.into_iter().map(Work::wait).collect()
         }),
     };
     done.into_iter()
@@ -364,11 +361,6 @@ fn in_parts<T: Send>(rows: Range<usize>, work: impl Fn(Range<usize>) -> T + Sync
 
 /// The most threads: a table needs no more.
 const MOST_THREADS: usize = 8;
-
-/// The number of CPUs available.
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS)
-}
 
 /// Writes the table with comfy-table, with the last column cut to the rest of a line.
 fn write_comfortably(

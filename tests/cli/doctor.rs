@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::support::ordinary::Ordinary;
 use crate::support::run::pmem;
 use crate::support::skipped;
+use crate::support::tree::Tree;
 
 fn row<'a>(document: &'a Value, list: &str, key: &str, name: &str) -> &'a Value {
     let rows = document["data"][list].as_array().expect(list);
@@ -76,4 +77,16 @@ fn the_table_is_for_people_and_there_is_no_csv() {
     }
     assert!(table.text().lines().all(|line| line.chars().count() <= 100), "a line is wider than a page");
     pmem(["doctor", "--format", "csv"]).with_status(2);
+}
+
+#[test]
+fn a_very_long_name_of_a_swap_area_is_cut_for_people() {
+    let tree = Tree::like("6.12/machine");
+    let name = format!("/{}", "x".repeat(1_000_000));
+    tree.write("proc/swaps", format!("Filename\tType\tSize\tUsed\tPriority\n{name} file\t1024\t0\t-2\n"));
+    // It must also end within the time that such a run gets.
+    let run = tree.pmem(&["doctor"]);
+    assert!(run.text().contains("xxx … (1,000,"), "{} {}", run.status, run.stderr);
+    assert!(run.text().len() < 100_000, "{}", run.text().len());
+    assert!(tree.pmem(&["doctor", "--json"]).text().contains(&name));
 }

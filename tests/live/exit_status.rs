@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::json::{number, rows};
 use crate::support::kernel::{is_kernel_thread, pids, statm_resident};
 use crate::support::ordinary::Ordinary;
-use crate::support::run::{outcome, pmem};
+use crate::support::run::{finish, outcome, pmem};
 use crate::support::scene::Scene;
 use crate::support::skipped;
 
@@ -209,4 +209,57 @@ fn output_goes_to_a_new_file_and_replaces_none() {
     write("dangling", &[]).with_status(2);
     assert!(!std::path::Path::new(&path("nowhere")).exists());
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 4, "nothing else is left");
+}
+
+#[test]
+fn a_file_is_replaced_only_by_a_whole_one() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let place = directory.path().join("kept");
+    std::fs::write(&place, "kept").unwrap();
+    // A file may not grow beyond some kilobytes: a write fails as on a full disk.
+    let script = "trap '' XFSZ; ulimit -f 4; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_pmem"), "schema", "--force", "--out"]).arg(&place);
+    let run = finish(&mut command).with_status(1);
+    assert!(run.stderr.contains("File too large"), "{}", run.stderr);
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "kept");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
+fn output_that_goes_nowhere_is_a_failure() {
+    let run = |script: &str, words: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_pmem")]).args(words);
+        finish(&mut command)
+    };
+    for words in [&["decode", "0x1"][..], &["--version"], &["frames", "--help"]] {
+        let closed = run("exec \"$@\" >&-", words).with_status(1);
+        assert!(closed.stderr.contains("standard output is closed"), "{words:?}: {}", closed.stderr);
+        let full = run("exec \"$@\" >/dev/full", words).with_status(1);
+        assert!(full.stderr.contains("No space left"), "{words:?}: {}", full.stderr);
+        run("exec \"$@\" >/dev/null", words).with_status(0);
+    }
+}
+
+#[test]
+fn frame_numbers_hidden_from_root_are_denied() {
+    let test = "frame_numbers_hidden_from_root_are_denied";
+    let setpriv = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]).args(words);
+        command
+    };
+    if !Uid::effective().is_root() {
+        return skipped(test, "only root has a capability to lose");
+    }
+    if !setpriv(&["true"]).status().is_ok_and(|status| status.success()) {
+        return skipped(test, "setpriv cannot drop it");
+    }
+    let mapped = Box::new(0_u64);
+    let frame = format!("{}:{:p}", std::process::id(), mapped);
+    for command in ["page", "rmap"] {
+        let run = finish(&mut setpriv(&[env!("CARGO_BIN_EXE_pmem"), command, &frame])).with_status(4);
+        assert!(run.stderr.contains("CAP_SYS_ADMIN"), "{command}: {}", run.stderr);
+    }
 }

@@ -17,6 +17,7 @@ mod lru;
 mod many_mappings;
 mod mapcounts;
 mod moving;
+mod no_threads;
 mod numa;
 mod ordinary_user;
 mod owners;

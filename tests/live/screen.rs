@@ -128,19 +128,6 @@ fn it_ends_quietly_when_its_terminal_vanishes() {
 }
 
 #[test]
-fn what_no_terminal_would_send_ends_it_with_the_terminal_given_back() {
-    if !readable("what_no_terminal_would_send_ends_it_with_the_terminal_given_back") {
-        return;
-    }
-    // The cursor cannot be in column 0: crossterm subtracts 1 from it.
-    let mut top = top((80, 24), &[]);
-    top.keys("\x1b[0;0R");
-    top.wait_for("what it sent could not be understood");
-    assert!(!top.text().contains("panicked"), "{}", top.text());
-    assert_eq!(top.end().code(), Some(1));
-}
-
-#[test]
 fn a_terminal_that_cannot_be_drawn_on_gets_plain_rounds() {
     if !readable("a_terminal_that_cannot_be_drawn_on_gets_plain_rounds") {
         return;

@@ -52,6 +52,13 @@ impl Ordinary {
         finish(self.command("pmem", env!("CARGO_BIN_EXE_pmem").into()).args(arguments))
     }
 
+    /// Runs pmem as this user, under a rule of the scene `under`.
+    pub(crate) fn pmem_under(&self, rule: &str, arguments: &[&str]) -> Finished {
+        let pmem = self.command("pmem", env!("CARGO_BIN_EXE_pmem").into());
+        let mut command = self.command("workload", workload());
+        finish(command.args(["under", rule]).arg(pmem.get_program()).args(arguments))
+    }
+
     /// Starts a scene as this user.
     pub(crate) fn scene(&self, arguments: &[&str]) -> Scene {
         Scene::from_command(self.command("workload", workload()).args(arguments))

@@ -25,6 +25,7 @@ use crate::kernel::memory::prefer_huge_pages;
 use crate::kernel::process::Process;
 use crate::kernel::root::Root;
 use crate::kernel::scan::Region;
+use crate::kernel::threads;
 use crate::kernel::walk::{self, Walk, WalkCost};
 use crate::kernel::words::Words;
 use crate::model::smaps::{self, Line, Value};
@@ -240,7 +241,7 @@ impl<'r> Counter<'r> {
             let mut beside = None;
             let mut look = self.rows(process, maps, &self.wanted.rows, |count| {
                 if count == SCAN_BESIDE && recorded.is_none() {
-                    beside = Some(scan_beside(scope, pagemap, walk));
+                    beside = scan_beside(scope, pagemap, walk);
                 }
             })?;
             let words = WordCount::new(pagemap, self.kpageflags.as_ref(), self.page_size, self.swap_areas(status));
@@ -336,16 +337,21 @@ enum Scanned {
     Done(Result<WalkCost>),
 }
 
-fn scan_beside<'scope>(scope: &'scope Scope<'scope, '_>, pagemap: &'scope Words, what: Walk) -> Receiver<Scanned> {
+/// Starts such a scan; `None` if there can be no thread for it.
+fn scan_beside<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    pagemap: &'scope Words,
+    what: Walk,
+) -> Option<Receiver<Scanned>> {
     let (send, receive) = sync_channel(WAITING);
-    scope.spawn(move || {
+    let scan = move || {
         let done = walk::walk(pagemap, &what, |regions| {
             // The receiver is only gone when its side has failed, and that error is the one to report.
             send.send(Scanned::Regions(regions.to_vec())).map_err(|_| Error::Gone { path: pagemap.path().to_owned() })
         });
         let _ = send.send(Scanned::Done(done));
-    });
-    receive
+    };
+    threads::start(scope, scan).map(|_| receive)
 }
 
 /// Rss of `smaps_rollup`, in pages.

@@ -11,13 +11,14 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread::{available_parallelism, scope};
+use std::thread::scope;
 
 use super::address_space::{NoAddressSpace, SeenThrough, is_alive, seen_through};
 use crate::analysis::gap::{Gap, Gaps, Reason};
 use crate::error::{Error, Result};
 use crate::kernel::process::{Process, pids};
 use crate::kernel::root::Root;
+use crate::kernel::threads;
 use crate::model::stat::Stat;
 
 /// The result of reading a process, or why there is none.
@@ -183,12 +184,13 @@ pub fn all<T: Send>(
             found.extend(tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(pid, looked));
         }
     };
-    let threads = available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
     let found = scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(&mut |_, _| ()))).collect();
+        let others: Vec<_> = (1..threads::worthwhile(MOST_THREADS))
+            .map_while(|_| threads::start(scope, || work(&mut |_, _| ())))
+            .collect();
         let mut found = work(&mut progress);
         for other in others {
-            found.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            found.extend(threads::join(other));
         }
         found
     });

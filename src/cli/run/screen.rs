@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use signal_hook::consts::signal::SIGHUP;
 
 use super::columns::{Choice, Words};
@@ -20,6 +20,7 @@ use super::rounds::{Rounds, following};
 use super::terminal::{self, Event, Screen};
 use crate::cli::output::Output;
 use crate::cli::status::{Status, UsageError};
+use crate::kernel::threads;
 use crate::view::screen::{Columns, Feed, Filter, Live, Pane, Sort, State, draw};
 use crate::view::style::Palette;
 use crate::view::time;
@@ -105,8 +106,11 @@ pub(in crate::cli) fn run<C: Watched>(
     let done = thread::scope(|scope| {
         let (wishes, wished) = channel();
         let to = news.clone();
-        scope.spawn(move || read(command, cx, &names, &wished, &to));
-        let done = top.run(rounds.count, news, &events, &wishes);
+        let reading = threads::start(scope, move || read(command, cx, &names, &wished, &to));
+        let done = match reading {
+            Some(_) => top.run(rounds.count, news, &events, &wishes),
+            None => Err(anyhow!("a live screen needs another thread, which the kernel refuses (ulimit -u, pids.max)")),
+        };
         // What is being read now is no longer wanted.
         cx.set_over();
         done

@@ -166,7 +166,7 @@ pub(super) fn events(send: impl Fn(Event) -> bool + Clone + Send + 'static) -> i
     let ends = [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU];
     let mut signals = Signals::new(ends.iter().chain(&[SIGTSTP, SIGCONT]))?;
     let for_signals = send.clone();
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         for signal in signals.forever() {
             let event = match signal {
                 SIGTSTP => Event::Stop,
@@ -177,7 +177,7 @@ pub(super) fn events(send: impl Fn(Event) -> bool + Clone + Send + 'static) -> i
                 break;
             }
         }
-    });
+    })?;
     thread::Builder::new().name(KEYS.to_owned()).spawn(move || read_keys(send))?;
     Ok(())
 }
@@ -211,5 +211,25 @@ fn read_keys(send: impl Fn(Event) -> bool) {
         if !(to.0)(event) || is_last {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_of_keys_that_panics_closes_the_terminal() {
+        let (send, events) = std::sync::mpsc::channel();
+        let reading = Reading(move |event| send.send(event).is_ok());
+        let reader = thread::spawn(move || {
+            let _reading = reading;
+            // Without the message of a panic.
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(reader.join().is_err());
+        assert!(
+            matches!(events.recv(), Ok(Event::Closed(error)) if error.to_string().contains("could not be understood"))
+        );
     }
 }
