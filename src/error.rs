@@ -22,6 +22,12 @@ pub enum Error {
         /// The file that was refused.
         path: PathBuf,
     },
+    /// Something empty is mounted over the file: container runtimes do this to files of the whole machine.
+    #[error("{}: masked: /dev/null or an empty file is mounted over it", path.display())]
+    Masked {
+        /// The file that is hidden.
+        path: PathBuf,
+    },
     /// The kernel answers, but leaves out what was requested.
     #[error("{what}")]
     Hidden {
@@ -124,6 +130,7 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Denied { path }
+            | Self::Masked { path }
             | Self::Gone { path }
             | Self::Missing { path }
             | Self::Malformed { path, .. }

@@ -96,7 +96,7 @@ impl Severity {
     /// The severity of an error when that is the whole result.
     pub fn of(error: &Error) -> Self {
         match error {
-            Error::Denied { .. } | Error::Hidden { .. } => Self::Denied,
+            Error::Denied { .. } | Error::Masked { .. } | Error::Hidden { .. } => Self::Denied,
             Error::Unsupported { .. } => Self::Unsupported,
             _ => Self::Incomplete,
         }

@@ -84,7 +84,7 @@ pub fn is_machines(error: &Error) -> bool {
         Error::Io { cause, .. } => {
             cause.raw_os_error().is_some_and(|errno| MACHINES_ERRORS.contains(&Errno::from_raw(errno)))
         }
-        Error::Denied { .. } | Error::Hidden { .. } | Error::Unsupported { .. } => true,
+        Error::Denied { .. } | Error::Masked { .. } | Error::Hidden { .. } | Error::Unsupported { .. } => true,
         _ => false,
     }
 }

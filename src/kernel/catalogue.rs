@@ -409,6 +409,9 @@ pub fn what_would_help(error: &Error) -> Option<&'static str> {
     match error {
         Error::Hidden { help, .. } => Some(help),
         Error::Denied { path } => find(path)?.access.help(),
+        Error::Masked { .. } => {
+            Some("Container runtimes do this. Run pmem on the host, or in a container with unmasked paths.")
+        }
         _ => None,
     }
 }

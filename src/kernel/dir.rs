@@ -9,12 +9,14 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::dir::{Dir as DirStream, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::Mode;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use crate::error::{Error, Result};
 
@@ -70,6 +72,10 @@ impl Dir {
                 let cause = std::io::Error::other("not a regular file");
                 return Err(Error::Io { path: self.path.join(relative), cause });
             }
+        } else if relative.starts_with("proc")
+            && is_masked(&file).map_err(|e| Error::from_io(e, self.path.join(relative)))?
+        {
+            return Err(Error::Masked { path: self.path.join(relative) });
         }
         Ok(file)
     }
@@ -172,6 +178,20 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 
 fn is_directory(kind: Option<Type>) -> bool {
     kind.is_none_or(|kind| kind == Type::Directory)
+}
+
+/// Whether a file below /proc is none of procfs, and empty. One that another file system fills, such as lxcfs, is not
+/// masked.
+fn is_masked(file: &File) -> std::io::Result<bool> {
+    let metadata = file.metadata()?;
+    if metadata.file_type().is_char_device() {
+        return Ok(true);
+    }
+    // procfs gives most of its files no length.
+    Ok(metadata.is_file()
+        && metadata.len() == 0
+        && fstatfs(file)?.filesystem_type() != PROC_SUPER_MAGIC
+        && file.read_at(&mut [0], 0)? == 0)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod known_memory;
 mod lru;
 mod many_mappings;
 mod mapcounts;
+mod masked;
 mod moving;
 mod no_threads;
 mod numa;
