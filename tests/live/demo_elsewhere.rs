@@ -19,10 +19,18 @@ use crate::support::skipped;
 fn none_is_off(what: &str, by: impl Fn(&mut Command)) {
     let mut shown = 0;
     for demo in DEMOS {
-        let mut command = Command::new("sh");
-        by(&mut command);
-        command.arg(env!("CARGO_BIN_EXE_pmem")).args(["demo", demo.name, "--json"]);
-        let run = finish(&mut command);
+        let once = || {
+            let mut command = Command::new("sh");
+            by(&mut command);
+            command.arg(env!("CARGO_BIN_EXE_pmem")).args(["demo", demo.name, "--json"]);
+            finish(&mut command)
+        };
+        let mut run = once();
+        // It counts the objects of the whole machine, and the kernel frees those of processes that other tests ended
+        // only some time later.
+        if demo.name == "slab" && run.status == 1 {
+            run = once();
+        }
         let report = &run.json()["data"];
         match (run.status, report["verdict"].as_str()) {
             (0, Some("ok")) => shown += 1,
