@@ -117,9 +117,9 @@ commands! {
 
 /// Parses a command line.
 ///
-/// Building the parsers of all subcommands takes longer than many a reading does: clap clones each global option into each of
-/// them. So the first attempt has only the subcommand that the first word names. If it fails, the complete parser
-/// decides, and words the error or the help.
+/// Building the parsers of all subcommands takes longer than many readings: clap clones each global option into each of
+/// them. So the first attempt knows only the subcommand that the first word names. If it fails, the complete parser
+/// decides, and reports the error or prints the help.
 fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let parser = GlobalOptions::augment_args(clap::Command::new("pmem").version(env!("CARGO_PKG_VERSION")));
     let alone = arguments.get(1).and_then(|word| word.to_str()).and_then(Command::alone);
@@ -139,15 +139,12 @@ fn without_arguments(arguments: &[OsString], error: clap::Error) -> Result<Cli, 
     // Everything else was found right before what is required was found missing.
     let matches = Cli::command().ignore_errors(true).try_get_matches_from(arguments);
     match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) if cli.global.columns.as_deref() == Some(LIST_COLUMNS) => Ok(cli),
+        Ok(cli) if cli.global.asks_for_columns() => Ok(cli),
         _ => Err(error),
     }
 }
 
-/// The value of `--columns` that lists them.
-const LIST_COLUMNS: &str = "help";
-
-/// Prints what clap says. Help and version are "errors" for standard output, and succeed.
+/// Prints an error of clap, or its help. Help and version are "errors" for standard output, and succeed.
 fn explained(error: &clap::Error) -> Status {
     let printed = match error.use_stderr() {
         false if stdout::was_closed() => Err(output::closed()),

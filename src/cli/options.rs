@@ -104,6 +104,11 @@ impl GlobalOptions {
         Ok(())
     }
 
+    /// Whether `--columns help` asks for a list of the columns.
+    pub fn asks_for_columns(&self) -> bool {
+        self.columns.as_deref() == Some("help")
+    }
+
     /// The output format.
     pub fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }

@@ -172,7 +172,7 @@ fn look(args: &Args, cx: &Context<'_>, repeated: bool) -> Result<Look> {
             Err(error) if args.frames => return Err(error.into()),
             Err(error) => {
                 let text = format!("no comparison with page frames: {error}");
-                // Who may not read them knows it; a mask is a surprise.
+                // An ordinary user expects that permission is denied. Nobody expects a masked file.
                 if !matches!(error, Error::Denied { .. } | Error::Missing { .. } | Error::Unsupported { .. }) {
                     sources.troubles.push(text.clone());
                 }

@@ -172,15 +172,11 @@ impl Cell<'_> {
     /// Appends the cell as people read it: `·` for none, `-` for not known.
     pub(crate) fn write(&self, scale: &Scale, out: &mut Vec<u8>) {
         match self {
-            Cell::Text(text) | Cell::Unnamed(text) | Cell::Word { shown: text, .. } => {
-                out.extend_from_slice(text.as_bytes());
-            }
-            Cell::Name(name) => out.extend(name.escaped().as_bytes()),
+            Cell::Unnamed(text) | Cell::Word { shown: text, .. } => out.extend_from_slice(text.as_bytes()),
             // At least eight digits, as in `maps`.
             Cell::Address(address) | Cell::Offset(address) => hex(*address, 8, out),
             cell if cell.is_zero() => out.extend_from_slice(NONE.as_bytes()),
             Cell::Number(number) | Cell::Counted(_, number) => super::size::grouped(*number, out),
-            Cell::Id(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Cell::Pages(pages) => scale.pages(*pages, out),
             Cell::PagesAsSize(pages) => scale.size(scale.page_size.bytes_of(*pages), out),
             Cell::Change(pages) => scale.change(*pages, out),
@@ -193,28 +189,17 @@ impl Cell<'_> {
                 out.extend_from_slice(if *bytes < 0 { "−" } else { "+" }.as_bytes());
                 scale.size(bytes.unsigned_abs(), out);
             }
-            Cell::Pfn(pfn) => {
-                out.extend_from_slice(b"0x");
-                hex(pfn.0, 1, out);
-            }
+            Cell::Pfn(pfn) => prefixed_hex(pfn.0, out),
             Cell::Class(class) => out.extend(class.title().as_bytes()),
             Cell::Cgroup(cgroup) => out.extend(cgroup.shown().as_bytes()),
             Cell::Percent(percent) => out.extend(format!("{percent}%").as_bytes()),
-            Cell::Dev(_)
-            | Cell::Flags(_)
-            | Cell::FrameFlags(_)
-            | Cell::FrameLetters(_)
-            | Cell::Names(..)
-            | Cell::List(_)
-            | Cell::Words(_)
-            | Cell::Nodes(_)
-            | Cell::NodePages(_) => self.write_words(out),
             Cell::Bool(yes) => out.extend_from_slice(if *yes { b"yes" } else { b"no" }),
             Cell::Ratio(share) => out.extend_from_slice(share_in_percent(*share).as_bytes()),
             Cell::Decimal(number) => out.extend_from_slice(format!("{number:.1}").as_bytes()),
-            Cell::None => {}
             Cell::Absent => out.extend_from_slice(NONE.as_bytes()),
             Cell::Unknown | Cell::Nested(_) => out.push(b'-'),
+            // Words, and numbers that name something, are the same for programs.
+            same => same.write_raw(out),
         }
     }
 
@@ -230,10 +215,7 @@ impl Cell<'_> {
         match self {
             Cell::Text(text) | Cell::Word { name: text, .. } => out.extend_from_slice(text.as_bytes()),
             Cell::Name(name) => out.extend_from_slice(name.escaped().as_bytes()),
-            Cell::Address(address) => {
-                out.extend_from_slice(b"0x");
-                hex(*address, 1, out);
-            }
+            Cell::Address(address) => prefixed_hex(*address, out),
             Cell::Number(number)
             | Cell::Id(number)
             | Cell::Offset(number)
@@ -252,22 +234,6 @@ impl Cell<'_> {
             Cell::Bool(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
             Cell::Ratio(number) | Cell::Decimal(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Cell::Unknown | Cell::Absent | Cell::None | Cell::Nested(_) | Cell::Unnamed(_) => {}
-            // The words are the same for people.
-            Cell::Dev(_)
-            | Cell::Flags(_)
-            | Cell::FrameFlags(_)
-            | Cell::FrameLetters(_)
-            | Cell::Names(..)
-            | Cell::List(_)
-            | Cell::Words(_)
-            | Cell::Nodes(_)
-            | Cell::NodePages(_) => self.write_words(out),
-        }
-    }
-
-    /// Appends a cell that people and programs read alike: words, and numbers of devices.
-    fn write_words(&self, out: &mut Vec<u8>) {
-        match self {
             Cell::Dev(dev) => out.extend_from_slice(dev.to_string().as_bytes()),
             Cell::Flags(codes) => out.extend_from_slice(words(codes).as_bytes()),
             Cell::FrameLetters(flags) => out.extend_from_slice(flags.letters().as_bytes()),
@@ -284,7 +250,6 @@ impl Cell<'_> {
             Cell::Words(words) => out.extend_from_slice(words.join(" ").as_bytes()),
             Cell::Nodes(counts) => out.extend_from_slice(by_node(counts.iter().copied()).as_bytes()),
             Cell::NodePages(counts) => out.extend_from_slice(by_node(pages(counts)).as_bytes()),
-            _ => {}
         }
     }
 
@@ -385,6 +350,12 @@ fn words(codes: &str) -> String {
 
 /// The codes of VmFlags in words, one by one.
 pub(super) use crate::analysis::frames::flag_names as vm_flag_names;
+
+/// Appends a number in hexadecimal with `0x`.
+fn prefixed_hex(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0x");
+    hex(number, 1, out);
+}
 
 /// Appends a number in hexadecimal with at least this many digits (at most 16).
 fn hex(number: u64, least: usize, out: &mut Vec<u8>) {

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use super::columns::{Choice, Words};
-use crate::cli::LIST_COLUMNS;
 use crate::cli::options::{Format, GlobalOptions};
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
@@ -86,7 +85,7 @@ impl<'g> Context<'g> {
 
     /// Whether `--columns` asks for the list of columns.
     pub(in crate::cli) fn asks_for_columns(&self) -> bool {
-        self.global.columns.as_deref() == Some(LIST_COLUMNS)
+        self.global.asks_for_columns()
     }
 
     /// Whether to write header rows.
